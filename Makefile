@@ -1,0 +1,91 @@
+# `make` prints what there is. Everything runs in .venv, which `make install` makes with nothing but Python and the network.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+CSV ?= facnet_grpc/sample/claims-5000.csv
+T ?= tests
+
+##@ Run
+
+.PHONY: demo
+demo: install ## Check a claim file on a throw-away stack: make demo CSV=path/to/file.csv
+	@facnet run "$(CSV)"
+
+.PHONY: dev
+dev: install ## Start PostgreSQL, Valkey, a server and a worker; Ctrl-C stops them
+	@facnet dev
+
+##@ Check
+
+.PHONY: test
+test: install ## Run the tests: make test T=tests/unit
+	pytest $(T)
+
+.PHONY: check
+check: install ## All that CI runs: lint, types, imports, protos, generated files, tests
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+	buf lint
+	buf format --diff --exit-code
+	$(PYTHON_BIN) tools/buf_breaking.py
+	$(PYTHON_BIN) tools/gen_protos.py --check
+	$(PYTHON_BIN) tools/docs.py --check
+	pytest
+
+.PHONY: test-floor
+test-floor: ## Run the client's tests on the lowest versions that it promises to work with
+	tools/test_floor.sh
+
+.PHONY: fmt
+fmt: install ## Format code and protos, mend what can be mended
+	ruff format
+	ruff check --fix
+	buf format --write
+
+##@ Generate
+
+.PHONY: proto
+proto: install ## Generate the stubs from protos/
+	$(PYTHON_BIN) tools/gen_protos.py
+
+.PHONY: docs
+docs: install ## Generate the API, CLI, settings and rule pages
+	$(PYTHON_BIN) tools/docs.py
+
+##@ Measure
+
+.PHONY: bench
+bench: install ## Lines per second, phases, memory, ratio to a plain COPY
+	$(PYTHON_BIN) -m benchmarks.end_to_end
+
+##@ Data
+
+.PHONY: sample
+sample: install ## Write a synthetic claim file: make sample ROWS=100000 OUT=claims.csv
+	@facnet sample "$(or $(ROWS),5000)" "$(or $(OUT),claims.csv)"
+
+.PHONY: clean
+clean: ## Remove the environment and everything that tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist
+
+##@ Install
+
+PYTHON_BIN := $(BIN)/python
+
+.PHONY: install
+install: $(VENV)/.installed ## Make .venv with every extra
+
+$(VENV)/.installed: pyproject.toml uv.lock
+	@tools/install.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+.PHONY: help
+help: ## Print this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)

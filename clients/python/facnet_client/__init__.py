@@ -1,0 +1,1 @@
+"""The client: submit, watch, read, from Python and from the command line."""

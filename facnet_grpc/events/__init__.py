@@ -1,0 +1,1 @@
+"""Hints to watchers that a run has moved, over Redis streams."""

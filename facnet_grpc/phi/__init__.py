@@ -1,0 +1,1 @@
+"""What of a person may leave the service, and in which form."""

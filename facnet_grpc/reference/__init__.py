@@ -1,0 +1,1 @@
+"""What the RAMQ publishes: codes, tariffs, contexts, as versioned facts."""

@@ -1,0 +1,1 @@
+"""The billing rules: pure functions from claim lines to findings."""

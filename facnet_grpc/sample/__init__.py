@@ -1,0 +1,1 @@
+"""Synthetic claim files: realistic in shape, invented in every value."""

@@ -1,0 +1,1 @@
+"""One class per service of the API."""

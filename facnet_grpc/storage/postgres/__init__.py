@@ -1,0 +1,1 @@
+"""PostgreSQL: the only truth. Everything of psycopg is in here."""
