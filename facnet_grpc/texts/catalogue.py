@@ -1,0 +1,86 @@
+"""The catalogues: read once per language, then only looked up. See the package for how an entry is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from gettext import c2py
+from importlib.resources import files
+
+from babel.messages.pofile import read_po
+
+from facnet_grpc.texts.language import Locale
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+UNKNOWN = "?"  # in place of a parameter that is not there; the tests know of none
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One text: its plural forms (one if it has no plural), and the parameter that counts."""
+
+    forms: tuple[str, ...]
+    counter: str = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """What a text is filled with: each parameter as the reader writes it, and the numbers that choose a plural."""
+
+    texts: Mapping[str, str]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All texts of one language by key."""
+
+    entries: Mapping[str, Entry]
+    plural: Callable[[int], int]
+
+    def render(self, key: str, params: Params) -> str | None:
+        """Return the text of `key` with its parameters filled in, or None if there is no such text."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        form = min(self.plural(params.counts.get(entry.counter, 1)), len(entry.forms) - 1)
+        return fill(entry.forms[form], params.texts)
+
+
+@lru_cache
+def load(locale: Locale) -> Catalogue:
+    """Read every `.po` file of a language. Raises `ValueError` if a key is in two of them."""
+    entries: dict[str, Entry] = {}
+    plural = "n != 1"
+    folder = files(__package__) / "locale" / locale.value
+    for source in sorted(folder.iterdir(), key=lambda path: path.name):
+        with source.open("rb") as file:
+            catalog = read_po(file, locale=locale.value, abort_invalid=True)
+        plural = catalog.plural_expr
+        for message in catalog:
+            key, entry = _entry(message.id, message.string)
+            if key in entries:
+                raise ValueError(f"{key} is in two catalogues of {locale}")
+            if key and all(entry.forms):
+                entries[key] = entry
+    return Catalogue(entries, c2py(plural))
+
+
+def _entry(key: str | Sequence[str], text: str | Sequence[str] | None) -> tuple[str, Entry]:
+    forms = (text,) if isinstance(text, str) else tuple(text or ())
+    if isinstance(key, str):
+        return key, Entry(forms)
+    counter = PLACEHOLDER.search(key[1])
+    return key[0], Entry(forms, counter[1] if counter else "count")
+
+
+def fill(template: str, texts: Mapping[str, str]) -> str:
+    """Fill in what is known; leave out the parts in brackets of which something is not."""
+
+    def part(match: re.Match[str]) -> str:
+        return match[1] if all(name in texts for name in PLACEHOLDER.findall(match[1])) else ""
+
+    return PLACEHOLDER.sub(lambda match: texts.get(match[1], UNKNOWN), OPTIONAL.sub(part, template))

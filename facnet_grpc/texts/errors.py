@@ -1,0 +1,48 @@
+"""Why something failed and what to do about it, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from facnet_grpc.errors import FacnetError, Reason
+from facnet_grpc.texts.catalogue import Params, load
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.params import prepare
+
+NOTHING = Params({}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """Two sentences: what is wrong and where, and what to do about it."""
+
+    message: str
+    cure: str
+
+
+def error_text(error: FacnetError | tuple[str, Mapping[str, Any]], locale: Locale) -> ErrorText:
+    """Return the text of an error, or of a stored `(code, params)`. A code that nobody knows reads as INTERNAL."""
+    code, params = (error.reason.value, error.params) if isinstance(error, FacnetError) else error
+    catalogue = load(locale)
+    known = code if f"{code}.message" in catalogue.entries else Reason.INTERNAL.value
+    ready = prepare(params, locale, partial(_translate, locale))
+    message, cure = (catalogue.render(f"{known}.{part}", ready) or known for part in ("message", "cure"))
+    return ErrorText(message, cure)
+
+
+def reject_text(reason: str, column: str | None, locale: Locale) -> str:
+    """Return why a line was rejected; the reason itself if there is no text for it."""
+    params = Params({"column": column_name(column, locale)}, {}) if column else NOTHING
+    return load(locale).render(f"reject.{reason}", params) or reason
+
+
+def column_name(column: str, locale: Locale) -> str:
+    """Return what the reader calls a canonical column: the usual header in French, plain words in English."""
+    return load(locale).render(f"column.{column}", NOTHING) or column
+
+
+def _translate(locale: Locale, name: str, text: str) -> str:
+    return column_name(text, locale) if "column" in name or name == "missing" else text
