@@ -1,0 +1,161 @@
+"""Runs rules one after the other over a file's lines and puts what they find in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import structlog
+
+from facnet_grpc.model.result import FINDING_SCHEMA, Severity
+from facnet_grpc.model.run import SeverityCounts
+from facnet_grpc.model.summary import (
+    DayFigures,
+    DefectFigures,
+    NotEvaluable,
+    PassFigures,
+    RejectionFigures,
+    ScenarioFigures,
+    Summary,
+)
+from facnet_grpc.reference.snapshot import ReferenceSnapshot
+from facnet_grpc.rules import figures, findings, registry, results
+from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
+from facnet_grpc.rules.vocabulary import Claims
+
+rule_set_version = registry.rule_set_version
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """What is known after a rule has run, for progress."""
+
+    rule_id: str
+    rules_done: int
+    rules_total: int
+    counts: SeverityCounts  # of all rules so far
+    seconds: float  # that this rule took
+    error_class: str | None = None  # if it raised
+
+
+@dataclass(frozen=True, slots=True)
+class RulesReport:
+    """Everything that the rules found: numbered results, and the figures that go into the run's summary."""
+
+    results: pa.Table  # RESULT_SCHEMA
+    counts: SeverityCounts
+    scenarios: tuple[ScenarioFigures, ...]
+    passes: tuple[PassFigures, ...]
+    not_evaluable: tuple[NotEvaluable, ...]
+    days: tuple[DayFigures, ...]
+    at_risk_cents: int  # each line once, with the most that any result puts at risk of it
+    potential_gain_cents: int
+    reversal_rows: int
+
+    def summary(
+        self,
+        rejections: Sequence[RejectionFigures] = (),
+        defects: Sequence[DefectFigures] = (),
+    ) -> Summary:
+        """Return the run's summary, with what the reader has to say."""
+        return Summary(
+            at_risk_cents=self.at_risk_cents,
+            potential_gain_cents=self.potential_gain_cents,
+            reversal_rows=self.reversal_rows,
+            scenarios=self.scenarios,
+            passes=self.passes,
+            not_evaluable=self.not_evaluable,
+            rejections=tuple(rejections),
+            defects=tuple(defects),
+            days=self.days,
+        )
+
+
+def run_rules(
+    lines: pa.Table,
+    reference: ReferenceSnapshot,
+    rules: Sequence[Rule],
+    *,
+    between: Callable[[RuleOutcome | None], None],
+    missing_columns: Sequence[str] = (),
+) -> RulesReport:
+    """Run `rules` over `lines` (`RULE_SCHEMA`, one chunk a column) and return what they found.
+
+    `between` is called before the first rule with None, then after each rule; what it raises goes through and stops
+    the work. `missing_columns` are columns that the file does not have at all: a rule that reads one of them is not
+    evaluable, where one that is merely empty says something (a visit without a context is one of a registered
+    patient). A rule that raises gives one `system_error` result, and the log gets its id and the exception's class.
+    """
+    claims = Claims(lines)
+    found: list[tuple[Rule, Outcome]] = []
+    counts = SeverityCounts()
+    between(None)
+    for rule in sorted(rules, key=lambda rule: rule.info.id):
+        began = time.perf_counter()
+        outcome, error_class = _evaluate(rule, lines, claims, reference, missing_columns)
+        found.append((rule, outcome))
+        counts = figures.add(counts, figures.count_severities(outcome.findings))
+        between(RuleOutcome(rule.info.id, len(found), len(rules), counts, time.perf_counter() - began, error_class))
+    table = results.table(claims, found)
+    return RulesReport(
+        results=table,
+        counts=counts,
+        scenarios=figures.scenarios(table),
+        passes=figures.passes(found),
+        not_evaluable=figures.not_evaluable(found),
+        days=figures.days(claims, found),
+        at_risk_cents=int(figures.risk_by_row(claims, found).sum()),
+        potential_gain_cents=figures.total_gain(found),
+        reversal_rows=int((~claims.billed).sum()),
+    )
+
+
+def _evaluate(
+    rule: Rule,
+    lines: pa.Table,
+    claims: Claims,
+    reference: ReferenceSnapshot,
+    missing_columns: Sequence[str],
+) -> tuple[Outcome, str | None]:
+    empty = [name for name in rule.info.needs if claims.is_empty(name)]
+    missing = [name for name in (*rule.info.needs, *rule.info.reads) if name in empty or name in missing_columns]
+    if missing:
+        return Outcome.missing(*missing), None
+    try:
+        outcome = rule.evaluate(lines, reference)
+        _check_shape(outcome)
+    except MemoryError:  # says nothing about the rule, and the next one would fail as well
+        raise
+    except Exception as error:  # noqa: BLE001 - a rule may fail in any way, and the others stand
+        error_class = type(error).__name__
+        # Without the traceback: it may quote cells.
+        _log.error("rule_failed", rule_id=rule.info.id, error_class=error_class)
+        return Outcome(_system_error({"error_class": error_class})), error_class
+    return outcome, None
+
+
+def _check_shape(outcome: Outcome) -> None:
+    if not outcome.findings.schema.equals(FINDING_SCHEMA):
+        raise TypeError("findings are not a table of FINDING_SCHEMA")
+    outcome.findings.validate()
+
+
+def _system_error(facts: Mapping[str, str]) -> pa.Table:
+    columns: dict[str, object] = {
+        "scenario": [SYSTEM_ERROR],
+        "severity": [Severity.WARNING.value],
+        "affected_records": [[]],
+        "doctor_key": [None],
+        "patient_key": [None],
+        "service_date": [None],
+        "at_risk_cents": [0],
+        "potential_gain_cents": [0],
+        "risk_records": [[]],
+        "risk_cents": [[]],
+        "data": findings.objects(1, facts),
+    }
+    return pa.table(columns, schema=FINDING_SCHEMA)

@@ -1,0 +1,126 @@
+"""What was found, in figures: counts, totals that count a line once, and one row a day of service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facnet_grpc.model.result import Severity
+from facnet_grpc.model.run import SeverityCounts
+from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, ScenarioFigures
+from facnet_grpc.rules.base import Outcome, Rule
+from facnet_grpc.rules.vocabulary import Claims, Ints
+
+_EPOCH = date(1970, 1, 1)
+
+Found = Sequence[tuple[Rule, Outcome]]
+
+
+def count_severities(findings: pa.Table) -> SeverityCounts:
+    """Count findings by severity."""
+    counted = {row["values"]: row["counts"] for row in pc.value_counts(findings.column("severity")).to_pylist()}
+    return SeverityCounts(**{severity.value: counted.get(severity.value, 0) for severity in Severity})
+
+
+def add(one: SeverityCounts, other: SeverityCounts) -> SeverityCounts:
+    """Add two counts."""
+    return SeverityCounts(
+        error=one.error + other.error,
+        warning=one.warning + other.warning,
+        optimization=one.optimization + other.optimization,
+        info=one.info + other.info,
+    )
+
+
+def scenarios(results: pa.Table) -> tuple[ScenarioFigures, ...]:
+    """Return counts and money of each rule, scenario and severity, sorted by them."""
+    keys = ["rule_id", "scenario", "severity"]
+    money = ["at_risk_cents", "potential_gain_cents"]
+    sums = [([], "count_all"), *((column, "sum") for column in money)]
+    grouped = results.select([*keys, *money]).group_by(keys).aggregate(sums)
+    return tuple(
+        ScenarioFigures(
+            rule_id=row["rule_id"],
+            scenario=row["scenario"],
+            severity=Severity(row["severity"]),
+            count=row["count_all"],
+            at_risk_cents=row["at_risk_cents_sum"],
+            potential_gain_cents=row["potential_gain_cents_sum"],
+        )
+        for row in grouped.sort_by([(key, "ascending") for key in keys]).to_pylist()
+    )
+
+
+def passes(found: Found) -> tuple[PassFigures, ...]:
+    """Return what rules looked at and found right, without the zeros."""
+    return tuple(
+        PassFigures(rule_id=rule.info.id, scenario=scenario, count=count)
+        for rule, outcome in found
+        for scenario, count in sorted(outcome.passes.items())
+        if count
+    )
+
+
+def not_evaluable(found: Found) -> tuple[NotEvaluable, ...]:
+    """Return the rules that lacked something, and what."""
+    return tuple(
+        NotEvaluable(rule_id=rule.info.id, missing_columns=outcome.not_evaluable)
+        for rule, outcome in found
+        if outcome.not_evaluable
+    )
+
+
+def total_gain(found: Found) -> int:
+    """Return the sum of all gains."""
+    return sum(pc.sum(outcome.findings.column("potential_gain_cents")).as_py() or 0 for _, outcome in found)
+
+
+def risk_by_row(claims: Claims, found: Found) -> Ints:
+    """Return, for each line, the most that any finding puts at risk of it: a cent is not lost twice."""
+    risk = np.zeros(len(claims), np.int64)
+    for _, outcome in found:
+        records = _flat(outcome.findings, "risk_records")
+        np.maximum.at(risk, claims.rows_of(records), _flat(outcome.findings, "risk_cents"))
+    return risk
+
+
+def days(claims: Claims, found: Found) -> tuple[DayFigures, ...]:
+    """Return the figures of each day of service in the file.
+
+    Results and gains stand on the day of their finding, money at risk on the day of the line that carries it.
+    """
+    if not len(claims):
+        return ()
+    first = int(claims.day.min())
+    offsets = claims.day - first
+    span = int(offsets.max()) + 1
+    rows = np.bincount(offsets, minlength=span)
+    risk = np.zeros(span, np.int64)
+    np.add.at(risk, offsets, risk_by_row(claims, found))
+    counts = {severity: np.zeros(span, np.int64) for severity in Severity}
+    gains = np.zeros(span, np.int64)
+    for _, outcome in found:
+        dated = outcome.findings.filter(pc.is_valid(outcome.findings.column("service_date")))
+        where = np.asarray(dated.column("service_date").cast(pa.int32()), np.int64) - first
+        np.add.at(gains, where, np.asarray(dated.column("potential_gain_cents"), np.int64))
+        for severity in Severity:
+            hits = np.asarray(pc.equal(dated.column("severity"), severity.value))
+            counts[severity] += np.bincount(where[hits], minlength=span)
+    return tuple(
+        DayFigures(
+            service_date=_EPOCH + timedelta(days=first + offset),
+            rows=int(rows[offset]),
+            **{severity.value: int(counted[offset]) for severity, counted in counts.items()},
+            at_risk_cents=int(risk[offset]),
+            potential_gain_cents=int(gains[offset]),
+        )
+        for offset in np.flatnonzero(rows).tolist()
+    )
+
+
+def _flat(findings: pa.Table, column: str) -> Ints:
+    return np.asarray(pc.list_flatten(findings.column(column)), np.int64)

@@ -1,0 +1,106 @@
+"""Findings by the column: a rule hands over arrays, this makes the table of `FINDING_SCHEMA`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facnet_grpc.model.result import FINDING_SCHEMA, Severity
+from facnet_grpc.rules.groups import Groups
+from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+
+# A fact of every finding: integers (counts, cents), texts without PHI (codes), or ISO days.
+Fact: TypeAlias = int | str | Ints | npt.NDArray[np.str_] | pa.Array
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Findings of one scenario.
+
+    `about` is, for each, a row of the table that tells doctor, day and patient. `risk` are the lines that carry the
+    money: all of what `risk_cents` says (one amount for each of `risk.rows`), or their preliminary amounts.
+    """
+
+    scenario: str
+    severity: Severity
+    about: Ints
+    affected: Groups
+    risk: Groups | None = None
+    risk_cents: Ints | None = None
+    gain_cents: Ints | int = 0
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    downgraded: Mask | None = None  # findings that are only a warning
+    of_patient: bool = False
+    of_day: bool = True
+
+
+def table(claims: Claims, batches: list[Batch]) -> pa.Table:
+    """Return all findings of `batches` that hold any."""
+    tables = [_table(claims, batch) for batch in batches if len(batch.about)]
+    return pa.concat_tables([FINDING_SCHEMA.empty_table(), *tables])
+
+
+def _table(claims: Claims, batch: Batch) -> pa.Table:
+    count = len(batch.about)
+    risk = batch.risk or Groups.empty(count)
+    cents = claims.cents[risk.rows] if batch.risk_cents is None else batch.risk_cents
+    at_risk = np.zeros(count, np.int64)
+    np.add.at(at_risk, risk.owner, cents)
+    columns = [
+        pa.array([batch.scenario] * count),
+        _severities(batch),
+        _lists(batch.affected, claims.record[batch.affected.rows], pa.int32()),
+        claims.text("doctor_key", batch.about),
+        claims.text("patient_key", batch.about) if batch.of_patient else pa.nulls(count, pa.string()),
+        days(claims, batch.about) if batch.of_day else pa.nulls(count, pa.date32()),
+        pa.array(at_risk, pa.int64()),
+        pa.array(np.broadcast_to(np.asarray(batch.gain_cents, np.int64), count), pa.int64()),
+        _lists(risk, claims.record[risk.rows], pa.int32()),
+        _lists(risk, cents, pa.int64()),
+        objects(count, batch.facts),
+    ]
+    return pa.Table.from_arrays(columns, schema=FINDING_SCHEMA)
+
+
+def days(claims: Claims, rows: Ints) -> pa.Array:
+    """Return the service dates of rows."""
+    return pa.array(claims.day[rows].astype(np.int32)).view(pa.date32())
+
+
+def objects(count: int, facts: Mapping[str, Fact]) -> pa.Array:
+    """Return `count` JSON objects with these members, sorted by name."""
+    pieces: list[pa.Array | pa.Scalar] = []
+    for name in sorted(facts):
+        pieces += [pa.scalar(f"{',' if pieces else '{'}{json.dumps(name)}:"), _values(facts[name])]
+    texts = pc.binary_join_element_wise(*pieces, pa.scalar("}"), "") if pieces else pa.scalar("{}")
+    return texts if isinstance(texts, pa.Array) else pa.array([texts.as_py()] * count)
+
+
+def _values(fact: Any) -> pa.Array | pa.Scalar:
+    if isinstance(fact, int | str):
+        return pa.scalar(json.dumps(fact))
+    array = fact if isinstance(fact, pa.Array) else pa.array(fact)
+    if pa.types.is_integer(array.type):
+        return array.cast(pa.string())
+    encoded = array.cast(pa.string()).dictionary_encode()
+    quoted = pa.array([json.dumps(text) for text in encoded.dictionary.to_pylist()], pa.string())
+    return quoted.take(encoded.indices)
+
+
+def _severities(batch: Batch) -> pa.Array:
+    if batch.downgraded is None:
+        return pa.array([batch.severity.value] * len(batch.about))
+    choices = pa.array([batch.severity.value, Severity.WARNING.value])
+    return choices.take(pa.array(batch.downgraded.astype(np.int8)))
+
+
+def _lists(groups: Groups, values: Ints, kind: pa.DataType) -> pa.Array:
+    offsets = pa.array(groups.starts.astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(values.astype(kind.to_pandas_dtype())))

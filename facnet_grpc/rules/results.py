@@ -1,0 +1,92 @@
+"""From findings to results: in order, numbered, with what the lines say of invoice and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facnet_grpc.model.result import RESULT_SCHEMA
+from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
+from facnet_grpc.rules.vocabulary import Claims, Ints
+
+_CATEGORY_OF_FAILURE = "system"
+
+
+def table(claims: Claims, found: Sequence[tuple[Rule, Outcome]]) -> pa.Table:
+    """Return the results of all rules as `RESULT_SCHEMA`.
+
+    Within a rule: by first affected record (findings without one first, by doctor and day), then by scenario.
+    """
+    parts = [_of_rule(claims, rule, outcome.findings) for rule, outcome in found if outcome.findings.num_rows]
+    joined = pa.concat_tables([_UNNUMBERED.empty_table(), *parts]).combine_chunks()
+    numbers = pa.array(np.arange(1, joined.num_rows + 1, dtype=np.int32))
+    return joined.add_column(0, RESULT_SCHEMA.field(0), numbers).cast(RESULT_SCHEMA)
+
+
+_UNNUMBERED = pa.schema(list(RESULT_SCHEMA)[1:])
+
+
+def _of_rule(claims: Claims, rule: Rule, findings: pa.Table) -> pa.Table:
+    records = _first(findings.column("affected_records").combine_chunks())
+    ordered = _ordered(findings, records)
+    findings = findings.take(ordered)
+    count = findings.num_rows
+    affected = findings.column("affected_records").combine_chunks()
+    scenario = findings.column("scenario")
+    columns = {
+        "rule_id": pa.array([rule.info.id] * count),
+        "rule_version": pa.array([rule.info.version] * count),
+        "category": pc.if_else(pc.equal(scenario, SYSTEM_ERROR), _CATEGORY_OF_FAILURE, rule.info.category),
+        "certainty": _certainties(rule, scenario),
+        "record_number": records.take(ordered),
+        "ramq_ids": _ramq_ids(claims, affected),
+        "doctor_name": _doctor_names(claims, findings.column("doctor_key")),
+    }
+    return pa.table(
+        [columns[name] if name in columns else findings.column(name) for name in _UNNUMBERED.names],
+        schema=_UNNUMBERED,
+    )
+
+
+def _first(lists: pa.Array) -> pa.Array:
+    """Return the first value of each list, null for an empty one."""
+    starts = np.asarray(lists.offsets)[:-1]
+    empty = np.asarray(pc.list_value_length(lists)) == 0
+    return lists.values.take(pa.array(starts, pa.int64(), mask=empty))
+
+
+def _ordered(findings: pa.Table, records: pa.Array) -> pa.Array:
+    columns = {name: findings.column(name) for name in ("doctor_key", "service_date", "scenario", "patient_key")}
+    keys = pa.table({"record": pc.fill_null(records, 0), **columns})
+    order = ["record", "doctor_key", "service_date", "scenario", "patient_key"]
+    return pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in order])
+
+
+def _certainties(rule: Rule, scenario: pa.ChunkedArray) -> pa.Array:
+    encoded = scenario.combine_chunks().dictionary_encode()
+    values = [rule.info.certainty_of(name).value for name in encoded.dictionary.to_pylist()]
+    return pa.array(values).take(encoded.indices)
+
+
+def _ramq_ids(claims: Claims, affected: pa.Array) -> pa.Array:
+    rows = claims.rows_of(np.asarray(affected.values, np.int64))
+    ids = pc.fill_null(claims.column("ramq_id").take(pa.array(rows)), "")
+    return pa.ListArray.from_arrays(affected.offsets, ids)
+
+
+def _doctor_names(claims: Claims, keys: pa.ChunkedArray) -> pa.Array:
+    """Return, for each key, the first name that the file has for it in order of record numbers."""
+    codes = pc.index_in(keys, value_set=claims.dictionary("doctor_key"))
+    return _first_names(claims).take(codes)
+
+
+def _first_names(claims: Claims) -> pa.Array:
+    names = claims.column("doctor_name")
+    named = np.flatnonzero(np.asarray(names.is_valid()))
+    latest_first = named[np.argsort(-claims.record[named], kind="stable")]
+    row_of: Ints = np.full(claims.size_of("doctor_key"), -1, np.int64)
+    row_of[claims.doctor[latest_first]] = latest_first  # the earliest is written last, and stays
+    return names.take(pa.array(row_of, mask=row_of < 0)).cast(pa.string())

@@ -1,0 +1,212 @@
+"""The words that all rules share, over whole columns: billed, paid, walk-in, cabinet, year, order.
+
+Text columns are dictionaries, so a question about a text is asked once per distinct value and answered for a line by
+its index. Nothing here loops over lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from facnet_grpc.rules.parameters import first_day, last_day, parameters
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+DAY_SECONDS = 86_400
+
+
+class Claims:
+    """A table of `RULE_SCHEMA` as arrays. Rows are positions in the table, in whatever order it has."""
+
+    def __init__(self, lines: pa.Table) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return int(self._lines.num_rows)
+
+    @cached_property
+    def billed(self) -> Mask:
+        """Lines with a preliminary amount above zero; the others are reversals and count nowhere."""
+        return self.cents > 0
+
+    @cached_property
+    def paid(self) -> Mask:
+        """Lines with a paid amount above zero."""
+        return self._integers("paid_cents", 0) > 0
+
+    @cached_property
+    def cents(self) -> Ints:
+        """Preliminary amounts in cents: what a line asks for, and what it can lose."""
+        return self._integers("preliminary_cents", 0)
+
+    @cached_property
+    def record(self) -> Ints:
+        """Record numbers, from 1."""
+        return self._integers("record_number", 0)
+
+    @cached_property
+    def day(self) -> Ints:
+        """Service dates as days since 1970-01-01."""
+        return self._integers("service_date", 0)
+
+    @cached_property
+    def year(self) -> Ints:
+        """Calendar years of the service dates."""
+        return self.day.view("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+
+    @cached_property
+    def start(self) -> Ints:
+        """Start times in seconds of the day; -1 where there is none."""
+        return self._integers("start_time", -1)
+
+    @cached_property
+    def end(self) -> Ints:
+        """End times in seconds of the day; -1 where there is none."""
+        return self._integers("end_time", -1)
+
+    @cached_property
+    def start_order(self) -> Ints:
+        """Start times to order by: a line without one comes after all others of its day."""
+        return np.where(self.start < 0, DAY_SECONDS, self.start)
+
+    @cached_property
+    def minutes(self) -> Ints:
+        """Whole minutes from start to end, past midnight if the end is earlier; -1 if either is missing."""
+        known = (self.start >= 0) & (self.end >= 0)
+        return np.where(known, (self.end - self.start) % DAY_SECONDS // 60, -1)
+
+    @cached_property
+    def units(self) -> Ints:
+        """Units; 0 where there are none."""
+        return self._integers("units", 0)
+
+    @cached_property
+    def doctor(self) -> Ints:
+        """Which doctor: an index into the column's dictionary."""
+        return self._indices("doctor_key")
+
+    @cached_property
+    def patient(self) -> Ints:
+        """Which patient: an index into the column's dictionary, -1 for none."""
+        return self._indices("patient_key")
+
+    @cached_property
+    def has_patient(self) -> Mask:
+        """Lines that name a patient."""
+        return self.patient >= 0
+
+    @cached_property
+    def in_cabinet(self) -> Mask:
+        """Lines at a place 5xxxx, an office."""
+        return self._where("place", lambda place: place.startswith("5"))
+
+    @cached_property
+    def in_establishment(self) -> Mask:
+        """Lines at a known place that is no cabinet."""
+        return self._where("place", lambda place: place != "" and not place.startswith("5"))
+
+    @cached_property
+    def doctor_day(self) -> tuple[Ints, int]:
+        """Dense numbers from 0 for (doctor, service date), one a line, and how many there are."""
+        first = int(self.day.min()) if len(self) else 0
+        span = int(self.day.max()) - first + 1 if len(self) else 1
+        return dense(self.doctor * span + (self.day - first), self.size_of("doctor_key") * span)
+
+    def has_code(self, name: str) -> Mask:
+        """Lines whose code is in the set of this name on their day of service."""
+        return self._in_set(name, "code", lambda codes: lambda code: code in codes)
+
+    def in_codes(self, codes: frozenset[str]) -> Mask:
+        """Lines with one of these codes."""
+        return self._where("code", lambda code: code in codes)
+
+    def has_context(self, name: str) -> Mask:
+        """Lines with at least one context of the set of this name on their day of service: whole tokens only."""
+        return self._in_set(name, "context", lambda tokens: lambda text: not tokens.isdisjoint(text.split(",")))
+
+    def at_place(self, test: Callable[[str], bool]) -> Mask:
+        """Lines whose place is known and passes `test`."""
+        return self._where("place", test)
+
+    def size_of(self, column: str) -> int:
+        """Return how many distinct values a dictionary column has."""
+        return len(self.dictionary(column))
+
+    def dictionary(self, column: str) -> pa.Array:
+        """Return the distinct values of a dictionary column."""
+        return self.column(column).dictionary
+
+    def rows_of(self, records: Ints) -> Ints:
+        """Return the rows that have these record numbers; each must be in the table."""
+        return self._row_of_record[records]
+
+    @cached_property
+    def _row_of_record(self) -> Ints:
+        rows = np.full(int(self.record.max(initial=0)) + 1, -1, np.int64)
+        rows[self.record] = np.arange(len(self))
+        return rows
+
+    def text(self, column: str, rows: Ints) -> pa.Array:
+        """Return the text of a dictionary column in these rows, null where there is none."""
+        return self.column(column).take(pa.array(rows)).cast(pa.string())
+
+    def is_empty(self, column: str) -> bool:
+        """Return whether a column holds nothing in the whole file."""
+        array = self.column(column)
+        if pa.types.is_dictionary(array.type):
+            return not bool((self._indices(column) >= 0).any())
+        return int(array.null_count) == len(array)
+
+    def _in_set(self, name: str, column: str, test: Callable[[frozenset[str]], Callable[[str], bool]]) -> Mask:
+        found = np.zeros(len(self), np.bool_)
+        for entry in parameters()[name]:
+            values = entry.value if isinstance(entry.value, tuple) else ()
+            hits = self._where(column, test(frozenset(values)))
+            if entry.valid_from or entry.valid_to:
+                hits &= (self.day >= first_day(entry)) & (self.day <= last_day(entry))
+            found |= hits
+        return found
+
+    def _where(self, column: str, test: Callable[[str], bool]) -> Mask:
+        # One more answer at the end, for the index -1 of a line without a value.
+        answers = [bool(value) and test(value) for value in self.dictionary(column).to_pylist()]
+        return np.array([*answers, False], np.bool_)[self._indices(column)]
+
+    def _indices(self, column: str) -> Ints:
+        array = self.column(column)
+        indices = _numbers(array.indices, -1)
+        blank = [index for index, value in enumerate(array.dictionary.to_pylist()) if not value]
+        return np.where(np.isin(indices, blank), -1, indices) if blank else indices
+
+    def _integers(self, column: str, missing: int) -> Ints:
+        array = self.column(column)
+        if pa.types.is_date(array.type) or pa.types.is_time(array.type):
+            array = array.view(pa.int32())
+        return _numbers(array, missing)
+
+    def column(self, name: str) -> pa.Array:
+        """Return a column as one array."""
+        chunks = self._lines.column(name)
+        return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+
+
+def _numbers(array: pa.Array, missing: int) -> Ints:
+    filled = array.fill_null(missing) if array.null_count else array
+    numbers: Ints = filled.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    return numbers
+
+
+def dense(keys: Ints, bound: int) -> tuple[Ints, int]:
+    """Number keys 0 … bound-1 without gaps, keeping their order; return the numbers and how many there are."""
+    if bound > 4 * len(keys) + 1_000_000:  # a table of all possible keys would be larger than sorting is slow
+        distinct, numbers = np.unique(keys, return_inverse=True)
+        return numbers.astype(np.int64, copy=False), len(distinct)
+    present = np.zeros(bound, np.bool_)
+    present[keys] = True
+    return (np.cumsum(present) - 1)[keys], int(present.sum())
