@@ -1,0 +1,1 @@
+"""Measurements, each with a make target; never part of the tests."""
