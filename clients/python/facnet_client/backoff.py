@@ -1,0 +1,52 @@
+"""How long to go on trying: exponential backoff with jitter, bounded by time without progress."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How uploads and watches behave while the server does not answer. All in seconds.
+
+    A server that has never answered is given up on sooner than one that has just been there: the address may be wrong.
+    """
+
+    connect: float = 3.0
+    patience: float = 60.0
+    first_delay: float = 0.2
+    largest_delay: float = 5.0
+
+
+class Backoff:
+    """The waits of one operation. Whoever makes progress starts from the first delay again."""
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self._delay = retry.first_delay
+        self._give_up_at = time.monotonic() + retry.connect
+        self._connected = False
+
+    def connected(self) -> None:
+        """Note that a server has answered at all: it deserves the whole patience, once."""
+        if not self._connected:
+            self._connected = True
+            self.progress()
+
+    def progress(self) -> None:
+        """Note that something was achieved since the last wait."""
+        self._connected = True
+        self._delay = self._retry.first_delay
+        self._give_up_at = time.monotonic() + self._retry.patience
+
+    def wait(self) -> bool:
+        """Sleep before the next try. Returns False, at once, when it is time to give up."""
+        now = time.monotonic()
+        if now >= self._give_up_at:
+            return False
+        pause = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients, keeps no secret
+        time.sleep(min(pause, self._give_up_at - now))
+        self._delay = min(self._delay * 2, self._retry.largest_delay)
+        return True

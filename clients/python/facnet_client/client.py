@@ -1,0 +1,183 @@
+"""The client: `with FacnetClient("127.0.0.1:50051") as client: client.submit("claims.csv")`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import BinaryIO, Self
+from uuid import uuid4
+
+import grpc
+
+from facnet_client import convert
+from facnet_client.backoff import Retry
+from facnet_client.calls import Calls
+from facnet_client.channel import connect
+from facnet_client.source import Source, label, open_source
+from facnet_client.upload import OnProgress, Upload
+from facnet_client.values import Priority, RejectedRow, Result, Severity, Status, Submitted, Summary, Update, Validation
+from facnet_client.watch import watch
+from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
+from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
+from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
+
+LARGEST_PAGE = 1000
+
+
+class FacnetClient:
+    """A connection to one server. Safe to use from several threads; close it, or use it in a `with` statement.
+
+    Every method raises `FacnetError`.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        language: str = "fr",
+        credentials: grpc.ChannelCredentials | None = None,
+        retry: Retry | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        """Prepare a channel to `target` (host:port); nothing is sent before the first call.
+
+        `language` ("fr" or "en") is that of all texts. `timeout`, in seconds, is for calls with one answer.
+        """
+        self._retry = retry or Retry()
+        self._channel = connect(target, credentials)
+        self._calls = Calls(
+            ValidationServiceStub(self._channel),
+            metadata=(("accept-language", f"{language}-CA"),),
+            timeout=timeout,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls that are still going on fail."""
+        self._channel.close()
+
+    def submit(  # noqa: PLR0913 - the options of an upload are what they are
+        self,
+        file: str | os.PathLike[str] | BinaryIO,
+        *,
+        file_name: str | None = None,
+        idempotency_key: str | None = None,
+        batch_id: str = "",
+        priority: Priority = Priority.NORMAL,
+        labels: Mapping[str, str] | None = None,
+        rule_ids: Sequence[str] = (),
+        encoding_hint: str = "",
+        delimiter_hint: str = "",
+        on_progress: OnProgress | None = None,
+    ) -> Submitted:
+        """Send a file, of any size, in constant memory, and return the run that it became.
+
+        `file` is a path, or something open for reading in binary, sent from its present position. A broken connection
+        is made again and the upload goes on; the same `idempotency_key` (one is made up for each call) never makes
+        two runs. `on_progress(bytes handed over, size or None)` is called from another thread.
+
+        Raises `OSError` if the file cannot be read.
+        """
+        source = open_source(file)
+        try:
+            header = pb2.UploadHeader(
+                file_name=label(file) if file_name is None else file_name,
+                size_bytes=source.size,
+                sha256=source.sha256(),
+                idempotency_key=idempotency_key or str(uuid4()),
+                upload_id=str(uuid4()),
+                batch_id=batch_id,
+                priority=validation_pb2.Priority.Value(f"PRIORITY_{priority.name}"),
+                labels=labels or {},
+                rule_ids=rule_ids,
+                encoding_hint=encoding_hint,
+                delimiter_hint=delimiter_hint,
+            )
+            return self._send(source, header, on_progress)
+        finally:
+            source.close()
+
+    def _send(self, source: Source, header: pb2.UploadHeader, on_progress: OnProgress | None) -> Submitted:
+        return Upload(self._calls, source, header, self._retry, on_progress).run()
+
+    def watch(self, validation_id: str) -> Iterator[Update]:
+        """Yield the state of a run at once, every change, and its terminal state last; reconnects by itself."""
+        return watch(self._calls, validation_id, self._retry)
+
+    def get(self, validation_id: str) -> Validation:
+        """Return a run."""
+        request = pb2.GetValidationRequest(validation_id=validation_id)
+        return convert.validation(self._calls.unary(self._calls.stub.GetValidation, request).validation)
+
+    def summary(self, validation_id: str) -> Summary:
+        """Return what was found in a completed run, in figures."""
+        request = pb2.GetValidationSummaryRequest(validation_id=validation_id)
+        return convert.summary(self._calls.unary(self._calls.stub.GetValidationSummary, request))
+
+    def list(
+        self,
+        *,
+        statuses: Sequence[Status] = (),
+        batch_id: str = "",
+        file_name_contains: str = "",
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        page_size: int = 100,
+    ) -> Iterator[Validation]:
+        """Yield the caller's runs, newest first, fetching pages as they are needed."""
+        request = pb2.ListValidationsRequest(
+            page_size=page_size,
+            statuses=[validation_pb2.ValidationStatus.Value(f"VALIDATION_STATUS_{one.name}") for one in statuses],
+            batch_id=batch_id,
+            file_name_contains=file_name_contains,
+            created_from=convert.timestamp(created_from) if created_from else None,
+            created_before=convert.timestamp(created_before) if created_before else None,
+        )
+        for page in self._calls.pages(self._calls.stub.ListValidations, request):
+            yield from map(convert.validation, page.validations)
+
+    def results(  # noqa: PLR0913 - likewise the filters of a list
+        self,
+        validation_id: str,
+        *,
+        rule_ids: Sequence[str] = (),
+        severities: Sequence[Severity] = (),
+        categories: Sequence[str] = (),
+        scenarios: Sequence[str] = (),
+        doctor_key: str = "",
+        service_date_from: str = "",
+        service_date_to: str = "",
+        page_size: int = LARGEST_PAGE,
+    ) -> Iterator[Result]:
+        """Yield what was found in a completed run, by rule, then by line, fetching pages as they are needed."""
+        request = pb2.ListValidationResultsRequest(
+            validation_id=validation_id,
+            page_size=page_size,
+            rule_ids=rule_ids,
+            severities=[result_pb2.Severity.Value(f"SEVERITY_{one.name}") for one in severities],
+            categories=categories,
+            scenarios=scenarios,
+            doctor_key=doctor_key,
+            service_date_from=service_date_from,
+            service_date_to=service_date_to,
+        )
+        for page in self._calls.pages(self._calls.stub.ListValidationResults, request):
+            yield from map(convert.result, page.results)
+
+    def rejects(self, validation_id: str, *, page_size: int = LARGEST_PAGE) -> Iterator[RejectedRow]:
+        """Yield the lines of a completed run that could not be read, by line; the first 1,000 are kept."""
+        request = pb2.ListRejectedRowsRequest(validation_id=validation_id, page_size=page_size)
+        for page in self._calls.pages(self._calls.stub.ListRejectedRows, request):
+            yield from map(convert.rejected_row, page.rejected_rows)

@@ -1,0 +1,133 @@
+"""What calls raise, as one tree.
+
+    FacnetError
+    ├── InvalidRequest        the request, or the file, cannot be taken as it is
+    ├── NotFound              no such run or upload, or not the caller's
+    ├── Conflict              the state of things does not allow it
+    ├── Refused               larger, more or faster than allowed; or not allowed at all
+    ├── CorruptData           bytes arrived otherwise than announced
+    ├── Unavailable           no server answers, or it cannot work just now
+    ├── UploadLost            a broken upload of a stream that cannot be read again
+    └── ServerError           a defect of the service
+
+Each carries the stable `reason` of the API (a name of `ErrorReason` without its prefix; the gRPC status if nobody gave
+one), a `message` in the client's language, and a `cure` if the server knows one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+# Reasons after which the same call may well succeed a moment later.
+PASSING = frozenset({"BACKEND_UNAVAILABLE", "SHUTTING_DOWN"})
+
+
+class FacnetError(Exception):
+    """Base of all: a stable `reason` for programs, a `message` and perhaps a `cure` for people."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        cure: str | None = None,
+        status: grpc.StatusCode | None = None,
+    ) -> None:
+        """Make an error; `status` is None if no call was made."""
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+        self.cure = cure
+        self.status = status
+
+    def __str__(self) -> str:
+        """Return `REASON: message cure`."""
+        return f"{self.reason}: {self.message}" + (f" {self.cure}" if self.cure else "")
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may succeed a moment later."""
+        return self.reason in PASSING or self.status is grpc.StatusCode.UNAVAILABLE
+
+
+class InvalidRequest(FacnetError):
+    """The request, or the file, cannot be taken as it is."""
+
+
+class NotFound(FacnetError):
+    """No such run or upload, or not the caller's."""
+
+
+class Conflict(FacnetError):
+    """The state of things does not allow it."""
+
+
+class Refused(FacnetError):
+    """Larger, more or faster than allowed; or not allowed at all."""
+
+
+class CorruptData(FacnetError):
+    """Bytes arrived otherwise than announced."""
+
+
+class Unavailable(FacnetError):
+    """No server answers, or it cannot work just now."""
+
+
+class UploadLost(FacnetError):
+    """An upload broke, and what it was reading cannot be read again from where the server stopped."""
+
+
+class ServerError(FacnetError):
+    """A defect of the service."""
+
+
+_KINDS: dict[grpc.StatusCode, type[FacnetError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Refused,
+    grpc.StatusCode.PERMISSION_DENIED: Refused,
+    grpc.StatusCode.UNAUTHENTICATED: Refused,
+    grpc.StatusCode.DATA_LOSS: CorruptData,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+}
+
+
+def from_rpc(error: grpc.RpcError) -> FacnetError:
+    """Return the `FacnetError` that a failed call means."""
+    call: Any = error  # the errors of grpc are calls too, which its types do not say
+    code: grpc.StatusCode = call.code()
+    reason, message, cure = _details(call)
+    kind = _KINDS.get(code, ServerError)
+    return kind(reason or code.name, message or call.details() or code.name, cure, code)
+
+
+def _details(call: grpc.Call) -> tuple[str, str, str | None]:
+    reason, message, cure = "", "", None
+    for packed in _packed(call):
+        info = error_details_pb2.ErrorInfo()
+        text = error_details_pb2.LocalizedMessage()
+        if packed.Unpack(info):
+            reason, cure = info.reason, info.metadata.get("cure", cure)
+        elif packed.Unpack(text):
+            # The first text says what is wrong, a second one what to do about it.
+            message, cure = (message, text.message) if message else (text.message, cure)
+    return reason, message, cure
+
+
+def _packed(call: grpc.Call) -> list[AnyMessage]:
+    try:
+        status = rpc_status.from_call(call)
+    except (ValueError, DecodeError):  # a proxy on the way made these details
+        return []
+    return list(status.details) if status is not None else []

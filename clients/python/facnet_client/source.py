@@ -1,0 +1,152 @@
+"""Where the bytes of an upload come from: any part of them can be read again, so that a broken upload can go on.
+
+A file is simply read at another position. A pipe cannot go back, so the last `REPLAY_BYTES` of it stay in memory: more
+than client, kernel and server can have between them of what was sent and is not stored yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections import deque
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, Protocol
+
+from facnet_client.errors import UploadLost
+
+REPLAY_BYTES = 32 << 20
+# Hashing a larger file first would keep its owner waiting; every chunk carries a CRC-32C, and the size is checked too.
+HASHED_BYTES = 256 << 20
+_BLOCK = 1 << 20
+
+
+class Source(Protocol):
+    """Bytes that can be read at a position. `size` is None if only the end will tell."""
+
+    size: int | None
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; fewer only at the end. Raises `UploadLost`, `OSError`."""
+
+    def sha256(self) -> str:
+        """Return the SHA-256 as 64 hexadecimal digits, or "" if it is not worth its price."""
+
+    def close(self) -> None:
+        """Close what was opened for it."""
+
+
+class SeekableSource:
+    """A file, from its present position to its end. Threads may read at once."""
+
+    def __init__(self, file: BinaryIO, *, owned: bool) -> None:
+        """Wrap `file`; it is closed with the source only if `owned`."""
+        self._file = file
+        self._owned = owned
+        self._lock = Lock()
+        self._start = file.tell()
+        self.size: int | None = file.seek(0, os.SEEK_END) - self._start
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Source`."""
+        with self._lock:
+            self._file.seek(self._start + offset)
+            return _read_fully(self._file, length)
+
+    def sha256(self) -> str:
+        """See `Source`."""
+        if self.size is None or self.size > HASHED_BYTES:
+            return ""
+        digest = hashlib.sha256()
+        for offset in range(0, self.size, _BLOCK):
+            digest.update(self.read_at(offset, _BLOCK))
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """See `Source`."""
+        if self._owned:
+            self._file.close()
+
+
+class PipeSource:
+    """Something that can be read once: standard input, a pipe, a socket."""
+
+    def __init__(self, file: BinaryIO, *, owned: bool, replay_bytes: int = REPLAY_BYTES) -> None:
+        """Wrap `file`, keeping its last `replay_bytes`; it is closed with the source only if `owned`."""
+        self._file = file
+        self._owned = owned
+        self._replay_bytes = replay_bytes
+        self._lock = Lock()
+        self._blocks: deque[bytes] = deque()
+        self._kept_from = 0
+        self._read_to = 0
+        self.size: int | None = None
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Source`."""
+        with self._lock:
+            if offset < self._kept_from:
+                raise UploadLost("UPLOAD_LOST", "The stream cannot be read again from where the server stopped.")
+            while self._read_to < offset + length and self._fill(length):
+                pass
+            return self._kept(offset, length)
+
+    def _fill(self, length: int) -> bool:
+        block = _read_fully(self._file, length)
+        if not block:
+            return False
+        self._blocks.append(block)
+        self._read_to += len(block)
+        while self._read_to - self._kept_from - len(self._blocks[0]) >= self._replay_bytes:
+            self._kept_from += len(self._blocks.popleft())
+        return True
+
+    def _kept(self, offset: int, length: int) -> bytes:
+        found, at = [], self._kept_from
+        for block in self._blocks:
+            begin, end = max(offset - at, 0), min(offset + length - at, len(block))
+            if begin < end:
+                found.append(block if end - begin == len(block) else block[begin:end])
+            at += len(block)
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def sha256(self) -> str:
+        """See `Source`: a pipe can be read once only."""
+        return ""
+
+    def close(self) -> None:
+        """See `Source`."""
+        if self._owned:
+            self._file.close()
+
+
+def open_source(what: str | os.PathLike[str] | BinaryIO) -> Source:
+    """Open a path, or wrap an open binary file. Raises `OSError` if it cannot be read."""
+    if not isinstance(what, str | os.PathLike):
+        return SeekableSource(what, owned=False) if what.seekable() else PipeSource(what, owned=False)
+    file: io.FileIO = Path(what).open("rb", buffering=0)  # noqa: SIM115 - the source closes it
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return SeekableSource(file, owned=True)
+    return PipeSource(file, owned=True)
+
+
+def label(what: str | os.PathLike[str] | BinaryIO) -> str:
+    """Return the name to give a file: its last part, as valid Unicode whatever the bytes of the path are."""
+    name = what if isinstance(what, str | os.PathLike) else getattr(what, "name", "")
+    if not isinstance(name, str | os.PathLike):  # a file made from a descriptor has its number for a name
+        return "stdin"
+    return os.fsencode(Path(name).name).decode("utf-8", "replace") or "stdin"
+
+
+def _read_fully(file: BinaryIO | io.FileIO, length: int) -> bytes:
+    block = file.read(length) or b""
+    if len(block) == length or not block:
+        return block
+    blocks = [block]
+    missing = length - len(block)
+    while missing and (block := file.read(missing) or b""):
+        blocks.append(block)
+        missing -= len(block)
+    return b"".join(blocks)

@@ -1,0 +1,256 @@
+"""What calls return: frozen values, money as integer cents, times in UTC.
+
+An enumeration value that is newer than this client reads as UNSPECIFIED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """Where a run is in its life."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self in {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+
+
+class Phase(StrEnum):
+    """What a worker is doing with a run."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    LOADING = "LOADING"
+    RULES = "RULES"
+    STORING_RESULTS = "STORING_RESULTS"
+
+
+class Priority(StrEnum):
+    """In which order waiting runs are taken."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    LOW = "LOW"
+    NORMAL = "NORMAL"
+    HIGH = "HIGH"
+
+
+class Severity(StrEnum):
+    """How bad a result is."""
+
+    UNSPECIFIED = "unspecified"
+    ERROR = "error"
+    WARNING = "warning"
+    OPTIMIZATION = "optimization"
+    INFO = "info"
+
+
+class Certainty(StrEnum):
+    """How sure the reading of the manual is that a rule rests on."""
+
+    UNSPECIFIED = "unspecified"
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The server's promise: the file is kept and will be checked."""
+
+    validation_id: str
+    job_id: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityCounts:
+    """How many results there are of each severity."""
+
+    error: int = 0
+    warning: int = 0
+    optimization: int = 0
+    info: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run failed, in the client's language."""
+
+    code: str
+    message: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The state of a run at one moment."""
+
+    validation_id: str
+    cursor: str
+    attempt: int
+    status: Status
+    phase: Phase
+    percent: float  # 0-100
+    bytes_parsed: int
+    total_bytes: int
+    rows_parsed: int
+    rows_loaded: int
+    rows_rejected: int
+    result_counts: SeverityCounts
+    queue_position: int | None  # runs ahead of it; None if unknown
+    eta_seconds: float | None
+    error: RunError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """One validation of one claim file."""
+
+    validation_id: str
+    job_id: str
+    file_name: str
+    status: Status
+    phase: Phase
+    percent: float
+    size_bytes: int
+    sha256: str
+    encoding: str
+    delimiter: str
+    total_rows: int
+    processed_rows: int
+    rejected_rows: int
+    result_counts: SeverityCounts
+    attempt: int
+    create_time: datetime | None
+    start_time: datetime | None
+    end_time: datetime | None
+    next_attempt_time: datetime | None
+    error: RunError | None
+    rule_set_version: str
+    reference_version: str
+    batch_id: str
+    priority: Priority
+    labels: Mapping[str, str]
+    rule_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioSummary:
+    """Results of one scenario of one rule with one severity."""
+
+    rule_id: str
+    rule_name: str
+    scenario: str
+    title: str
+    severity: Severity
+    count: int
+    at_risk_cents: int
+    potential_gain_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassCount:
+    """What a rule looked at and found right."""
+
+    rule_id: str
+    scenario: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluable:
+    """A rule that could not be evaluated, and the columns that it lacks."""
+
+    rule_id: str
+    missing_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionCount:
+    """Rejected lines of one kind; `column` is empty if the whole line is at fault."""
+
+    reason: str
+    column: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DefectCount:
+    """Unreadable values of one column in lines that were kept."""
+
+    column: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DaySummary:
+    """Figures of one day of service, YYYY-MM-DD."""
+
+    service_date: str
+    rows: int
+    result_counts: SeverityCounts
+    at_risk_cents: int
+    potential_gain_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was found in a run, in figures; totals of money count each line at most once."""
+
+    validation: Validation
+    result_counts: SeverityCounts
+    at_risk_cents: int
+    potential_gain_cents: int
+    scenarios: tuple[ScenarioSummary, ...]
+    passes: tuple[PassCount, ...]
+    not_evaluable: tuple[NotEvaluable, ...]
+    rejections: tuple[RejectionCount, ...]
+    defects: tuple[DefectCount, ...]
+    reversal_rows: int
+    days: tuple[DaySummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One finding of one rule. The order of the fields is the order of the keys in JSON Lines files."""
+
+    rule_id: str
+    rule_version: str
+    scenario: str
+    severity: Severity
+    category: str
+    certainty: Certainty
+    record_number: int | None  # 1 = first data line; None if it is about no line
+    affected_records: tuple[int, ...]
+    ramq_ids: tuple[str, ...]
+    doctor_key: str
+    doctor: str
+    patient_key: str  # empty if it is about no patient
+    service_date: str  # YYYY-MM-DD; empty if it is about no day
+    at_risk_cents: int
+    potential_gain_cents: int
+    data: Mapping[str, Any]  # whole numbers are int
+    message: str
+    solution: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A line that could not be read."""
+
+    record_number: int
+    column: str
+    reason: str
+    message: str
