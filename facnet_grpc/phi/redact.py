@@ -1,7 +1,7 @@
 """What is shown in place of a person: a keyed pseudonym, or a name with all but its initial struck out.
 
 A pseudonym is the HMAC-SHA-256 of the person's key under the deployment's secret, cut to 128 bits. It is equal for
-equal keys within a deployment, so that lines can be grouped, and cannot be guessed by trying all NAMs without the secret.
+equal keys within a deployment, so that lines can be grouped, and cannot be found by trying all NAMs without the secret.
 """
 
 from __future__ import annotations

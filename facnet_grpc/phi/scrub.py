@@ -35,7 +35,7 @@ _ID = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b(?:pt_|dr_)?(?:[0-9a-f]{32}|[0-9a-f]{64})\b",
 )
 # `Last, First` in the shape of the exports, and `Dr Last`: what can be told of a name by its looks.
-_DOCTOR = re.compile(r"\d{7}-\d{5}\s*\|.*|\bDr[.e]?\s+[^\W\d_][^\W\d_'-]+(?:[ -][^\W\d_]+)?")
+_DOCTOR = re.compile(r"\d{7}-\d{5}\s*\|.*|\bDr(?:e\.?|\.)?\s+[^\W\d_][^\W\d_'-]+(?:[ -][^\W\d_]+)?")
 _URL_PASSWORD = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@]*):[^\s/]*@")
 _WORD_PASSWORD = re.compile(r"(?i)\b(password|passwd|pwd|secret)\s*=\s*(?:'[^']*'|[^\s&;,]+)")
 

@@ -1,0 +1,116 @@
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from facnet_grpc.settings import GIB, Settings, SettingsError, variable
+
+SECRET = "a canary of a password, long enough"  # noqa: S105 - a canary
+NEEDED = {
+    "DATABASE_URL": f"postgresql://u:{SECRET}@h/d",
+    "REDIS_URL": "redis://localhost",
+    "FACNET_BLOB_DIR": "/srv/blobs",
+    "FACNET_PSEUDONYM_KEY": SECRET,
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch):
+    for name in os.environ:
+        if name.startswith("FACNET_") or name in NEEDED:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(name="environ")
+def _environ(monkeypatch):
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch.setenv
+
+
+@pytest.mark.usefixtures("environ")
+def test_four_settings_are_enough():
+    settings = Settings.from_env()
+
+    assert settings.database_url.get_secret_value() == NEEDED["DATABASE_URL"]
+    assert settings.blob_dir == Path("/srv/blobs")
+    assert settings.max_file_bytes == 2 * GIB
+    assert settings.listen == "127.0.0.1:50051"
+
+
+def test_all_problems_at_once_and_no_values(environ):
+    environ("DATABASE_URL", "")
+    for name in ("REDIS_URL", "FACNET_BLOB_DIR"):
+        os.environ.pop(name)
+    environ("FACNET_PSEUDONYM_KEY", "canary")
+    environ("FACNET_MAX_ATTEMPTS", "canary")
+    environ("FACNET_LOG_LEVEL", "canary")
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env()
+
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "REDIS_URL",
+        "FACNET_BLOB_DIR",
+        "FACNET_PSEUDONYM_KEY",
+        "FACNET_MAX_ATTEMPTS",
+        "FACNET_LOG_LEVEL",
+    ]
+    assert "is missing" in lines[0]
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:50051", "[::1]:50051", "127.9.9.9:1"])
+def test_loopback_addresses(environ, address):
+    environ("FACNET_LISTEN", address)
+
+    assert Settings.from_env().listen == address
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:1", "example.org:1", "127.0.0.1", ":5", "[::1]"]
+)
+def test_without_authentication_nobody_else_can_listen(environ, address):
+    environ("FACNET_LISTEN", address)
+
+    with pytest.raises(SettingsError, match="FACNET_LISTEN"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize("name", ["MAX_FILE_BYTES", "WORKER_PROCESSES", "LEASE_SECONDS", "IO_THREADS"])
+@pytest.mark.parametrize("value", ["0", "-1", "x", ""])
+def test_limits_are_positive(environ, name, value):
+    environ(f"FACNET_{name}", value)
+
+    with pytest.raises(SettingsError, match=f"FACNET_{name}"):
+        Settings.from_env()
+
+
+@pytest.mark.usefixtures("environ")
+def test_secrets_do_not_show():
+    settings = Settings.from_env()
+
+    assert SECRET not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+@pytest.mark.usefixtures("environ")
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Settings.from_env().listen = "x"
+
+
+@pytest.mark.parametrize(("lease", "beat"), [("30", 1.0), ("1.5", 0.5)])
+def test_a_lease_gets_three_chances(environ, lease, beat):
+    environ("FACNET_LEASE_SECONDS", lease)
+
+    assert Settings.from_env().lease_beat_seconds == beat
+
+
+def test_every_setting_has_a_sentence():
+    assert [name for name, field in Settings.model_fields.items() if not (field.description or "").endswith(".")] == []
+
+
+def test_names_of_variables():
+    assert (variable("database_url"), variable("listen")) == ("DATABASE_URL", "FACNET_LISTEN")
