@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from facnet_grpc.settings import GIB, Settings, SettingsError, variable
 
-SECRET = "a canary of a password, long enough"  # noqa: S105 - a canary
+SECRET = "a canary of a password, long enough"
 NEEDED = {
     "DATABASE_URL": f"postgresql://u:{SECRET}@h/d",
     "REDIS_URL": "redis://localhost",
