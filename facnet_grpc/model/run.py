@@ -144,6 +144,7 @@ class Run:
     error_params: Mapping[str, Any] = field(default_factory=dict)
     rule_set_version: str | None = None
     reference_version: str | None = None
+    uncounted_attempts: int = 0  # of `attempt`, those that a worker gave back because it had to stop
 
     @property
     def job_id(self) -> str:

@@ -30,7 +30,8 @@ CREATE TABLE validation_runs (
     optimization_count bigint NOT NULL DEFAULT 0,
     info_count bigint NOT NULL DEFAULT 0,
     summary jsonb,                                    -- model/summary.py, once COMPLETED
-    attempt integer NOT NULL DEFAULT 0,
+    attempt integer NOT NULL DEFAULT 0,               -- how many times work has begun; only grows
+    uncounted_attempts integer NOT NULL DEFAULT 0,    -- of these, given back by a worker that had to stop
     lease_token uuid,
     lease_expires_at timestamptz,
     next_attempt_at timestamptz,
@@ -51,6 +52,7 @@ CREATE UNIQUE INDEX validation_runs_idempotency ON validation_runs (owner, idemp
 CREATE INDEX validation_runs_newest ON validation_runs (owner, id DESC);
 CREATE INDEX validation_runs_waiting ON validation_runs (created_at) WHERE status = 'QUEUED';
 CREATE INDEX validation_runs_leases ON validation_runs (lease_expires_at) WHERE status = 'PROCESSING';
+CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key IS NOT NULL;
 
 CREATE TABLE uploads (
     id uuid PRIMARY KEY,

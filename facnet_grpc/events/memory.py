@@ -1,0 +1,63 @@
+"""Events within one process: the twin of `RedisEvents` for tests and single-process use."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import replace
+from threading import Condition
+from uuid import UUID
+
+from facnet_grpc.errors import InvalidInput, Reason
+from facnet_grpc.events.stream import KEEP_EVENTS, is_position
+from facnet_grpc.model.event import Event
+
+
+class MemoryEvents:
+    """Events in memory; nothing is ever away."""
+
+    def __init__(self) -> None:
+        self._news = Condition()
+        self._events: defaultdict[UUID, deque[Event]] = defaultdict(lambda: deque(maxlen=KEEP_EVENTS))
+        self._count = 0
+        self._woken = False
+
+    def publish(self, event: Event) -> None:
+        """Append an event to its run's events."""
+        with self._news:
+            self._count += 1
+            self._events[event.run_id].append(replace(event, position=f"{self._count}-0"))
+            self._news.notify_all()
+
+    def latest(self, run_id: UUID) -> Event | None:
+        """Return the last event of a run."""
+        with self._news:
+            kept = self._events.get(run_id)
+            return kept[-1] if kept else None
+
+    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[Event]:
+        """Return the events after `after`, waiting for the first one."""
+        if not all(is_position(position) for position in after.values()):
+            raise InvalidInput(Reason.BAD_CURSOR, field="after_cursor")
+        with self._news:
+            self._news.wait_for(lambda: self._woken or self._after(after), block_seconds)
+            self._woken = False
+            return self._after(after)
+
+    def interrupt(self) -> None:
+        """Wake `tail()`."""
+        with self._news:
+            self._woken = True
+            self._news.notify_all()
+
+    def _after(self, after: Mapping[UUID, str]) -> list[Event]:
+        return [
+            event
+            for run_id, position in after.items()
+            for event in self._events.get(run_id, ())
+            if _number(event.position) > _number(position)
+        ]
+
+
+def _number(position: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in position.split("-")) if position else (0, 0)

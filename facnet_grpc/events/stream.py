@@ -1,0 +1,165 @@
+"""Publishes events and tails them: over Redis streams, or within one process.
+
+Events are hints. They may be lost, and Redis may be emptied at any moment; whoever follows a run reads PostgreSQL first
+and again whenever `TransientError` is raised here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from time import monotonic
+from typing import Any, Protocol, cast
+from uuid import UUID, uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from facnet_grpc.errors import InvalidInput, Reason, TransientError
+from facnet_grpc.model.event import Event
+from facnet_grpc.model.run import Progress, RunPhase, RunStatus, SeverityCounts
+
+KEEP_EVENTS = 200
+KEEP_SECONDS = 3600
+TIMEOUT_SECONDS = 1.0
+
+# The longest single wait for news: shorter than a client's patience for an answer (see `connect`).
+_BLOCK_SECONDS = 0.5
+_START = "0-0"
+_POSITION = re.compile(r"\d{1,19}-\d{1,19}")
+
+
+class EventStream(Protocol):
+    """Where events go. Every method but `interrupt` raises `TransientError` while it is away."""
+
+    def publish(self, event: Event) -> None:
+        """Append an event to its run's stream; its own position is ignored."""
+
+    def latest(self, run_id: UUID) -> Event | None:
+        """Return the last event of a run, None if it has none (any more)."""
+
+    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[Event]:
+        """Return the events of several runs after a position each, in order within a run; wait for the first one.
+
+        The empty position is before everything that is kept: pass that of `latest()` to skip the past.
+        Returns an empty list after `block_seconds` or `interrupt()`. One thread at a time.
+        Raises `InvalidInput` (BAD_CURSOR) if a position is not one: see `is_position`.
+        """
+
+    def interrupt(self) -> None:
+        """Wake `tail()` from another thread, or let the next one return at once. Never raises."""
+
+
+def is_position(text: str) -> bool:
+    """Whether `text` may be passed to `tail` as a position."""
+    return not text or _POSITION.fullmatch(text) is not None
+
+
+def connect(redis_url: str) -> redis.Redis:
+    """Return a client that gives up within a second or two instead of waiting; it connects at its first command."""
+    return redis.Redis.from_url(
+        redis_url,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # a connection that broke while idle
+        retry_on_error=[redis.ConnectionError],
+    )
+
+
+class RedisEvents:
+    """Events over Redis: a stream per run, which goes away by itself. `client` is best made by `connect`."""
+
+    def __init__(self, client: redis.Redis, *, prefix: str = "facnet:") -> None:
+        self._client = client
+        self._prefix = f"{prefix}events:"
+        # Waking a blocked XREAD takes a message on a stream that it reads: this one is only ours.
+        self._wake_key = f"{prefix}wake:{uuid4()}"
+        self._wake_position = _START
+
+    def publish(self, event: Event) -> None:
+        """Append an event to its run's stream."""
+        key = self._key(event.run_id)
+        try:
+            with self._client.pipeline(transaction=True) as pipe:  # never one without the other
+                pipe.xadd(key, {"event": _encode(event)}, maxlen=KEEP_EVENTS, approximate=True)
+                pipe.expire(key, KEEP_SECONDS)
+                pipe.execute()
+        except redis.RedisError:
+            raise TransientError from None
+
+    def latest(self, run_id: UUID) -> Event | None:
+        """Return the last event of a run."""
+        try:
+            found = cast("list[Any]", self._client.xrevrange(self._key(run_id), count=1))
+        except redis.RedisError:
+            raise TransientError from None
+        return _decode(run_id, *found[0]) if found else None
+
+    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[Event]:
+        """Return the events after `after`, waiting for the first one."""
+        streams = {self._key(run_id): _checked(position) for run_id, position in after.items()}
+        runs = {self._key(run_id).encode(): run_id for run_id in after}
+        deadline = monotonic() + block_seconds
+        while True:
+            left = deadline - monotonic()
+            found = self._read(streams, min(max(left, 0.001), _BLOCK_SECONDS))
+            woken = found.pop(self._wake_key.encode(), [])
+            if woken:
+                self._wake_position = woken[-1][0].decode()
+            events = [_decode(runs[key], *entry) for key, entries in found.items() for entry in entries]
+            if events or woken or left <= 0:
+                return events
+
+    def interrupt(self) -> None:
+        """Wake `tail()`."""
+        try:
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.xadd(self._wake_key, {"wake": ""}, maxlen=1, approximate=False)
+                pipe.expire(self._wake_key, KEEP_SECONDS)
+                pipe.execute()
+        except redis.RedisError:
+            return  # then tail() is failing as well
+
+    def _read(self, streams: Mapping[str, str], seconds: float) -> dict[bytes, list[Any]]:
+        wanted: Any = {**streams, self._wake_key: self._wake_position}
+        try:
+            found: Any = self._client.xread(wanted, block=max(1, int(seconds * 1000)))
+        except redis.RedisError:
+            raise TransientError from None
+        return _by_stream(found)
+
+    def _key(self, run_id: UUID) -> str:
+        return f"{self._prefix}{run_id}"
+
+
+def _by_stream(found: Any) -> dict[bytes, list[Any]]:
+    """Return entries by key, whichever protocol they came by."""
+    if isinstance(found, dict):
+        return {key: [entry for part in parts for entry in part] for key, parts in found.items()}
+    return {key: list(entries) for key, entries in found or ()}
+
+
+def _checked(position: str) -> str:
+    if not is_position(position):
+        raise InvalidInput(Reason.BAD_CURSOR, field="after_cursor")
+    return position or _START
+
+
+def _encode(event: Event) -> str:
+    progress = asdict(event.progress) if event.progress else None
+    return json.dumps({"status": event.status, "progress": progress}, separators=(",", ":"))
+
+
+def _decode(run_id: UUID, position: bytes, fields: Mapping[bytes, bytes]) -> Event:
+    found = json.loads(fields[b"event"])
+    return Event(run_id, RunStatus(found["status"]), _progress(found["progress"]), position.decode())
+
+
+def _progress(found: dict[str, Any] | None) -> Progress | None:
+    if found is None:
+        return None
+    counts = SeverityCounts(**found.pop("result_counts"))
+    return Progress(phase=RunPhase(found.pop("phase")), result_counts=counts, **found)

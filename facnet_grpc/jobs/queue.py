@@ -1,0 +1,84 @@
+"""Puts jobs on the queue by name: whoever enqueues knows a job's name and payload, never its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from facnet_grpc.errors import TransientError
+from facnet_grpc.jobs.contract import QUEUE, VALIDATE, ValidateRun
+
+NAMESPACE = "facnet:jobs"
+TIMEOUT_SECONDS = 0.45
+
+# Longer than all workers may be away without losing sight of who left a message unacknowledged.
+KEEP_SECONDS = 86_400
+_RENEW_SECONDS = 1.0
+
+
+class _Broker(RedisBroker):
+    """A Redis broker that leaves nothing behind for ever.
+
+    Dramatiq keeps a list of everyone who has ever sent a command; its other keys go away when they are empty. Here the
+    list goes away too, a day after the last command. A message that is lost with it is found by the reconciler.
+    """
+
+    _renewed_at = float("-inf")
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        dispatch: Callable[..., Any] = super()._dispatch(command)  # type: ignore[no-untyped-call]
+
+        def dispatch_and_renew(*args: Any) -> Any:
+            answer = dispatch(*args)
+            if monotonic() - self._renewed_at > _RENEW_SECONDS:
+                self.client.expire(f"{self.namespace}:__heartbeats__", KEEP_SECONDS)
+                self._renewed_at = monotonic()
+            return answer
+
+        return dispatch_and_renew
+
+
+def make_broker(redis_url: str, *, middleware: Sequence[dramatiq.Middleware] = ()) -> RedisBroker:
+    """Return a broker with just this middleware; it connects at its first command.
+
+    Without dramatiq's own: `Retries` writes tracebacks into messages, and attempts are counted in PostgreSQL.
+    """
+    client = redis.Redis.from_url(
+        redis_url,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # a connection that broke while idle
+        retry_on_error=[redis.ConnectionError],
+    )
+    broker = _Broker(client=client, middleware=list(middleware), namespace=NAMESPACE)  # type: ignore[no-untyped-call]
+    broker.declare_queue(QUEUE)
+    return broker
+
+
+class JobQueue:
+    """The sending end of the queue. Thread-safe."""
+
+    def __init__(self, broker: dramatiq.Broker) -> None:
+        self._broker = broker
+        broker.declare_queue(QUEUE)
+
+    def enqueue(self, job: ValidateRun) -> None:
+        """Send a job. Raises `TransientError` within a second if Redis is away; the reconciler then sends it later."""
+        message: dramatiq.Message[Any] = dramatiq.Message(
+            queue_name=QUEUE,
+            actor_name=VALIDATE,
+            args=(),
+            kwargs=job.to_kwargs(),
+            options={},
+        )
+        try:
+            self._broker.enqueue(message)
+        except (redis.RedisError, dramatiq.DramatiqError):
+            raise TransientError from None

@@ -1,0 +1,72 @@
+"""Brings the schema up to date. Safe to run by several processes at once, and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from facnet_grpc.errors import FacnetError
+from facnet_grpc.storage.postgres.failures import translate
+from facnet_grpc.storage.postgres.pool import CONNECT_SECONDS
+
+# Any number will do that nothing else locks.
+_LOCK = 0x66_61_63_6E_65_74
+_LOCATION = "facnet_grpc.storage.postgres:migrations"
+
+
+def migrate(url: str) -> None:
+    """Apply the changes that are missing, all or none; waits while another process does so.
+
+    Raises `TransientError` if PostgreSQL is away.
+    """
+    with _connection(url) as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def pending(url: str) -> list[str]:
+    """Return the numbers of the changes that are missing, oldest first. Raises `TransientError`."""
+    with _connection(url) as connection:
+        heads = MigrationContext.configure(connection).get_current_heads()
+    missing = ScriptDirectory.from_config(_config()).iterate_revisions("heads", heads or "base")
+    return [script.revision for script in missing][::-1]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", _LOCATION)
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    """Give a connection in one transaction."""
+    engine = create_engine(
+        "postgresql+psycopg://",
+        # Made by the driver itself, which understands every form of `url`.
+        creator=lambda: psycopg.connect(url, connect_timeout=CONNECT_SECONDS),
+        poolclass=NullPool,
+    )
+    failure: FacnetError | None = None
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.Error):
+            raise
+        failure = translate(error.orig)
+    except psycopg.Error as error:
+        failure = translate(error)
+    if failure is not None:
+        raise failure from None

@@ -1,0 +1,137 @@
+-- The first schema.
+CREATE TABLE validation_runs (
+    id uuid PRIMARY KEY,                              -- UUIDv7: sorts by time
+    owner text NOT NULL,
+    batch_id text,
+    idempotency_key text,
+    file_name text NOT NULL,                          -- a label only
+    size_bytes bigint NOT NULL,
+    sha256 text NOT NULL,
+    blob_key text,                                    -- null once the file is deleted
+    priority text NOT NULL DEFAULT 'NORMAL',
+    labels jsonb NOT NULL DEFAULT '{}',
+    rule_ids text[] NOT NULL DEFAULT '{}',            -- empty: all that are on
+    encoding_hint text,
+    delimiter_hint text,
+    encoding text,
+    delimiter text,
+    status text NOT NULL DEFAULT 'QUEUED'
+        CHECK (status IN ('QUEUED', 'PROCESSING', 'COMPLETED', 'FAILED', 'CANCELLED')),
+    phase text CHECK (phase IN ('LOADING', 'RULES', 'STORING_RESULTS')),
+    progress double precision NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
+    bytes_parsed bigint NOT NULL DEFAULT 0,
+    total_rows bigint NOT NULL DEFAULT 0,
+    processed_rows bigint NOT NULL DEFAULT 0,
+    rejected_rows bigint NOT NULL DEFAULT 0,
+    error_count bigint NOT NULL DEFAULT 0,
+    warning_count bigint NOT NULL DEFAULT 0,
+    optimization_count bigint NOT NULL DEFAULT 0,
+    info_count bigint NOT NULL DEFAULT 0,
+    summary jsonb,                                    -- model/summary.py, once COMPLETED
+    attempt integer NOT NULL DEFAULT 0,               -- how many times work has begun; only grows
+    uncounted_attempts integer NOT NULL DEFAULT 0,    -- of these, given back by a worker that had to stop
+    lease_token uuid,
+    lease_expires_at timestamptz,
+    next_attempt_at timestamptz,
+    cancel_requested_at timestamptz,
+    error_code text,
+    error_params jsonb NOT NULL DEFAULT '{}',
+    error_message text,                               -- for people who read the table; no PHI
+    rule_set_version text,
+    reference_version text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    finished_at timestamptz,
+    CONSTRAINT lease_while_processing CHECK ((status = 'PROCESSING') = (lease_token IS NOT NULL)),
+    CONSTRAINT failed_has_code CHECK ((status = 'FAILED') = (error_code IS NOT NULL))
+);
+
+CREATE UNIQUE INDEX validation_runs_idempotency ON validation_runs (owner, idempotency_key);
+CREATE INDEX validation_runs_newest ON validation_runs (owner, id DESC);
+CREATE INDEX validation_runs_waiting ON validation_runs (created_at) WHERE status = 'QUEUED';
+CREATE INDEX validation_runs_leases ON validation_runs (lease_expires_at) WHERE status = 'PROCESSING';
+CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key IS NOT NULL;
+
+CREATE TABLE uploads (
+    id uuid PRIMARY KEY,
+    owner text NOT NULL,
+    file_name text NOT NULL,
+    committed_bytes bigint NOT NULL DEFAULT 0,        -- as of the last pause; the part file itself is the truth
+    run_id uuid,                                      -- the run that it became
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL
+);
+
+CREATE INDEX uploads_owner ON uploads (owner);
+CREATE INDEX uploads_expiry ON uploads (expires_at);
+
+-- No foreign key and no further index: each costs as much as the load itself.
+CREATE TABLE billing_records (
+    run_id uuid NOT NULL,
+    record_number integer NOT NULL,
+    line_label text,
+    invoice text,
+    ramq_id text,
+    service_date date NOT NULL,
+    start_time time,
+    end_time time,
+    payment_period text,
+    place text,
+    activity_sector text,
+    diagnosis text,
+    code text NOT NULL,
+    units integer,
+    role text,
+    context text,
+    preliminary_cents bigint NOT NULL,
+    paid_cents bigint,
+    doctor_key text NOT NULL,
+    doctor_name text,
+    doctor_info text,
+    agency text,
+    patient_key text,
+    patient_name text,
+    PRIMARY KEY (run_id, record_number)
+);
+
+CREATE TABLE rejected_rows (
+    run_id uuid NOT NULL,
+    record_number integer NOT NULL,
+    column_name text,
+    reason text NOT NULL,
+    raw text,
+    PRIMARY KEY (run_id, record_number)
+);
+
+CREATE TABLE validation_results (
+    run_id uuid NOT NULL,
+    result_number integer NOT NULL,
+    rule_id text NOT NULL,
+    rule_version text NOT NULL,
+    scenario text NOT NULL,
+    severity text NOT NULL,
+    category text NOT NULL,
+    certainty text NOT NULL,
+    record_number integer,
+    affected_records integer[] NOT NULL,
+    ramq_ids text[] NOT NULL,
+    doctor_key text,
+    doctor_name text,
+    patient_key text,
+    service_date date,
+    at_risk_cents bigint NOT NULL CHECK (at_risk_cents >= 0),
+    potential_gain_cents bigint NOT NULL CHECK (potential_gain_cents >= 0),
+    data jsonb NOT NULL,
+    PRIMARY KEY (run_id, result_number)
+);
+
+CREATE TABLE validation_logs (
+    run_id uuid NOT NULL,
+    log_number bigint GENERATED ALWAYS AS IDENTITY,
+    logged_at timestamptz NOT NULL DEFAULT now(),
+    level text NOT NULL,
+    source text NOT NULL,
+    event text NOT NULL,
+    data jsonb NOT NULL DEFAULT '{}',                 -- ids, counts, codes, column names; no PHI
+    PRIMARY KEY (run_id, log_number)
+);

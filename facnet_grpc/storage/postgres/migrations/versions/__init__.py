@@ -1,0 +1,1 @@
+"""One file per change: a module with its number and, beside it, its SQL."""

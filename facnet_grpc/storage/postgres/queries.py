@@ -1,0 +1,36 @@
+"""Loads SQL from `sql/*.sql`: named blocks, each with a sentence.
+
+    -- name: claim
+    -- Gives a waiting run to a worker.
+    UPDATE … RETURNING {run_columns}
+
+    -- fragment: run_columns
+    id, owner, …
+
+A `{fragment}` is put in where it is named; values are psycopg parameters, `%(name)s`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+_BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n((?:-- .*\n)*)", re.MULTILINE)
+_FRAGMENT = re.compile(r"\{(\w+)\}")
+
+
+@cache
+def load(subject: str) -> Mapping[str, str]:
+    """Return the queries of `sql/<subject>.sql` by name."""
+    text = (files(__package__) / "sql" / f"{subject}.sql").read_text(encoding="utf-8")
+    _, *pieces = _BLOCK.split(text)
+    found: dict[str, dict[str, str]] = {"name": {}, "fragment": {}}
+    for kind, name, _sentence, body in zip(pieces[0::4], pieces[1::4], pieces[2::4], pieces[3::4], strict=True):
+        found[kind][name] = body.strip().rstrip(";")
+    fragments = found["fragment"]
+    return MappingProxyType(
+        {name: _FRAGMENT.sub(lambda match: fragments[match[1]], body) for name, body in found["name"].items()},
+    )

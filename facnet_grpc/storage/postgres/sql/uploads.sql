@@ -1,0 +1,42 @@
+-- Uploads that are not finished yet, or have just become a run.
+
+-- fragment: upload_columns
+id, owner, file_name, committed_bytes, expires_at, run_id
+
+-- name: open
+-- Begins an upload, or goes on with it; no row if the id belongs to somebody else.
+INSERT INTO uploads (id, owner, file_name, expires_at)
+VALUES (%(id)s, %(owner)s, %(file_name)s, now() + make_interval(secs => %(ttl_seconds)s))
+ON CONFLICT (id) DO UPDATE SET expires_at = GREATEST(uploads.expires_at, EXCLUDED.expires_at)
+    WHERE uploads.owner = EXCLUDED.owner
+RETURNING {upload_columns};
+
+-- name: get
+-- Reads an upload of an owner.
+SELECT {upload_columns} FROM uploads WHERE id = %(id)s AND owner = %(owner)s;
+
+-- name: touch
+-- Notes how much is safely stored, and for how long it is kept.
+UPDATE uploads
+SET committed_bytes = %(committed_bytes)s, expires_at = now() + make_interval(secs => %(ttl_seconds)s)
+WHERE id = %(id)s;
+
+-- name: finish
+-- Notes which run an upload became.
+UPDATE uploads SET run_id = %(run_id)s WHERE id = %(id)s;
+
+-- name: count_open
+-- Counts an owner's uploads that are still going on.
+SELECT count(*) AS open FROM uploads WHERE owner = %(owner)s AND run_id IS NULL AND expires_at > now();
+
+-- name: expired
+-- Finds uploads that are past their date.
+SELECT {upload_columns} FROM uploads WHERE expires_at <= now() ORDER BY expires_at LIMIT %(limit)s;
+
+-- name: known
+-- Says which of some uploads exist.
+SELECT id FROM uploads WHERE id = ANY(%(ids)s);
+
+-- name: delete
+-- Forgets an upload that is past its date; one that has been gone on with stays.
+DELETE FROM uploads WHERE id = %(id)s AND expires_at <= now() RETURNING id;
