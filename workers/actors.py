@@ -1,0 +1,39 @@
+"""The jobs that workers know, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import dramatiq
+from dramatiq import Actor, Broker
+
+from facnet_grpc.jobs.contract import PAYLOAD_VERSION, QUEUE, VALIDATE
+from facnet_grpc.logs import get_logger
+
+log = get_logger(__name__)
+
+
+def declare(broker: Broker, validate: Callable[[UUID], None]) -> Actor[..., None]:
+    """Make `validate` the actor of validation jobs. It must not raise: dramatiq would log the text of the error."""
+
+    @dramatiq.actor(broker=broker, actor_name=VALIDATE, queue_name=QUEUE)
+    def validate_run(**payload: Any) -> None:
+        run_id = _run_id(payload)
+        if run_id is None:
+            # The run still waits in PostgreSQL: the reconciler asks again until somebody understands.
+            log.warning("job_not_understood", version=str(payload.get("version"))[:20])
+        else:
+            validate(run_id)
+
+    return validate_run
+
+
+def _run_id(payload: dict[str, Any]) -> UUID | None:
+    if payload.get("version") != PAYLOAD_VERSION:
+        return None
+    try:
+        return UUID(payload["run_id"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

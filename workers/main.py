@@ -1,0 +1,91 @@
+"""Where a worker process is put together: `dramatiq workers.main:setup --processes 2 --threads 1`.
+
+Dramatiq calls `setup` in each of its processes, after it has forked them: the parent never imports what starts threads
+(pyarrow, OpenSSL), so nothing is inherited half-way. Connections and threads are made when the worker boots.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+
+from facnet_grpc import logs
+from facnet_grpc.errors import FacnetError
+from facnet_grpc.events.stream import RedisEvents, connect
+from facnet_grpc.jobs.queue import JobQueue, make_broker
+from facnet_grpc.model.run import Run
+from facnet_grpc.reference import snapshot
+from facnet_grpc.settings import Settings, SettingsError
+from facnet_grpc.storage.blobs import LocalBlobStore
+from facnet_grpc.storage.postgres.pool import Database
+from workers import actors, broker
+from workers.middleware.metrics_page import MetricsPage
+from workers.pipeline import ending
+from workers.pipeline.control import Stopping
+from workers.pipeline.resources import Resources
+from workers.pipeline.validate import validate
+from workers.reconcile import Reconciler
+from workers.retention import Retention
+
+CANNOT_START = 2
+
+
+def setup() -> None:
+    """Make this process a worker: sets dramatiq's broker and declares the actor, or refuses to boot."""
+    try:
+        settings = Settings.from_env()
+        logs.configure(settings.log_level, settings.log_format)
+        dramatiq.set_broker(assemble(settings))
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(CANNOT_START) from None
+    except FacnetError as error:
+        sys.stderr.write(f"FACNET_BLOB_DIR: cannot be used ({error}).\n")
+        raise SystemExit(CANNOT_START) from None
+
+
+def assemble(settings: Settings) -> RedisBroker:
+    """Return a worker's broker with everything behind it; nothing is connected yet.
+
+    Raises `FacnetError` if the directory of the files cannot be made.
+    """
+    resources = make_resources(settings)
+    worker_broker: RedisBroker
+    reconciler = Reconciler(
+        settings,
+        resources.database,
+        resources.queue,
+        messages=lambda: broker.messages(worker_broker),
+        ended=partial(_ended, resources),
+        chores=Retention(resources.database, resources.blobs).chores,
+    )
+    components = (resources.database, MetricsPage(settings.metrics_listen), reconciler)
+    stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)
+    worker_broker = broker.make(settings.redis_url.get_secret_value(), components, stop_jobs)
+    actors.declare(worker_broker, partial(validate, resources))
+    return worker_broker
+
+
+def make_resources(settings: Settings) -> Resources:
+    """Return what attempts need; the database is not open yet."""
+    redis_url = settings.redis_url.get_secret_value()
+    return Resources(
+        settings=settings,
+        database=Database(
+            settings.database_url.get_secret_value(),
+            max_connections=settings.database_connections,
+            application_name="facnet-worker",
+        ),
+        blobs=LocalBlobStore(settings.blob_dir),
+        events=RedisEvents(connect(redis_url)),
+        queue=JobQueue(make_broker(redis_url)),
+        reference=snapshot.shipped(),
+        stopping=Stopping(),
+    )
+
+
+def _ended(resources: Resources, run: Run) -> None:
+    ending.ended(resources, run, run.status)

@@ -1,0 +1,126 @@
+"""One attempt at a claimed run: everything that it stores is one transaction, ending in status COMPLETED."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+from psycopg import Connection
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import Reason, TerminalError
+from facnet_grpc.ingest.reader import ClaimFile, Found, ReadOptions, open_claims
+from facnet_grpc.model.run import Claim
+from facnet_grpc.rules import registry
+from facnet_grpc.rules.engine import RuleOutcome, RulesReport, rule_set_version, run_rules
+from facnet_grpc.storage.postgres import logs, results, runs
+from workers.pipeline.control import Control
+from workers.pipeline.loading import Tally, load
+from workers.pipeline.parsing import Parsing
+from workers.pipeline.progress import ProgressBoard
+from workers.pipeline.resources import Resources
+
+RESULTS_AT_ONCE = 50_000
+
+
+class Attempt:
+    """The work on a claimed run, in the thread that calls `work` and one more that parses."""
+
+    def __init__(self, resources: Resources, claim: Claim, board: ProgressBoard, control: Control) -> None:
+        self._resources = resources
+        self._claim = claim
+        self._run = claim.run
+        self._board = board
+        self._control = control
+
+    def work(self, *, before_commit: Callable[[], None]) -> None:
+        """Do everything and commit it, or raise and leave nothing behind.
+
+        `before_commit` is called when nothing is left to be done but to write the end of the run.
+        Raises what `Control.check` raises, `TerminalError` for a file that cannot be validated, `TransientError` for a
+        part that does not answer.
+        """
+        # No limit for a statement: a COPY is one, however long it takes, and cancel and lease are watched beside it.
+        with self._resources.database.connection(statement_timeout=None) as conn:
+            with metrics.PHASE_SECONDS.labels("loading").time():
+                tally, lines, found = self._load(conn)
+            with metrics.PHASE_SECONDS.labels("rules").time():
+                report = self._judge(lines, found)
+                del lines
+            with metrics.PHASE_SECONDS.labels("storing_results").time():
+                self._store(conn, report)
+                before_commit()
+                self._complete(conn, tally, report)
+        _count(tally, report)
+
+    def _load(self, conn: Connection) -> tuple[Tally, pa.Table, Found]:
+        with Parsing(self._open, self._note_found, self._board) as parsing:
+            tally = load(conn, self._run.id, parsing.batches(self._control.check), self._board)
+            if tally.accepted == 0:
+                raise TerminalError(Reason.NO_USABLE_ROWS, **tally.worst())
+            return tally, parsing.lines(), parsing.found
+
+    def _open(self) -> ClaimFile:
+        run, settings = self._run, self._resources.settings
+        key = run.blob_key
+        if key is None:
+            raise TerminalError(Reason.BLOB_MISSING)
+        options = ReadOptions(
+            encoding_hint=run.encoding_hint,
+            delimiter_hint=run.delimiter_hint,
+            max_expanded_bytes=settings.max_expanded_bytes,
+            max_expansion_ratio=settings.max_expansion_ratio,
+        )
+        return open_claims(lambda: self._resources.blobs.open(key), run.size_bytes, options)
+
+    def _note_found(self, found: Found) -> None:
+        """Store what the file turned out to be, apart from all else: it stays when the attempt fails."""
+        data: dict[str, Any] = {"attempt": self._run.attempt, **asdict(found)}
+        with self._resources.database.connection() as conn:
+            runs.set_found(conn, self._claim, encoding=found.encoding, delimiter=found.delimiter)
+            logs.add(conn, self._run.id, "info", "worker", "file_understood", data)
+
+    def _judge(self, lines: pa.Table, found: Found) -> RulesReport:
+        def between(outcome: RuleOutcome | None) -> None:
+            self._control.check()
+            if outcome is not None:
+                self._board.judged(done=outcome.rules_done, total=outcome.rules_total, counts=outcome.counts)
+                if outcome.error_class is not None:
+                    metrics.RULE_FAILURES.labels(outcome.rule_id).inc()
+
+        rules = registry.select(self._run.rule_ids)
+        reference = self._resources.reference
+        return run_rules(lines, reference, rules, between=between, missing_columns=found.missing_wanted)
+
+    def _store(self, conn: Connection, report: RulesReport) -> None:
+        count = report.results.num_rows
+        for start in range(0, count, RESULTS_AT_ONCE):
+            self._control.check()
+            part = report.results.slice(start, RESULTS_AT_ONCE)
+            results.write(conn, self._run.id, part)
+            self._board.stored(done=start + part.num_rows, total=count)
+
+    def _complete(self, conn: Connection, tally: Tally, report: RulesReport) -> None:
+        counted = {"rows": tally.accepted, "rejected": tally.rejected, "results": report.results.num_rows}
+        logs.add(conn, self._run.id, "info", "worker", "completed", {"attempt": self._run.attempt, **counted})
+        runs.complete(
+            conn,
+            self._claim,
+            summary=report.summary(tally.rejection_figures(), tally.defect_figures()),
+            counts=report.counts,
+            total_rows=tally.total,
+            processed_rows=tally.accepted,
+            rejected_rows=tally.rejected,
+            rule_set_version=rule_set_version(),
+            reference_version=self._resources.reference.version,
+        )
+
+
+def _count(tally: Tally, report: RulesReport) -> None:
+    metrics.ROWS.inc(tally.accepted)
+    for (reason, _), count in tally.rejections.items():
+        metrics.REJECTED_ROWS.labels(reason).inc(count)
+    for figures in report.scenarios:
+        metrics.RESULTS.labels(figures.rule_id, figures.severity).inc(figures.count)

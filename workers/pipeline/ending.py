@@ -1,0 +1,124 @@
+"""What follows an attempt: the run's state, then its watchers, then its file.
+
+Nothing here raises. What PostgreSQL cannot be told now, the reconciler finds once the lease has run out; files that
+could not be deleted are found by `workers.retention`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from psycopg import Connection
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import FacnetError, LeaseLost, Reason, TerminalError
+from facnet_grpc.jobs.contract import ValidateRun
+from facnet_grpc.logs import get_logger
+from facnet_grpc.model.event import Event
+from facnet_grpc.model.run import Claim, Progress, Run, RunStatus
+from facnet_grpc.storage.postgres import logs, runs
+from workers.pipeline.failure import Outcome, classify, wait_seconds
+from workers.pipeline.resources import Resources
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The status that a run gets, how to write it, and what its log says."""
+
+    status: RunStatus
+    write: Callable[[Connection, Claim], None]
+    event: str
+
+
+def ended(resources: Resources, run: Run, status: RunStatus, progress: Progress | None = None) -> None:
+    """Tell the watchers of a run that its end is committed, then delete its file."""
+    publish(resources, Event(run.id, status, progress))
+    if run.blob_key is not None:
+        _discard(resources, run, run.blob_key)
+
+
+def failed(resources: Resources, claim: Claim, progress: Progress, error: BaseException) -> None:
+    """Settle a run whose attempt raised `error`, whatever that is."""
+    outcome = classify(error)
+    level = logging.WARNING if outcome in {Outcome.RETRY, Outcome.ABANDON} else logging.INFO
+    log.log(level, "attempt_failed", run_id=str(claim.run.id), outcome=outcome.name, exc_info=error)
+    if outcome is Outcome.ABANDON:
+        metrics.LEASE_LOSSES.inc()
+        return
+    step = _step(resources, claim, outcome, error)
+    if not _written(resources, claim, step, _reason(error)):
+        return
+    if step.status.is_terminal:
+        ended(resources, claim.run, step.status, progress)
+    else:
+        _given_back(resources, claim, outcome, _reason(error))
+
+
+def publish(resources: Resources, event: Event) -> None:
+    """Tell watchers, if Redis is there."""
+    try:
+        resources.events.publish(event)
+    except FacnetError as error:
+        metrics.EVENT_PUBLISH_FAILURES.inc()
+        log.warning("event_not_published", run_id=str(event.run_id), status=event.status, exc_info=error)
+
+
+def _step(resources: Resources, claim: Claim, outcome: Outcome, error: BaseException) -> _Step:
+    if outcome is Outcome.CANCEL:
+        return _Step(RunStatus.CANCELLED, runs.cancel, "cancelled")
+    if outcome is Outcome.RELEASE:
+        release = partial(runs.release, delay_seconds=0.0, count_attempt=False)
+        return _Step(RunStatus.QUEUED, release, "given_back_at_shutdown")
+    if outcome is Outcome.FAIL and isinstance(error, FacnetError):
+        return _Step(RunStatus.FAILED, partial(runs.fail, error=error), "failed")
+    attempts = claim.run.attempt - claim.run.uncounted_attempts
+    if attempts >= resources.settings.max_attempts:
+        exhausted = TerminalError(Reason.ATTEMPTS_EXHAUSTED, attempts=attempts, last_reason=_reason(error))
+        return _Step(RunStatus.FAILED, partial(runs.fail, error=exhausted), "failed")
+    wait = wait_seconds(attempts, resources.settings.retry_base_seconds)
+    return _Step(RunStatus.QUEUED, partial(runs.release, delay_seconds=wait, count_attempt=True), "attempt_failed")
+
+
+def _written(resources: Resources, claim: Claim, step: _Step, reason: str) -> bool:
+    level = "error" if step.status is RunStatus.FAILED else "info"
+    try:
+        with resources.database.connection() as conn:
+            step.write(conn, claim)
+            logs.add(conn, claim.run.id, level, "worker", step.event, {"attempt": claim.run.attempt, "reason": reason})
+    except LeaseLost:
+        metrics.LEASE_LOSSES.inc()
+        return False
+    except FacnetError as trouble:
+        log.warning("run_not_settled", run_id=str(claim.run.id), exc_info=trouble)
+        return False
+    metrics.RUNS.labels(step.status).inc()
+    return True
+
+
+def _given_back(resources: Resources, claim: Claim, outcome: Outcome, reason: str) -> None:
+    publish(resources, Event(claim.run.id, RunStatus.QUEUED))
+    if outcome is Outcome.RETRY:
+        metrics.RETRIES.labels(reason).inc()  # the reconciler queues it once it is due
+        return
+    try:
+        resources.queue.enqueue(ValidateRun(claim.run.id))
+    except FacnetError:
+        metrics.ENQUEUE_FAILURES.inc()
+
+
+def _discard(resources: Resources, run: Run, blob_key: str) -> None:
+    try:
+        resources.blobs.delete(blob_key)
+        with resources.database.connection() as conn:
+            runs.clear_blob(conn, run.id)
+    except FacnetError as error:
+        log.warning("blob_not_deleted", run_id=str(run.id), exc_info=error)
+
+
+def _reason(error: BaseException) -> str:
+    return error.reason.value if isinstance(error, FacnetError) else Reason.INTERNAL.value

@@ -1,0 +1,83 @@
+"""The thread that parses: keeps a few batches ready for the one that loads, and gathers what the rules need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from facnet_grpc.ingest.reader import Batch, ClaimFile, Found
+from facnet_grpc.rules.lines import LineCollector
+from workers.pipeline.channel import Channel
+from workers.pipeline.progress import ProgressBoard
+
+BATCHES_AHEAD = 3
+PATIENCE_SECONDS = 1.0  # for the parser to notice that nobody wants more; it cannot be interrupted within a block
+
+
+class Parsing:
+    """Parses a claim file in a thread of its own, for as long as the context lasts.
+
+    `on_found` is called in that thread once the file is understood, before its first line.
+    """
+
+    def __init__(
+        self, open_file: Callable[[], ClaimFile], on_found: Callable[[Found], None], board: ProgressBoard
+    ) -> None:
+        self._open_file = open_file
+        self._on_found = on_found
+        self._board = board
+        self._channel: Channel[Batch] = Channel(BATCHES_AHEAD)
+        self._collector = LineCollector()
+        self._found: Found | None = None
+        self._thread = Thread(target=self._run, name="parsing", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, whether all was read or not."""
+        self._channel.close()
+        self._thread.join(PATIENCE_SECONDS)
+
+    def batches(self, check: Callable[[], None]) -> Iterator[Batch]:
+        """Yield batches as they get ready; raises what the parser raised, and what `check` raises."""
+        return self._channel.items(check)
+
+    @property
+    def found(self) -> Found:
+        """What the file turned out to be. Only after the first batch."""
+        assert self._found is not None  # noqa: S101 - see above
+        return self._found
+
+    def lines(self) -> pa.Table:
+        """Return what the rules need of all lines (RULE_SCHEMA). Only after the last batch, and once."""
+        collector, self._collector = self._collector, LineCollector()
+        return collector.finish()
+
+    def _run(self) -> None:
+        try:
+            with self._open_file() as file:
+                self._found = file.found
+                self._on_found(file.found)
+                self._hand_over(file.batches())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that loads
+            self._channel.end(error)
+        else:
+            self._channel.end()
+
+    def _hand_over(self, batches: Iterator[Batch]) -> None:
+        rejected = 0
+        for batch in batches:
+            rejected += sum(batch.rejected_counts.values())
+            self._board.parsed(bytes_parsed=batch.bytes_parsed, rows_parsed=batch.rows_parsed, rows_rejected=rejected)
+            self._collector.add(batch.lines)
+            if not self._channel.put(batch):
+                return

@@ -1,0 +1,62 @@
+"""Works on one run from its message to its end. Never raises: a traceback in Redis or a log could quote a claim."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pyarrow as pa
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import FacnetError
+from facnet_grpc.logs import get_logger
+from facnet_grpc.model.run import Claim, RunStatus
+from facnet_grpc.storage.postgres import runs
+from workers.pipeline import ending
+from workers.pipeline.attempt import Attempt
+from workers.pipeline.control import Control
+from workers.pipeline.progress import ProgressBoard
+from workers.pipeline.reporter import Reporter
+from workers.pipeline.resources import Resources
+
+log = get_logger(__name__)
+
+
+def validate(resources: Resources, run_id: UUID) -> None:
+    """Claim the run and do all there is to do, or leave it to whoever else has it."""
+    try:
+        claim = _claim(resources, run_id)
+        if claim is not None:
+            with metrics.RUNS_ACTIVE.track_inprogress():
+                _work(resources, claim)
+    except BaseException:  # the last line of defence: dramatiq would keep the text
+        log.exception("job_failed", run_id=str(run_id))
+    finally:
+        pa.default_memory_pool().release_unused()
+
+
+def _claim(resources: Resources, run_id: UUID) -> Claim | None:
+    settings = resources.settings
+    try:
+        with resources.database.connection() as conn:
+            claim = runs.claim(conn, run_id, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+    except FacnetError as error:  # it still waits, and the reconciler will ask again
+        log.warning("run_not_claimed", run_id=str(run_id), exc_info=error)
+        return None
+    if claim is None:
+        log.debug("nothing_to_claim", run_id=str(run_id))
+        return None
+    log.info("run_claimed", run_id=str(run_id), attempt=claim.run.attempt, size_bytes=claim.run.size_bytes)
+    return claim
+
+
+def _work(resources: Resources, claim: Claim) -> None:
+    control = Control(resources.stopping)
+    board = ProgressBoard(claim.run.attempt, claim.run.size_bytes)
+    try:
+        with Reporter(resources, claim, board, control) as reporter:
+            Attempt(resources, claim, board, control).work(before_commit=reporter.stop)
+    except BaseException as error:  # noqa: BLE001 - every error means something for the run
+        ending.failed(resources, claim, board.progress, error)
+    else:
+        metrics.RUNS.labels(RunStatus.COMPLETED).inc()
+        ending.ended(resources, claim.run, RunStatus.COMPLETED, board.finished())

@@ -1,0 +1,112 @@
+"""Sets right what fell between PostgreSQL and the queue: lost messages, and runs whose worker has gone silent.
+
+Runs as a thread in every worker process; one at a time does something, under an advisory lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Event as Flag
+from threading import Thread
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import FacnetError
+from facnet_grpc.jobs.contract import ValidateRun
+from facnet_grpc.jobs.queue import JobQueue
+from facnet_grpc.logs import get_logger
+from facnet_grpc.model.run import Run
+from facnet_grpc.settings import Settings
+from facnet_grpc.storage.postgres import locks, runs
+from facnet_grpc.storage.postgres.pool import Database
+
+MESSAGE_SECONDS = 2.0  # a message that has not led to a claim after this may be lost
+AT_ONCE = 1000
+CLOSE_SECONDS = 5.0
+log = get_logger(__name__)
+
+
+class Reconciler:
+    """Looks every `settings.reconcile_seconds`; `chores` are whatever else is to be done at that pace.
+
+    `messages` tells how many messages no worker has taken yet; `ended` is told of runs that end here.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        queue: JobQueue,
+        *,
+        messages: Callable[[], int],
+        ended: Callable[[Run], None],
+        chores: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._queue = queue
+        self._messages = messages
+        self._ended = ended
+        self._chores = (self.take_back, self.queue_again, *chores)
+        self._stopped = Flag()
+        self._thread = Thread(target=self._run, name="reconciler", daemon=True)
+
+    def open(self) -> None:
+        """Start."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the current round."""
+        self._stopped.set()
+        self._thread.join(CLOSE_SECONDS)
+
+    def look(self) -> bool:
+        """Do one round, unless another worker is at it; returns whether it did. Raises `TransientError`."""
+        with self._database.connection() as conn:
+            if not locks.try_lock(conn, locks.RECONCILER):
+                return False
+            for chore in self._chores:
+                _do(chore)
+        return True
+
+    def take_back(self) -> None:
+        """Take runs from workers that have gone silent; they wait again, or end here."""
+        settings = self._settings
+        with self._database.connection() as conn:
+            changed = runs.expired(
+                conn, max_attempts=settings.max_attempts, delay_seconds=settings.retry_base_seconds, limit=AT_ONCE
+            )
+        for run in changed:
+            log.warning("lease_expired", run_id=str(run.id), status=run.status, attempt=run.attempt)
+            metrics.RECONCILED.labels("lease").inc()
+            if run.status.is_terminal:
+                self._ended(run)
+
+    def queue_again(self) -> None:
+        """Queue runs that are due, if there are fewer messages than such runs: some are lost then.
+
+        A message too many finds nothing to claim. Still, asking for every waiting run in every round would fill Redis
+        while a long queue is worked off.
+        """
+        with self._database.connection() as conn:
+            due = runs.waiting(conn, older_than_seconds=MESSAGE_SECONDS, limit=AT_ONCE)
+        metrics.QUEUE_DEPTH.set(len(due))
+        if not due or self._messages() >= len(due):
+            return
+        for run_id in due:
+            self._queue.enqueue(ValidateRun(run_id))
+        metrics.RECONCILED.labels("message").inc(len(due))
+        log.info("runs_queued_again", count=len(due))
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._settings.reconcile_seconds):
+            _do(self.look)
+
+
+def _do(chore: Callable[[], object]) -> None:
+    """Do it; whatever goes wrong is logged, and neither ends the thread nor keeps the next chore from its turn."""
+    try:
+        chore()
+    except FacnetError as error:
+        log.warning("reconciler_failed", exc_info=error)
+    except Exception:
+        log.exception("reconciler_failed")

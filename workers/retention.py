@@ -1,0 +1,93 @@
+"""Deletes files that nobody needs any more: of broken uploads, of ended runs, and of nobody at all.
+
+Called by the reconciler, so by one worker at a time. What fails in between is found again in the next round, as a file
+that belongs to nobody if not otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import Conflict
+from facnet_grpc.logs import get_logger
+from facnet_grpc.storage.blobs import BlobInfo, BlobStore
+from facnet_grpc.storage.postgres import runs, uploads
+from facnet_grpc.storage.postgres.pool import Database
+
+AT_ONCE = 500
+GRACE_SECONDS = 30.0  # the worker that ended a run is about to delete its file itself
+ORPHAN_AGE = timedelta(hours=1)  # a file is there before the row that it belongs to
+log = get_logger(__name__)
+
+
+class Retention:
+    """Each method is a chore of the reconciler and raises `FacnetError` if PostgreSQL or the disk does not answer."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    @property
+    def chores(self) -> tuple[Callable[[], None], ...]:
+        """Everything that is to be done from time to time."""
+        return (self.forget_uploads, self.delete_ended, self.delete_orphans)
+
+    def forget_uploads(self) -> None:
+        """Delete partial uploads past their date."""
+        with self._database.connection() as conn:
+            gone = [upload.id for upload in uploads.expired(conn, limit=AT_ONCE) if uploads.delete(conn, upload.id)]
+        for upload_id in gone:
+            self._delete_part(upload_id)
+        _note("upload", len(gone))
+
+    def delete_ended(self) -> None:
+        """Delete the files of ended runs whose worker did not come to it."""
+        with self._database.connection() as conn:
+            ended = runs.ended_with_blob(conn, older_than_seconds=GRACE_SECONDS, limit=AT_ONCE)
+        for run_id, blob_key in ended:
+            self._blobs.delete(blob_key)
+            with self._database.connection() as conn:
+                runs.clear_blob(conn, run_id)
+        _note("blob_of_ended_run", len(ended))
+
+    def delete_orphans(self) -> None:
+        """Delete files that belong to no run and parts that belong to no upload."""
+        keys = _old(self._blobs.blobs())
+        parts = [UUID(key) for key in _old(self._blobs.parts())]
+        if not keys and not parts:
+            return
+        with self._database.connection() as conn:
+            orphans = set(keys) - runs.known_blobs(conn, keys)
+            lost_parts = set(parts) - uploads.known(conn, parts)
+        for key in orphans:
+            self._blobs.delete(key)
+        for upload_id in lost_parts:
+            self._delete_part(upload_id)
+        _note("orphaned_file", len(orphans) + len(lost_parts))
+
+    def _delete_part(self, upload_id: UUID) -> None:
+        try:
+            self._blobs.delete_part(upload_id)
+        except Conflict:
+            log.info("upload_still_going_on", upload_id=str(upload_id))
+
+
+def _old(files: Iterable[BlobInfo]) -> list[str]:
+    oldest = datetime.now(UTC) - ORPHAN_AGE
+    return [file.key for file in files if file.modified_at < oldest and _is_ours(file.key)][:AT_ONCE]
+
+
+def _is_ours(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def _note(kind: str, count: int) -> None:
+    if count:
+        metrics.RECONCILED.labels(kind).inc(count)
+        log.info("files_deleted", kind=kind, count=count)
