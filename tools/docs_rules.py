@@ -1,0 +1,148 @@
+"""The page of rules, in either language: what each one looks at, what it can say, and what it goes by."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+
+from docs_markdown import anchor, head, table
+
+from facnet_grpc.rules.base import Parameter, Rule
+from facnet_grpc.rules.registry import RULES
+from facnet_grpc.texts import Locale, column_name, money, rule_name, scenario_title
+from facnet_grpc.texts.catalogue import OPTIONAL, load
+
+MAX_SET = 12  # codes of a set that are shown
+
+WORDS: Mapping[Locale, Mapping[str, str]] = {
+    Locale.EN: {
+        "title": "The rules",
+        "source": "the rules and their texts",
+        "rule": "Rule",
+        "name": "Name",
+        "certainty": "Certainty",
+        "severities": "Severities",
+        "manual": "Source",
+        "category": "Category",
+        "columns": "Needs",
+        "scenario": "Scenario",
+        "says": "What it says",
+        "do": "What to do",
+        "parameter": "Parameter",
+        "value": "Value",
+        "unit": "Unit",
+        "from": "From",
+        "to": "To",
+        "more": "and {} more",
+        "certain": "certain",
+        "likely": "likely",
+        "uncertain": "uncertain",
+        "error": "error",
+        "warning": "warning",
+        "optimization": "optimization",
+        "info": "info",
+    },
+    Locale.FR: {
+        "title": "Les règles",
+        "source": "des règles et de leurs textes",
+        "rule": "Règle",
+        "name": "Nom",
+        "certainty": "Certitude",
+        "severities": "Gravités",
+        "manual": "Source",
+        "category": "Catégorie",
+        "columns": "Colonnes nécessaires",
+        "scenario": "Scénario",
+        "says": "Ce que dit la règle",
+        "do": "Que faire",
+        "parameter": "Paramètre",
+        "value": "Valeur",
+        "unit": "Unité",
+        "from": "Du",
+        "to": "Au",
+        "more": "et {} autres",
+        "certain": "certaine",
+        "likely": "probable",
+        "uncertain": "incertaine",
+        "error": "erreur",
+        "warning": "avertissement",
+        "optimization": "optimisation",
+        "info": "information",
+    },
+}
+
+
+def page(language: str) -> str:
+    """Return the page in `fr` or `en`. Raises `ValueError` while there are no rules."""
+    if not RULES:
+        raise ValueError("no rule is registered")
+    locale = Locale(language)
+    words = WORDS[locale]
+    lines = head(words["title"], words["source"], locale.value)
+    lines += table(
+        (words["rule"], words["name"], words["certainty"], words["severities"]),
+        (_line(rule, locale) for rule in RULES),
+    )
+    for rule in RULES:
+        lines += _section(rule, locale)
+    return "\n".join(lines)
+
+
+def _line(rule: Rule, locale: Locale) -> tuple[str, str, str, str]:
+    info, words = rule.info, WORDS[locale]
+    severities = ", ".join(words[severity.value] for severity in info.severities)
+    return f"[`{info.id}`]({anchor(info.id)})", rule_name(info.id, locale), words[info.certainty.value], severities
+
+
+def _section(rule: Rule, locale: Locale) -> list[str]:
+    info, words = rule.info, WORDS[locale]
+    columns = ", ".join(column_name(name, locale) for name in info.needs)
+    colon = "\N{NO-BREAK SPACE}:" if locale is Locale.FR else ":"
+    lines = [f"## {info.id}", "", f"**{rule_name(info.id, locale)}**", ""]
+    lines += _description(rule) if locale is Locale.EN else []
+    lines += [
+        f"- {words['category']}{colon} `{info.category}`, version {info.version}",
+        f"- {words['certainty']}{colon} {words[info.certainty.value]}",
+        f"- {words['manual']}{colon} {info.source}",
+        f"- {words['columns']}{colon} {columns}",
+        "",
+    ]
+    lines += table((words["scenario"], words["says"], words["do"]), _scenarios(rule, locale))
+    return lines + table(
+        (words["parameter"], words["value"], words["unit"], words["from"], words["to"]),
+        (_parameter(parameter, locale) for parameter in info.parameters),
+    )
+
+
+def _description(rule: Rule) -> list[str]:
+    """Return the docstring of the rule's module, which is its documentation."""
+    module = inspect.getmodule(type(rule))
+    text = inspect.getdoc(module) if module and ".catalog." in module.__name__ else ""
+    return [text, ""] if text else []
+
+
+def _scenarios(rule: Rule, locale: Locale) -> Iterable[tuple[str, str, str]]:
+    for scenario in rule.info.scenarios:
+        key = f"{rule.info.id}.{scenario}"
+        title = scenario_title(rule.info.id, scenario, locale)
+        yield f"`{scenario}`: {title}", _template(f"{key}.message", locale), _template(f"{key}.solution", locale)
+
+
+def _template(key: str, locale: Locale) -> str:
+    """Return a text with its parameters as names, and all its optional parts."""
+    entry = load(locale).entries.get(key)
+    return OPTIONAL.sub(r"\1", entry.forms[-1]).replace("{", "*").replace("}", "*") if entry else ""
+
+
+def _parameter(parameter: Parameter, locale: Locale) -> tuple[str, str, str, str, str]:
+    days = (day.isoformat() if day else "" for day in (parameter.valid_from, parameter.valid_to))
+    return (f"`{parameter.name}`", _value(parameter, locale), parameter.unit, *days)
+
+
+def _value(parameter: Parameter, locale: Locale) -> str:
+    value = parameter.value
+    if isinstance(value, int):
+        return money(value, locale) if parameter.unit == "cents" else str(value)
+    more = len(value) - MAX_SET
+    shown = " ".join(value[:MAX_SET])
+    return f"{shown} {WORDS[locale]['more'].format(more)}" if more > 0 else shown
