@@ -10,8 +10,19 @@ from importlib.resources.abc import Traversable
 
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.rules.base import Rule
+from facnet_grpc.rules.catalog.annual_visit import AnnualVisit
+from facnet_grpc.rules.catalog.clinical_intervention import ClinicalIntervention
+from facnet_grpc.rules.catalog.gmf_supplement import GmfSupplement
+from facnet_grpc.rules.catalog.office_fee import OfficeFee
+from facnet_grpc.rules.catalog.visit_duration import VisitDuration
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    AnnualVisit(),
+    ClinicalIntervention(),
+    GmfSupplement(),
+    OfficeFee(),
+    VisitDuration(),
+)
 
 
 def select(rule_ids: Iterable[str]) -> tuple[Rule, ...]:

@@ -1,0 +1,192 @@
+"""Annual and once-only visits (visites de prise en charge et visites périodiques).
+
+What it checks
+    A doctor bills one periodic visit (15819 15820 15839 15840) per patient and calendar year, none in the year of a
+    take-charge visit (15801 15802 15815 15816 15821 15822 15835 15836), and one take-charge visit per patient at all.
+    `periodic_missing` is the other way round: two or more follow-ups of a vulnerable registered patient (15823 15824
+    15837 15838) in a year, and neither of these visits.
+
+Why
+    A second one is refused. A periodic visit pays up to twice what a follow-up does.
+
+Source
+    P.G. 2.2.6 A c) 1) and 2). Certainty: certain.
+
+An example
+    15819 on February 3 and on November 4 of one year, the first one paid: the second line is at risk; a warning, an
+    error once both are paid.
+
+What to do
+    Keep the first paid line and change the others to a follow-up. If a visit is missing, plan it before December 31.
+
+Readings
+    Results about a year are one a year: two periodic visits in each of two years are two results. Take-charge visits
+    give one result per doctor and patient over the whole file; it is an error if two of one calendar year are paid.
+    Periodic visits by several doctors give one result per patient and year, named after the doctor of the first line
+    that will not be paid. That line is the first, by date, then record number, that is not the one kept.
+    `periodic_missing` looks at one year at a time; tariff and place are those of the first follow-up, and follow-ups at
+    an unknown place are left out. Passes count what was looked at for a scenario and found right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from facnet_grpc.model.result import Certainty, Severity
+from facnet_grpc.reference.snapshot import CABINET, ESTABLISHMENT, ReferenceSnapshot
+from facnet_grpc.rules import findings
+from facnet_grpc.rules.base import Outcome, RuleInfo
+from facnet_grpc.rules.findings import Batch, Fact
+from facnet_grpc.rules.groups import Groups, keep_one
+from facnet_grpc.rules.parameters import named
+from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+
+# The periodic visit of the same age band and tier as a follow-up.
+_PERIODIC_OF = {"15823": "15819", "15824": "15820", "15837": "15839", "15838": "15840"}
+_EPOCH = date(1970, 1, 1)
+
+
+class AnnualVisit:
+    """The rule."""
+
+    info = RuleInfo(
+        id="annual_visit",
+        version="1",
+        category="annual_visits",
+        certainty=Certainty.CERTAIN,
+        severities=(Severity.ERROR, Severity.WARNING, Severity.INFO),
+        scenarios=(
+            "periodic_twice",
+            "take_charge_twice",
+            "periodic_after_take_charge",
+            "periodic_other_doctor",
+            "periodic_missing",
+        ),
+        needs=("patient_key",),
+        source="P.G. 2.2.6 A c) 1), 2)",
+        parameters=named("take_charge_codes", "periodic_codes", "vulnerable_follow_up_codes"),
+    )
+
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
+        """See the module."""
+        check = _Check(Claims(lines))
+        checked = {
+            "periodic_twice": check.periodic_twice(),
+            "take_charge_twice": check.take_charge_twice(),
+            "periodic_after_take_charge": check.periodic_after_take_charge(),
+            "periodic_other_doctor": check.periodic_other_doctor(),
+            "periodic_missing": check.periodic_missing(reference),
+        }
+        batches = [batch for batch, _ in checked.values()]
+        return Outcome(
+            findings.table(check.claims, batches),
+            {scenario: right for scenario, (_, right) in checked.items()},
+        )
+
+
+class _Check:
+    """One method a scenario; each returns its findings and how many groups it found right."""
+
+    def __init__(self, claims: Claims) -> None:
+        self.claims = claims
+        counted = claims.billed & claims.has_patient
+        self.periodic = counted & claims.has_code("periodic_codes")
+        self.take_charge = counted & claims.has_code("take_charge_codes")
+        known_place = claims.in_cabinet | claims.in_establishment
+        self.follow_up = counted & claims.has_code("vulnerable_follow_up_codes") & known_place
+        self.a_year = (claims.doctor, claims.patient, claims.year)
+
+    def periodic_twice(self) -> tuple[Batch, int]:
+        groups = self._groups(self.periodic, self.a_year)
+        twice = groups.having(groups.sizes > 1)
+        paid = twice.total(self.claims.paid)
+        return self._one_too_many("periodic_twice", twice, paid > 1, {}), len(groups) - len(twice)
+
+    def take_charge_twice(self) -> tuple[Batch, int]:
+        years = self._groups(self.take_charge, self.a_year)
+        paid_twice = np.zeros(len(self.claims), np.bool_)
+        paid_twice[years.having(years.total(self.claims.paid) > 1).rows] = True
+        groups = self._groups(self.take_charge, (self.claims.doctor, self.claims.patient))
+        twice = groups.having(groups.sizes > 1)
+        last_year = self.claims.year[twice.rows[twice.starts[1:] - 1]]
+        facts: dict[str, Fact] = {"last_year": last_year}
+        batch = self._one_too_many("take_charge_twice", twice, twice.total(paid_twice) > 0, facts)
+        return batch, len(groups) - len(twice)
+
+    def periodic_after_take_charge(self) -> tuple[Batch, int]:
+        groups = self._groups(self.periodic | self.take_charge, self.a_year)
+        periodic, take_charge = groups.total(self.periodic) > 0, groups.total(self.take_charge) > 0
+        both = groups.having(periodic & take_charge)
+        paid = self.claims.paid
+        both_paid = (both.total(self.periodic & paid) > 0) & (both.total(self.take_charge & paid) > 0)
+        facts: dict[str, Fact] = {
+            "periodic": both.total(self.periodic),
+            "take_charge": both.total(self.take_charge),
+        }
+        batch = self._one_too_many("periodic_after_take_charge", both, both_paid, facts)
+        return batch, int((periodic & ~take_charge).sum())
+
+    def periodic_other_doctor(self) -> tuple[Batch, int]:
+        doctors = self._groups(self.periodic, (self.claims.patient, self.claims.year, self.claims.doctor))
+        one_each = np.zeros(len(self.claims), np.bool_)
+        one_each[doctors.first] = True
+        groups = self._groups(self.periodic, (self.claims.patient, self.claims.year))
+        several = groups.total(one_each) > 1
+        shared = groups.having(several)
+        never = np.zeros(len(shared), np.bool_)
+        facts: dict[str, Fact] = {"doctors": shared.total(one_each)}
+        return self._one_too_many("periodic_other_doctor", shared, never, facts), int((~several).sum())
+
+    def periodic_missing(self, reference: ReferenceSnapshot) -> tuple[Batch, int]:
+        had = self.periodic | self.take_charge
+        groups = self._groups(self.follow_up | had, self.a_year)
+        followed = groups.total(self.follow_up) > 1
+        missing = groups.having(followed & (groups.total(had) == 0))
+        tariff = self._periodic_tariffs(missing.first, reference)
+        missing, tariff = missing.having(tariff > 0), tariff[tariff > 0]
+        batch = Batch(
+            "periodic_missing",
+            Severity.INFO,
+            missing.first,
+            missing,
+            gain_cents=tariff,
+            facts={"year": self.claims.year[missing.first], "follow_ups": missing.sizes, "tariff_cents": tariff},
+            of_patient=True,
+        )
+        return batch, int((followed & (groups.total(had) > 0)).sum())
+
+    def _one_too_many(self, scenario: str, groups: Groups, error: Mask, facts: dict[str, Fact]) -> Batch:
+        kept = keep_one(self.claims, groups)
+        about = kept.affected.first
+        year = self.claims.year[groups.first]
+        counts: dict[str, Fact] = {"year": year, "lines": groups.sizes, "paid_lines": groups.total(self.claims.paid)}
+        return Batch(
+            scenario,
+            Severity.ERROR,
+            about,
+            kept.affected,
+            risk=kept.surplus,
+            downgraded=~error,
+            facts={**counts, **facts},
+            of_patient=True,
+        )
+
+    def _groups(self, lines: Mask, keys: Sequence[Ints]) -> Groups:
+        return Groups.of(np.flatnonzero(lines), keys, [self.claims.day, self.claims.record])
+
+    def _periodic_tariffs(self, rows: Ints, reference: ReferenceSnapshot) -> Ints:
+        """Return the tariff of the periodic visit that goes with each follow-up; 0 if the reference has none."""
+        periodic = np.zeros(len(rows), np.int64)
+        for follow_up, visit in _PERIODIC_OF.items():
+            periodic[self.claims.in_codes(frozenset({follow_up}))[rows]] = int(visit)
+        place = self.claims.in_cabinet[rows].astype(np.int64)
+        cases, case = np.unique(np.stack([periodic, place, self.claims.day[rows]]), axis=1, return_inverse=True)
+        tariffs = [
+            reference.tariff_cents(str(code), CABINET if cabinet else ESTABLISHMENT, _EPOCH + timedelta(days=day)) or 0
+            for code, cabinet, day in cases.T.tolist()
+        ]
+        return np.array(tariffs, np.int64)[case.ravel()]

@@ -1,0 +1,48 @@
+"""Clinical interventions: which lines count against the daily maximum, and how many minutes each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+
+FIRST_PERIOD = 30  # minutes, P.G. 2.2.6 B
+NEXT_PERIOD = 15
+_MOST_QUARTERS = 7  # 1 to 7 units are quarter-hours, 8 and more are minutes
+
+PARAMETERS = (
+    "intervention_first_codes",
+    "intervention_additional_codes",
+    "intervention_exempt_contexts",
+    "intervention_daily_minutes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Interventions:
+    """One entry a line of the table."""
+
+    counts: Mask  # lines that use up minutes of their doctor's day
+    minutes: Ints  # of these lines; anything for the others
+
+
+def find_interventions(claims: Claims) -> Interventions:
+    """Return the billed interventions without an exempt context, with their minutes.
+
+    Minutes are those from start to end; without times 30 for a first period, and for additional ones what the units
+    say: 1 to 7 quarter-hours, 8 and more minutes, none one quarter-hour.
+    """
+    first = claims.has_code("intervention_first_codes")
+    additional = claims.has_code("intervention_additional_codes")
+    units = claims.units
+    by_units = np.where(units > _MOST_QUARTERS, units, np.maximum(units, 1) * NEXT_PERIOD)
+    untimed = np.where(first, FIRST_PERIOD, by_units)
+    counts = claims.billed & (first | additional) & ~is_exempt(claims)
+    return Interventions(counts, np.where(claims.minutes >= 0, claims.minutes, untimed))
+
+
+def is_exempt(claims: Claims) -> Mask:
+    """Lines with a context that takes them out of the daily maximum."""
+    return claims.has_context("intervention_exempt_contexts")
