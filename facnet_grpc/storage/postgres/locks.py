@@ -1,0 +1,14 @@
+"""Who may do what alone, among all processes on one database."""
+
+from __future__ import annotations
+
+from psycopg import Connection
+
+# Any number will do that nothing else locks.
+RECONCILER = 0x66_61_63_72_65_63
+
+
+def try_lock(conn: Connection, number: int) -> bool:
+    """Take an advisory lock until the end of the transaction; False if somebody has it."""
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (number,)).fetchone()
+    return bool(row and row[0])

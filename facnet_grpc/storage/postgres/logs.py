@@ -1,0 +1,41 @@
+"""What happened to a run, step by step: kept with it in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from facnet_grpc.storage.postgres.queries import load
+
+SQL = load("logs")
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A row of `validation_logs`; `log_number` grows, with gaps."""
+
+    log_number: int
+    logged_at: datetime
+    level: str
+    source: str
+    event: str
+    data: Mapping[str, Any]
+
+
+def add(conn: Connection, run_id: UUID, level: str, source: str, event: str, data: Mapping[str, Any]) -> None:
+    """Append an entry; `data` holds ids, counts, codes and column names, no PHI."""
+    params = {"run_id": run_id, "level": level, "source": source, "event": event, "data": Jsonb(dict(data))}
+    conn.execute(SQL["add"], params)
+
+
+def page(conn: Connection, run_id: UUID, *, after: int = 0, limit: int) -> list[LogEntry]:
+    """Return at most `limit` entries after the entry number `after`, oldest first."""
+    with conn.cursor(row_factory=class_row(LogEntry)) as cursor:
+        return cursor.execute(SQL["page"], {"run_id": run_id, "after": after, "limit": limit}).fetchall()

@@ -1,0 +1,34 @@
+"""The rejected lines of a run."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import Connection
+from psycopg.rows import class_row
+
+from facnet_grpc.model.billing import REJECTED_SCHEMA
+from facnet_grpc.model.result import RejectedRow
+from facnet_grpc.storage.postgres.copy import RunCopy
+from facnet_grpc.storage.postgres.queries import load
+
+SQL = load("rejects")
+
+
+def write(conn: Connection, run_id: UUID, batch: pa.RecordBatch) -> None:
+    """Store rejected lines: a batch of REJECTED_SCHEMA. Not while a `RecordWriter` is open on the same connection."""
+    if not batch.num_rows:
+        return
+    # A line may be rejected for being binary, and PostgreSQL takes no NUL in a text.
+    raw = pc.replace_substring(batch.column("raw"), "\0", "\ufffd")
+    kept = batch.set_column(batch.schema.get_field_index("raw"), REJECTED_SCHEMA.field("raw"), raw)
+    with RunCopy(conn, "rejected_rows", run_id, REJECTED_SCHEMA) as copy:
+        copy.write(kept)
+
+
+def page(conn: Connection, run_id: UUID, *, after: int = 0, limit: int) -> list[RejectedRow]:
+    """Return at most `limit` rejected lines after the record number `after`, in the order of the file."""
+    with conn.cursor(row_factory=class_row(RejectedRow)) as cursor:
+        return cursor.execute(SQL["page"], {"run_id": run_id, "after": after, "limit": limit}).fetchall()

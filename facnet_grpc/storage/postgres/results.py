@@ -1,0 +1,93 @@
+"""What the rules found in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+import pyarrow as pa
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row, scalar_row
+
+from facnet_grpc.model.result import RESULT_SCHEMA, Certainty, Result, Severity
+from facnet_grpc.storage.postgres.copy import RunCopy
+from facnet_grpc.storage.postgres.queries import load
+
+SQL = load("results")
+_BATCH_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFilter:
+    """Which results to list; empty or None: whichever. Both days are included.
+
+    `doctor_keys` are keys as stored: whoever has pseudonyms finds them by `doctor_keys()`. An empty tuple matches
+    nothing, None everything.
+    """
+
+    rule_ids: tuple[str, ...] = ()
+    severities: tuple[Severity, ...] = ()
+    categories: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    doctor_keys: tuple[str, ...] | None = None
+    service_date_from: date | None = None
+    service_date_to: date | None = None
+
+
+EVERY_RESULT = ResultFilter()
+
+
+def write(conn: Connection, run_id: UUID, table: pa.Table) -> None:
+    """Store results: a table of RESULT_SCHEMA. Not while a `RecordWriter` is open on the same connection."""
+    with RunCopy(conn, "validation_results", run_id, RESULT_SCHEMA, json_columns=("data",)) as copy:
+        for batch in table.select(RESULT_SCHEMA.names).to_batches(max_chunksize=_BATCH_ROWS):
+            copy.write(batch)
+
+
+def page(
+    conn: Connection,
+    run_id: UUID,
+    filters: ResultFilter = EVERY_RESULT,
+    *,
+    after: int = 0,
+    limit: int,
+) -> list[Result]:
+    """Return at most `limit` results after the result number `after`, in their order."""
+    params = {
+        "run_id": run_id,
+        "after": after,
+        "limit": limit,
+        "rule_ids": _some(filters.rule_ids),
+        "severities": _some([severity.value for severity in filters.severities]),
+        "categories": _some(filters.categories),
+        "scenarios": _some(filters.scenarios),
+        "doctor_keys": None if filters.doctor_keys is None else list(filters.doctor_keys),
+        "service_date_from": filters.service_date_from,
+        "service_date_to": filters.service_date_to,
+    }
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return [_result(row) for row in cursor.execute(SQL["page"], params)]
+
+
+def doctor_keys(conn: Connection, run_id: UUID) -> Collection[str]:
+    """Return the keys of the doctors that a run's results are about, in no order. PHI by our rules."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(SQL["doctor_keys"], {"run_id": run_id}).fetchall()
+
+
+def _some(values: Sequence[str]) -> list[str] | None:
+    return list(values) or None
+
+
+def _result(row: DictRow) -> Result:
+    return Result(
+        **row
+        | {
+            "severity": Severity(row["severity"]),
+            "certainty": Certainty(row["certainty"]),
+            "affected_records": tuple(row["affected_records"]),
+            "ramq_ids": tuple(row["ramq_ids"]),
+        },
+    )

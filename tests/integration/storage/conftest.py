@@ -1,0 +1,57 @@
+"""Runs to play with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import uuid_utils.compat
+
+from facnet_grpc.model.run import Claim, NewRun, Run
+from facnet_grpc.storage.postgres import runs
+from facnet_grpc.storage.postgres.pool import Database
+
+
+@pytest.fixture
+def new_run() -> Callable[..., NewRun]:
+    """Makes what a caller asks for; everything can be changed."""
+
+    def make(**changes: object) -> NewRun:
+        run_id = uuid_utils.compat.uuid7()
+        usual = {
+            "id": run_id,
+            "owner": "local",
+            "file_name": "réclamations.csv",
+            "size_bytes": 1234,
+            "sha256": "ab" * 32,
+            "blob_key": str(run_id),
+        }
+        return NewRun(**(usual | changes))
+
+    return make
+
+
+@pytest.fixture
+def add(database: Database, new_run: Callable[..., NewRun]) -> Callable[..., Run]:
+    """Stores a run."""
+
+    def store(**changes: object) -> Run:
+        with database.connection() as conn:
+            run, is_new = runs.insert(conn, new_run(**changes))
+        assert is_new
+        return run
+
+    return store
+
+
+@pytest.fixture
+def take(database: Database, add: Callable[..., Run]) -> Callable[..., Claim]:
+    """Claims a run, a new one unless it is given."""
+
+    def claim(run: Run | None = None, *, lease_seconds: float = 60, max_attempts: int = 3) -> Claim:
+        with database.connection() as conn:
+            found = runs.claim(conn, (run or add()).id, lease_seconds=lease_seconds, max_attempts=max_attempts)
+        assert found is not None
+        return found
+
+    return claim
