@@ -1,1 +1,1 @@
-"""One class per service of the API."""
+"""One class a service of the API: reads the request, asks for the work to be done, writes the answer."""

@@ -1,0 +1,43 @@
+"""Sends a new run to the workers after its caller has been answered: neither slowed nor failed by Redis."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import FacnetError
+from facnet_grpc.jobs.contract import ValidateRun
+from facnet_grpc.jobs.queue import JobQueue
+from facnet_grpc.logs import exception_fields, get_logger
+from facnet_grpc.server.blocking import Background, Blocking
+
+log = get_logger(__name__)
+
+MAX_PENDING = 8  # while Redis is away each holds a thread for a second; the reconciler sends what is left out
+
+
+class Dispatcher:
+    """Enqueues in the background. What it cannot send is found by the workers' reconciler within seconds."""
+
+    def __init__(self, queue: JobQueue, blocking: Blocking, background: Background) -> None:
+        self._queue = queue
+        self._blocking = blocking
+        self._background = background
+        self._pending = 0
+
+    def send(self, run_id: UUID) -> None:
+        """Begin to enqueue a run; returns at once."""
+        if self._pending >= MAX_PENDING:
+            metrics.ENQUEUE_FAILURES.inc()
+            return
+        self._pending += 1
+        self._background.start(self._send(run_id))
+
+    async def _send(self, run_id: UUID) -> None:
+        try:
+            await self._blocking.run(self._queue.enqueue, ValidateRun(run_id))
+        except FacnetError as error:
+            metrics.ENQUEUE_FAILURES.inc()
+            log.warning("enqueue_failed", run_id=str(run_id), **exception_fields(error))
+        finally:
+            self._pending -= 1

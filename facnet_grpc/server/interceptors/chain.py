@@ -1,0 +1,76 @@
+"""Puts a row of context managers around every call, the same for unary calls and streams."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+
+# In quotes, because only the stubs know these as generic.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that an interceptor stands around."""
+
+    method: str  # /facnet.v1.ValidationService/GetValidation
+    unary: bool  # one request, one response
+    context: Context
+
+    def metadata(self, name: str) -> str | None:
+        """Return the first value of a text header that the caller sent."""
+        for key, value in self.context.invocation_metadata() or ():
+            if key == name:
+                return value if isinstance(value, str) else None
+        return None
+
+
+Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]
+
+
+class Chain(grpc.aio.ServerInterceptor):
+    """Enters the interceptors in their order before a call and leaves them in reverse after it."""
+
+    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+        self._interceptors = interceptors
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the handler of a call with the chain around it; None for an unknown method."""
+        handler = await continuation(handler_call_details)
+        return _wrapped(handler, handler_call_details.method, self._interceptors) if handler else None
+
+
+def _wrapped(handler: Handler, method: str, interceptors: Sequence[Interceptor]) -> Handler:
+    kind = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
+    inner = getattr(handler, "_".join(kind))
+
+    async def around(request: Any, context: Context) -> Any:
+        call = Call(method, kind == ("unary", "unary"), context)
+        async with AsyncExitStack() as stack:
+            for interceptor in interceptors:
+                await stack.enter_async_context(interceptor(call))
+            return await _answer(inner, request, context)
+
+    make = getattr(grpc, f"{'_'.join(kind)}_rpc_method_handler")
+    wrapped: Handler = make(around, handler.request_deserializer, handler.response_serializer)
+    return wrapped
+
+
+async def _answer(inner: Callable[..., Any], request: Any, context: Context) -> Any:
+    """Run the handler. A generator is written out here, so that it is closed before the interceptors are left."""
+    if not inspect.isasyncgenfunction(inner):
+        return await inner(request, context)
+    async with aclosing(inner(request, context)) as messages:
+        async for message in messages:
+            await context.write(message)
+    return None

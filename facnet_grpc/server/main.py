@@ -1,0 +1,175 @@
+"""The server's composition root: builds everything by hand, opens it in order, closes it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import prometheus_client
+
+from facnet_grpc import logs
+from facnet_grpc.events.stream import EventStream, RedisEvents, connect
+from facnet_grpc.jobs.queue import JobQueue, make_broker
+from facnet_grpc.logs import get_logger
+from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.server import app as apps
+from facnet_grpc.server.blocking import Background, Blocking
+from facnet_grpc.server.dispatch import Dispatcher
+from facnet_grpc.server.reads import Reads
+from facnet_grpc.server.services.validation import ValidationService
+from facnet_grpc.server.uploads import UploadLimits, Uploads
+from facnet_grpc.server.watch import WatchHub
+from facnet_grpc.settings import Settings
+from facnet_grpc.storage.blobs import BlobStore, LocalBlobStore
+from facnet_grpc.storage.postgres.pool import Database
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the server stands on, ready for use. Tests build the same with parts of their own."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    events: EventStream
+    queue: JobQueue
+    redactor: Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers."""
+
+    app: apps.App
+    hub: WatchHub
+    background: Background
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Say that it ends, take nothing new, end the watches, and give the other calls `grace_seconds`."""
+        await self.app.health.enter_graceful_shutdown()
+        self.hub.end_watches()
+        await self.app.server.stop(grace_seconds)
+        await self.background.close()
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Open what the server stands on. None of it has to be up yet, save the directory of the blobs."""
+    async with AsyncExitStack() as stack:
+        database = Database(
+            settings.database_url.get_secret_value(),
+            max_connections=settings.database_connections,
+            application_name="facnet-server",
+        )
+        stack.enter_context(database)
+        redis_url = settings.redis_url.get_secret_value()
+        client = connect(redis_url)
+        stack.callback(client.close)
+        broker = make_broker(redis_url)
+        stack.callback(broker.close)
+        yield Resources(
+            settings=settings,
+            database=database,
+            blobs=LocalBlobStore(settings.blob_dir),
+            events=RedisEvents(client),
+            queue=JobQueue(broker),
+            redactor=Redactor(settings.pseudonym_key.get_secret_value().encode()),
+        )
+
+
+@asynccontextmanager
+async def running(resources: Resources) -> AsyncIterator[Running]:
+    """Run a server on resources; on leaving, whatever it still does is cut short."""
+    settings = resources.settings
+    async with AsyncExitStack() as stack:
+        blocking = Blocking(settings.io_threads)
+        stack.callback(blocking.close)
+        background = Background()
+        stack.push_async_callback(background.close)
+        reads = Reads(resources.database, resources.redactor)
+        hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.heartbeat_seconds)
+        hub.start()
+        stack.push_async_callback(hub.close)
+        uploads = Uploads(
+            database=resources.database,
+            blobs=resources.blobs,
+            blocking=blocking,
+            background=background,
+            dispatcher=Dispatcher(resources.queue, blocking, background),
+            limits=UploadLimits(
+                max_file=settings.max_file_bytes,
+                max_chunk=settings.max_chunk_bytes,
+                max_open=settings.max_open_uploads,
+                ttl_seconds=settings.upload_ttl_seconds,
+            ),
+        )
+        service = ValidationService(
+            uploads=uploads,
+            hub=hub,
+            reads=reads,
+            redactor=resources.redactor,
+            blocking=blocking,
+            idle_seconds=settings.upload_ttl_seconds,
+        )
+        app = apps.build(
+            service,
+            listen=settings.listen,
+            default_deadline_seconds=settings.default_deadline_seconds,
+        )
+        stack.push_async_callback(app.server.stop, 0)
+        await apps.serve(app)
+        yield Running(app, hub, background)
+
+
+async def serve(settings: Settings) -> None:
+    """Run the server until a signal says to stop. Raises `OSError` if an address is taken."""
+    stop = asyncio.Event()
+    _on_signals(stop.set)
+    async with AsyncExitStack() as stack:
+        if settings.metrics_listen:
+            stack.callback(_metrics_page(settings.metrics_listen))
+        resources = await stack.enter_async_context(open_resources(settings))
+        server = await stack.enter_async_context(running(resources))
+        log.info("server_started", port=server.app.port)
+        await stop.wait()
+        log.info("server_stopping")
+        await server.stop(settings.shutdown_seconds)
+    log.info("server_stopped")
+
+
+def run(settings: Settings) -> None:
+    """Configure logging and run the server."""
+    logs.configure(settings.log_level, settings.log_format)
+    asyncio.run(serve(settings))
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    seen: set[signal.Signals] = set()
+
+    def take(number: signal.Signals) -> None:
+        if seen:  # somebody is in a hurry; nothing that was promised depends on an orderly end
+            os._exit(128 + number)
+        seen.add(number)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, take, number)
+
+
+def _metrics_page(listen: str) -> Callable[[], None]:
+    host, _, port = listen.rpartition(":")
+    server, thread = prometheus_client.start_http_server(int(port), addr=host.strip("[]"))
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return close

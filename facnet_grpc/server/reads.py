@@ -1,0 +1,87 @@
+"""Reads from PostgreSQL for the unary calls and for watchers. Everything here blocks: it runs in the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from facnet_grpc.errors import Conflict, Reason
+from facnet_grpc.model.result import RejectedRow, Result
+from facnet_grpc.model.run import Run, RunStatus
+from facnet_grpc.model.summary import Summary
+from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.server.view import View, from_run
+from facnet_grpc.storage.postgres import rejects, results, runs
+from facnet_grpc.storage.postgres.pool import Database
+
+MAX_POSITIONS = 20  # queue positions looked up in one round of `many`
+
+
+class Reads:
+    """Runs and what was found in them, of one owner at a time."""
+
+    def __init__(self, database: Database, redactor: Redactor) -> None:
+        self._database = database
+        self._redactor = redactor
+
+    def run(self, run_id: UUID, owner: str) -> Run:
+        """Return a run. Raises `NotFound`."""
+        with self._database.connection() as conn:
+            return runs.get(conn, run_id, owner)
+
+    def runs(self, owner: str, filters: runs.RunFilter, *, before: UUID | None, limit: int) -> list[Run]:
+        """Return a page of runs, newest first."""
+        with self._database.connection() as conn:
+            return runs.page(conn, owner, filters, before=before, limit=limit)
+
+    def summary(self, run_id: UUID, owner: str) -> tuple[Run, Summary]:
+        """Return a completed run and its figures. Raises `NotFound`, `Conflict` if it is not completed."""
+        with self._database.connection() as conn:
+            run = _completed(runs.get(conn, run_id, owner))
+            return run, runs.summary(conn, run_id) or Summary()
+
+    def results(
+        self,
+        run_id: UUID,
+        owner: str,
+        filters: results.ResultFilter,
+        *,
+        doctor: str,
+        after: int,
+        limit: int,
+    ) -> list[Result]:
+        """Return a page of results; `doctor` is a pseudonym, or empty. Raises `NotFound`, `Conflict`."""
+        with self._database.connection() as conn:
+            _completed(runs.get(conn, run_id, owner))
+            if doctor:
+                keys = results.doctor_keys(conn, run_id)
+                meant = tuple(key for key in keys if self._redactor.doctor_key(key) == doctor)
+                filters = replace(filters, doctor_keys=meant)
+            return results.page(conn, run_id, filters, after=after, limit=limit)
+
+    def rejected_rows(self, run_id: UUID, owner: str, *, after: int, limit: int) -> tuple[Run, list[RejectedRow]]:
+        """Return a completed run and a page of its rejected lines. Raises `NotFound`, `Conflict`."""
+        with self._database.connection() as conn:
+            run = _completed(runs.get(conn, run_id, owner))
+            return run, rejects.page(conn, run_id, after=after, limit=limit)
+
+    def one(self, run_id: UUID, owner: str) -> View:
+        """Return what a watcher sees first. Raises `NotFound`."""
+        with self._database.connection() as conn:
+            run = runs.get(conn, run_id, owner)
+            return from_run(run, runs.queue_position(conn, run_id) if run.status is RunStatus.QUEUED else None)
+
+    def many(self, run_ids: Sequence[UUID]) -> list[View]:
+        """Return the views of several runs; positions in the queue of as many as is cheap."""
+        with self._database.connection() as conn:
+            found = runs.get_many(conn, run_ids)
+            queued = [run.id for run in found if run.status is RunStatus.QUEUED][:MAX_POSITIONS]
+            positions = {run_id: runs.queue_position(conn, run_id) for run_id in queued}
+        return [from_run(run, positions.get(run.id)) for run in found]
+
+
+def _completed(run: Run) -> Run:
+    if run.status is not RunStatus.COMPLETED:
+        raise Conflict(Reason.WRONG_STATE, validation_id=str(run.id), status=run.status.value)
+    return run

@@ -1,0 +1,179 @@
+"""The bytes of one upload on their way to the disk: checked, hashed and written in order, off the event loop.
+
+At any moment an upload holds one message being read, at most `FLUSH_BYTES` and a chunk waiting, and as much again being
+written: under 4 MiB. The next message is not read before there is room, which holds the client back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+import google_crc32c
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import CorruptData, LimitExceeded, Reason, WrongOffset
+from facnet_grpc.server.blocking import Blocking
+
+FLUSH_BYTES = 256 << 10  # small chunks are gathered up to this before a thread is troubled
+SYNC_BYTES = 32 << 20  # so that the last sync, which the client waits for, is short
+READ_BYTES = 1 << 20
+
+
+class Sink(Protocol):
+    """Takes bytes: a part of the blob store, or `Nowhere`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far, earlier ones included."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take all of `data`."""
+
+    def sync(self) -> None:
+        """Return once everything is safe."""
+
+    def close(self) -> None:
+        """End."""
+
+
+class Nowhere:
+    """A sink for a file that is already here: it is only hashed."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Count."""
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken, in bytes. `announced` is the size that the client said, if it did."""
+
+    max_file: int
+    max_chunk: int
+    announced: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of a file, and where they begin."""
+
+    offset: int
+    data: bytes
+    crc32c: int | None = None
+
+
+class Receiver:
+    """Receives one file into a sink. One task at a time."""
+
+    def __init__(self, sink: Sink, limits: Limits, blocking: Blocking) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._blocking = blocking
+        self._hash = hashlib.sha256()
+        self._unsynced = 0
+        self._waiting: list[Chunk] = []
+        self._waiting_bytes = 0
+        self._writing: asyncio.Future[None] | None = None
+        self.received = sink.size
+
+    async def go_on(self, stored: BinaryIO) -> None:
+        """Hash what an earlier stream has stored, before anything is added."""
+        await self._blocking.run(self._rehash, stored)
+
+    async def add(self, chunk: Chunk) -> None:
+        """Take a chunk. Raises `WrongOffset`, `LimitExceeded` or `CorruptData`; also for chunks added earlier."""
+        self._check(chunk)
+        if not chunk.data:
+            return
+        self.received += len(chunk.data)
+        metrics.UPLOAD_BYTES.inc(len(chunk.data))
+        self._waiting.append(chunk)
+        self._waiting_bytes += len(chunk.data)
+        if self._waiting_bytes >= FLUSH_BYTES:
+            await self._flush()
+
+    async def finish(self) -> str:
+        """Return the SHA-256 of the file, as hexadecimal digits, once all of it is on the disk."""
+        await self._flush()
+        await self._settle()
+        await self._blocking.run(self._sink.sync)
+        return self._hash.hexdigest()
+
+    async def close(self) -> int:
+        """End, whatever became of it, keeping what arrived; return how many bytes are safely stored."""
+        try:
+            await self._flush()
+            await self._settle()
+        finally:
+            await self._blocking.run(self._end)
+        return self._sink.size
+
+    def _check(self, chunk: Chunk) -> None:
+        if chunk.offset != self.received:
+            raise WrongOffset(expected=self.received, got=chunk.offset)
+        size, limits = len(chunk.data), self._limits
+        if size > limits.max_chunk:
+            raise LimitExceeded(Reason.CHUNK_TOO_LARGE, max_bytes=limits.max_chunk)
+        if self.received + size > limits.max_file:
+            raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=limits.max_file)
+        if limits.announced is not None and self.received + size > limits.announced:
+            raise CorruptData(
+                Reason.SIZE_MISMATCH,
+                expected=limits.announced,
+                actual=self.received + size,
+            )
+
+    async def _flush(self) -> None:
+        await self._settle()
+        if self._waiting:
+            chunks, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            self._writing = self._blocking.run(self._store, chunks)
+
+    async def _settle(self) -> None:
+        if self._writing is not None:
+            # Shielded: the thread goes on whatever becomes of this task, and whoever closes has to wait for it.
+            await asyncio.shield(self._writing)
+            self._writing = None
+
+    def _store(self, chunks: list[Chunk]) -> None:
+        sound = next((number for number, chunk in enumerate(chunks) if not _is_sound(chunk)), len(chunks))
+        data = b"".join(chunk.data for chunk in chunks[:sound]) if sound != 1 else chunks[0].data
+        if data:
+            self._sink.write(data)
+            self._hash.update(data)
+            self._sync(len(data))
+        if sound < len(chunks):
+            raise CorruptData(Reason.CHUNK_CORRUPT, offset=chunks[sound].offset)
+
+    def _sync(self, written: int) -> None:
+        self._unsynced += written
+        if self._unsynced >= SYNC_BYTES:
+            self._sink.sync()
+            self._unsynced = 0
+
+    def _end(self) -> None:
+        try:
+            self._sink.sync()
+        finally:
+            self._sink.close()
+
+    def _rehash(self, stored: BinaryIO) -> None:
+        with stored:
+            while block := stored.read(READ_BYTES):
+                self._hash.update(block)
+
+
+def _is_sound(chunk: Chunk) -> bool:
+    return chunk.crc32c is None or google_crc32c.value(chunk.data) == chunk.crc32c

@@ -1,0 +1,199 @@
+"""`facnet.v1.ValidationService`: thin by intent. Fields are read here; the work is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+from uuid_utils.compat import uuid7
+
+from facnet_grpc.errors import FacnetError
+from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
+from facnet_grpc.model.run import Run
+from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.rules.registry import select
+from facnet_grpc.server import convert, fields
+from facnet_grpc.server.blocking import Blocking
+from facnet_grpc.server.pages import cut
+from facnet_grpc.server.reads import Reads
+from facnet_grpc.server.request import current
+from facnet_grpc.server.services.stream import UploadStream
+from facnet_grpc.server.tokens import Cursor, number_position, number_token, page_token, uuid_position
+from facnet_grpc.server.uploads import Uploads
+from facnet_grpc.server.watch import WatchHub
+from facnet_grpc.storage.postgres.results import ResultFilter
+from facnet_grpc.storage.postgres.runs import RunFilter
+
+UPLOAD_HEADER = "x-upload-id"  # initial metadata: the id to go on with, for clients that did not choose one
+RUNS_PER_PAGE = 50
+ROWS_PER_PAGE = 100
+
+Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
+
+
+class ValidationService(pb_grpc.ValidationServiceServicer):
+    """Takes claim files, follows them, and says what was found."""
+
+    def __init__(
+        self,
+        *,
+        uploads: Uploads,
+        hub: WatchHub,
+        reads: Reads,
+        redactor: Redactor,
+        blocking: Blocking,
+        idle_seconds: float,
+    ) -> None:
+        self._uploads = uploads
+        self._hub = hub
+        self._reads = reads
+        self._redactor = redactor
+        self._blocking = blocking
+        self._idle_seconds = idle_seconds
+
+    async def SubmitValidation(  # noqa: N802 - named by the API
+        self,
+        request_iterator: AsyncIterator[pb.SubmitValidationRequest],
+        context: Context,
+    ) -> pb.SubmitValidationResponse:
+        """Take a file."""
+        stream = UploadStream(request_iterator, self._idle_seconds)
+        try:
+            run = await self._submit(stream, context)
+        except FacnetError:
+            await stream.drain()
+            raise
+        return convert.submitted(run)
+
+    async def _submit(self, stream: UploadStream, context: Context) -> Run:
+        owner = current().caller.owner
+        header = convert.upload_header(await stream.header())
+        if header.rule_ids:
+            select(header.rule_ids)
+        if (run := await self._uploads.earlier(header, owner)) is not None:
+            await stream.drain()
+            return run
+        upload_id = header.upload_id or uuid7()
+        await context.send_initial_metadata(((UPLOAD_HEADER, str(upload_id)),))
+        return await self._uploads.receive(header, owner, upload_id, stream.chunks())
+
+    async def GetUpload(self, request: pb.GetUploadRequest, _context: Context) -> pb.GetUploadResponse:  # noqa: N802 - named by the API
+        """Say how much of an upload is stored."""
+        upload_id = fields.uuid("upload_id", request.upload_id)
+        return convert.upload(*await self._blocking.run(self._uploads.get, upload_id, current().caller.owner))
+
+    async def WatchValidation(  # noqa: N802 - named by the API
+        self,
+        request: pb.WatchValidationRequest,
+        _context: Context,
+    ) -> AsyncIterator[pb.WatchValidationResponse]:
+        """Follow a run to its end."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        cursor = Cursor.decode(request.after_cursor, run_id)
+        locale = current().locale
+        async with aclosing(self._hub.watch(run_id, current().caller.owner, cursor)) as views:
+            async for view in views:
+                yield convert.watched(view, locale, datetime.now(UTC))
+
+    async def GetValidation(self, request: pb.GetValidationRequest, _context: Context) -> pb.GetValidationResponse:  # noqa: N802 - named by the API
+        """Read one run."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        run = await self._blocking.run(self._reads.run, run_id, current().caller.owner)
+        return pb.GetValidationResponse(validation=self._renderer().validation(run))
+
+    async def ListValidations(  # noqa: N802 - named by the API
+        self,
+        request: pb.ListValidationsRequest,
+        _context: Context,
+    ) -> pb.ListValidationsResponse:
+        """List the caller's runs."""
+        filters = RunFilter(
+            statuses=convert.statuses(request.statuses),
+            batch_id=fields.optional_text("batch_id", request.batch_id),
+            file_name_contains=fields.optional_text("file_name_contains", request.file_name_contains),
+            created_from=convert.moment(request, "created_from"),
+            created_before=convert.moment(request, "created_before"),
+        )
+        size = fields.page_size(request.page_size, RUNS_PER_PAGE)
+        asked = ("runs", current().caller.owner, filters)
+        before = uuid_position(request.page_token, asked)
+        renderer = self._renderer()
+
+        def read() -> pb.ListValidationsResponse:
+            rows = self._reads.runs(current().caller.owner, filters, before=before, limit=size + 1)
+            page, token = cut(rows, size, renderer.validation, lambda run: page_token(asked, run.id.bytes))
+            return pb.ListValidationsResponse(validations=page, next_page_token=token)
+
+        return await self._blocking.run(read)
+
+    async def GetValidationSummary(  # noqa: N802 - named by the API
+        self,
+        request: pb.GetValidationSummaryRequest,
+        _context: Context,
+    ) -> pb.GetValidationSummaryResponse:
+        """Sum up a completed run."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        renderer = self._renderer()
+
+        def read() -> pb.GetValidationSummaryResponse:
+            return renderer.summary(*self._reads.summary(run_id, current().caller.owner))
+
+        return await self._blocking.run(read)
+
+    async def ListValidationResults(  # noqa: N802 - named by the API
+        self,
+        request: pb.ListValidationResultsRequest,
+        _context: Context,
+    ) -> pb.ListValidationResultsResponse:
+        """List what was found in a completed run."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        filters = ResultFilter(
+            rule_ids=fields.texts("rule_ids", request.rule_ids),
+            severities=convert.severities(request.severities),
+            categories=fields.texts("categories", request.categories),
+            scenarios=fields.texts("scenarios", request.scenarios),
+            service_date_from=fields.day("service_date_from", request.service_date_from),
+            service_date_to=fields.day("service_date_to", request.service_date_to),
+        )
+        doctor = fields.optional_text("doctor_key", request.doctor_key) or ""
+        size = fields.page_size(request.page_size, ROWS_PER_PAGE)
+        asked = ("results", run_id, filters, doctor)
+        after = number_position(request.page_token, asked)
+        renderer = self._renderer()
+
+        def read() -> pb.ListValidationResultsResponse:
+            owner = current().caller.owner
+            rows = self._reads.results(run_id, owner, filters, doctor=doctor, after=after, limit=size + 1)
+            page, token = cut(rows, size, renderer.result, lambda row: number_token(asked, row.result_number))
+            return pb.ListValidationResultsResponse(results=page, next_page_token=token)
+
+        return await self._blocking.run(read)
+
+    async def ListRejectedRows(  # noqa: N802 - named by the API
+        self,
+        request: pb.ListRejectedRowsRequest,
+        _context: Context,
+    ) -> pb.ListRejectedRowsResponse:
+        """List the lines of a completed run that could not be read."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        size = fields.page_size(request.page_size, ROWS_PER_PAGE)
+        asked = ("rejected", run_id)
+        after = number_position(request.page_token, asked)
+        renderer = self._renderer()
+
+        def read() -> pb.ListRejectedRowsResponse:
+            run, rows = self._reads.rejected_rows(run_id, current().caller.owner, after=after, limit=size + 1)
+            page, token = cut(rows, size, renderer.rejected_row, lambda row: number_token(asked, row.record_number))
+            return pb.ListRejectedRowsResponse(
+                rejected_rows=page,
+                next_page_token=token,
+                total_rejected=run.rejected_rows,
+            )
+
+        return await self._blocking.run(read)
+
+    def _renderer(self) -> convert.Renderer:
+        return convert.Renderer(current().locale, self._redactor)

@@ -1,0 +1,268 @@
+"""From a stream of chunks to a run: the promise that a file once accepted is kept and will be worked on.
+
+The order of things is what the promise rests on. The row of the upload comes before its part; the part is on the disk
+before the run is written; part becomes blob within the run's transaction, just before it commits; the job is sent after
+it. Killed anywhere, this leaves a part to go on with, or a blob that belongs to nobody and is removed later, or a run
+with its blob, which the workers' reconciler queues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import Conflict, CorruptData, FacnetError, InvalidInput, LimitExceeded, Reason
+from facnet_grpc.model.run import NewRun, Run
+from facnet_grpc.model.upload import Upload, UploadHeader
+from facnet_grpc.server.blocking import Background, Blocking
+from facnet_grpc.server.dispatch import Dispatcher
+from facnet_grpc.server.receive import Chunk, Limits, Nowhere, Receiver
+from facnet_grpc.storage.blobs import BlobStore, PartWriter
+from facnet_grpc.storage.postgres import runs, uploads
+from facnet_grpc.storage.postgres.pool import Database
+
+BUSY_SECONDS = 2.0  # how long a new stream waits for a broken one to let go of the same upload
+BUSY_POLL_SECONDS = 0.05
+# After these the bytes are of no use to anybody.
+HOPELESS = frozenset(
+    {
+        Reason.FILE_TOO_LARGE,
+        Reason.SIZE_MISMATCH,
+        Reason.CHECKSUM_MISMATCH,
+        Reason.EMPTY_FILE,
+        Reason.IDEMPOTENCY_CONFLICT,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What is taken: sizes in bytes, and how long a broken upload is kept."""
+
+    max_file: int
+    max_chunk: int
+    max_open: int
+    ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    upload: Upload
+    header: UploadHeader
+    part: PartWriter
+    receiver: Receiver
+
+
+class Uploads:
+    """Takes files. `chunks` given to it are read to their end, or up to the first error."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        blobs: BlobStore,
+        blocking: Blocking,
+        background: Background,
+        dispatcher: Dispatcher,
+        limits: UploadLimits,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._blocking = blocking
+        self._background = background
+        self._dispatcher = dispatcher
+        self._limits = limits
+
+    def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
+        """Return an upload and its bytes that are safely stored. Blocks. Raises `NotFound`."""
+        with self._database.connection() as conn:
+            upload = uploads.get(conn, upload_id, owner)
+        return upload, self._blobs.part_size(upload_id) or (upload.committed_bytes if upload.run_id else 0)
+
+    async def earlier(self, header: UploadHeader, owner: str) -> Run | None:
+        """Return the run that this very upload has become already. Raises `Conflict` if it was another file."""
+        run = await self._blocking.run(self._find_finished, header.upload_id, owner) if header.upload_id else None
+        if run is not None:
+            _compare(run, header.sha256, header.size_bytes)
+        return run
+
+    async def receive(self, header: UploadHeader, owner: str, upload_id: UUID, chunks: AsyncIterator[Chunk]) -> Run:
+        """Take a file and return its run, new or known by its idempotency key.
+
+        Raises the errors of `Receiver`, `InvalidInput` (EMPTY_FILE), `CorruptData` (size or checksum differ from the
+        header), `Conflict`, `NotFound` (somebody else's upload), `LimitExceeded`, `TransientError`.
+        """
+        if header.size_bytes is not None and header.size_bytes > self._limits.max_file:
+            raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=self._limits.max_file)
+        known = await self._blocking.run(self._find_by_key, header.idempotency_key, owner)
+        with metrics.UPLOADS_OPEN.track_inprogress():
+            if known is not None:
+                return await self._hash_only(known, header, chunks)
+            opened = await self._open(header, owner, upload_id)
+            if isinstance(opened, Run):
+                return opened
+            try:
+                await self._fill(opened, chunks)
+            except FacnetError as error:
+                await asyncio.shield(self._background.start(self._leave(opened, error.reason)))
+                raise
+            except BaseException:  # the stream broke, or the server stops
+                self._background.start(self._leave(opened, None))
+                raise
+            return await asyncio.shield(self._background.start(self._complete(opened, owner)))
+
+    async def _hash_only(self, known: Run, header: UploadHeader, chunks: AsyncIterator[Chunk]) -> Run:
+        receiver = Receiver(Nowhere(), self._receiver_limits(header), self._blocking)
+        async for chunk in chunks:
+            await receiver.add(chunk)
+        size = receiver.received
+        _check(header, size, sha256 := await receiver.finish())
+        _compare(known, sha256, size)
+        return known
+
+    async def _open(self, header: UploadHeader, owner: str, upload_id: UUID) -> _Opened | Run:
+        """Begin an upload or go on with it; or return its run, if an earlier stream was just finishing it."""
+        upload = await self._blocking.run(self._begin, header, owner, upload_id)
+        part = await self._part(upload_id)
+        run = await self._blocking.run(self._find_finished, upload_id, owner)
+        if run is not None:
+            await self._blocking.run(part.close)
+            await self._blocking.run(self._blobs.delete_part, upload_id)
+            _compare(run, header.sha256, header.size_bytes)
+            return run
+        receiver = Receiver(part, self._receiver_limits(header), self._blocking)
+        if part.size:
+            stored = await self._blocking.run(self._blobs.open_part_for_reading, upload_id)
+            await receiver.go_on(stored)
+        return _Opened(upload, header, part, receiver)
+
+    async def _part(self, upload_id: UUID) -> PartWriter:
+        give_up = asyncio.get_running_loop().time() + BUSY_SECONDS
+        while True:
+            try:
+                return await self._blocking.run(self._blobs.open_part, upload_id)
+            except Conflict:
+                if asyncio.get_running_loop().time() >= give_up:
+                    raise
+            await asyncio.sleep(BUSY_POLL_SECONDS)
+
+    async def _fill(self, opened: _Opened, chunks: AsyncIterator[Chunk]) -> None:
+        clock = asyncio.get_running_loop().time
+        keep_again = clock() + self._limits.ttl_seconds / 4
+        async for chunk in chunks:
+            await opened.receiver.add(chunk)
+            if clock() > keep_again:
+                keep_again = clock() + self._limits.ttl_seconds / 4
+                await self._blocking.run(self._keep, opened.upload.id, opened.part.size)
+
+    async def _complete(self, opened: _Opened, owner: str) -> Run:
+        """Make the run. Not cancelled with the call: from here on it goes through, or nothing of it is seen."""
+        try:
+            sha256 = await opened.receiver.finish()
+            _check(opened.header, opened.part.size, sha256)
+            run, is_new = await self._blocking.run(self._commit, opened, owner, sha256)
+        except BaseException as error:
+            await self._leave(opened, error.reason if isinstance(error, FacnetError) else None)
+            raise
+        await self._blocking.run(opened.part.close)
+        if is_new:
+            self._dispatcher.send(run.id)
+        else:
+            await self._blocking.run(self._blobs.delete_part, opened.upload.id)
+        return run
+
+    async def _leave(self, opened: _Opened, reason: Reason | None) -> None:
+        """Keep what arrived for the next stream, or drop it if there cannot be one."""
+        size = 0
+        with contextlib.suppress(FacnetError):  # the client hears of the first error; these bytes were not promised
+            size = await opened.receiver.close()
+        with contextlib.suppress(FacnetError):
+            if reason in HOPELESS:
+                await self._blocking.run(self._drop, opened.upload.id)
+            else:
+                await self._blocking.run(self._keep, opened.upload.id, size or opened.part.size)
+
+    def _receiver_limits(self, header: UploadHeader) -> Limits:
+        return Limits(self._limits.max_file, self._limits.max_chunk, header.size_bytes)
+
+    # What follows blocks: it runs in the pool.
+
+    def _find_finished(self, upload_id: UUID, owner: str) -> Run | None:
+        with self._database.connection() as conn:
+            try:
+                upload = uploads.get(conn, upload_id, owner)
+            except FacnetError as error:
+                if error.reason is Reason.UPLOAD_NOT_FOUND:  # new, or somebody else's: `_begin` tells
+                    return None
+                raise
+            return runs.get(conn, upload.run_id, owner) if upload.run_id else None
+
+    def _find_by_key(self, key: str | None, owner: str) -> Run | None:
+        if key is None:
+            return None
+        with self._database.connection() as conn:
+            return runs.find_by_key(conn, owner, key)
+
+    def _begin(self, header: UploadHeader, owner: str, upload_id: UUID) -> Upload:
+        with self._database.connection() as conn:
+            ttl = self._limits.ttl_seconds
+            upload = uploads.open_(conn, upload_id=upload_id, owner=owner, file_name=header.file_name, ttl_seconds=ttl)
+            # Counted with this one in it; raising takes it back.
+            if uploads.count_open(conn, owner) > self._limits.max_open:
+                raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._limits.max_open)
+            return upload
+
+    def _keep(self, upload_id: UUID, size: int) -> None:
+        with self._database.connection() as conn:
+            uploads.touch(conn, upload_id, size, self._limits.ttl_seconds)
+
+    def _drop(self, upload_id: UUID) -> None:
+        self._blobs.delete_part(upload_id)
+        with self._database.connection() as conn:
+            uploads.touch(conn, upload_id, 0, 0)
+            uploads.delete(conn, upload_id)
+
+    def _commit(self, opened: _Opened, owner: str, sha256: str) -> tuple[Run, bool]:
+        header, run_id = opened.header, uuid7()
+        new = NewRun(
+            id=run_id,
+            owner=owner,
+            file_name=header.file_name,
+            size_bytes=opened.part.size,
+            sha256=sha256,
+            blob_key=str(run_id),
+            idempotency_key=header.idempotency_key,
+            batch_id=header.batch_id,
+            priority=header.priority,
+            labels=header.labels,
+            rule_ids=header.rule_ids,
+            encoding_hint=header.encoding_hint,
+            delimiter_hint=header.delimiter_hint,
+        )
+        with self._database.connection() as conn:
+            run, is_new = runs.insert(conn, new)
+            uploads.touch(conn, opened.upload.id, opened.part.size, self._limits.ttl_seconds)
+            uploads.finish(conn, opened.upload.id, run.id)
+            if is_new:
+                self._blobs.commit(opened.upload.id, new.blob_key or "")
+        return run, is_new
+
+
+def _check(header: UploadHeader, size: int, sha256: str) -> None:
+    if size == 0:
+        raise InvalidInput(Reason.EMPTY_FILE, field="chunk")
+    if header.size_bytes not in (None, size):
+        raise CorruptData(Reason.SIZE_MISMATCH, expected=header.size_bytes or 0, actual=size)
+    if header.sha256 not in (None, sha256):
+        raise CorruptData(Reason.CHECKSUM_MISMATCH)
+
+
+def _compare(known: Run, sha256: str | None, size: int | None) -> None:
+    if sha256 not in (None, known.sha256) or size not in (None, known.size_bytes):
+        raise Conflict(Reason.IDEMPOTENCY_CONFLICT, validation_id=str(known.id))
