@@ -33,7 +33,8 @@ class Source:
     def __post_init__(self) -> None:
         """Read the comments."""
         for location in self.file.source_code_info.location:
-            self.comments[tuple(location.path)] = location.leading_comments.strip()
+            lines = location.leading_comments.splitlines()
+            self.comments[tuple(location.path)] = "\n".join(line.removeprefix(" ") for line in lines).strip()
 
 
 def page(root: Path) -> str:

@@ -63,7 +63,7 @@ def calls(source: str) -> Iterator[tuple[type[FacnetError], Reason]]:
 
 def _overview(kinds: dict[Reason, set[type[FacnetError]]]) -> Iterator[tuple[str, str, str]]:
     for reason in Reason:
-        names = sorted({_comes_as(kind, reason) for kind in kinds.get(reason, ())})
+        names = sorted({_comes_as(kind, reason) for kind in kinds.get(reason, ())}) or [ENDS_RUN]
         yield f"[{reason}](#{reason.lower()})", ", ".join(names), ", ".join(f"`{name}`" for name in _parameters(reason))
 
 

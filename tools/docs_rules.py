@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 
 from docs_markdown import anchor, head, table
@@ -12,6 +13,8 @@ from facnet_grpc.rules.registry import RULES
 from facnet_grpc.texts import Locale, column_name, money, rule_name, scenario_title
 from facnet_grpc.texts.catalogue import OPTIONAL, load
 
+# A word or two on a line of their own above an indented paragraph.
+_SECTION = re.compile(r"^(\S.*)$(?=\n    )", re.MULTILINE)
 MAX_SET = 12  # codes of a set that are shown
 
 WORDS: Mapping[Locale, Mapping[str, str]] = {
@@ -118,7 +121,7 @@ def _description(rule: Rule) -> list[str]:
     """Return the docstring of the rule's module, which is its documentation."""
     module = inspect.getmodule(type(rule))
     text = inspect.getdoc(module) if module and ".catalog." in module.__name__ else ""
-    return [text, ""] if text else []
+    return [_SECTION.sub(r"\n**\1**\n", text).replace("\n    ", "\n"), ""] if text else []
 
 
 def _scenarios(rule: Rule, locale: Locale) -> Iterable[tuple[str, str, str]]:
