@@ -29,6 +29,13 @@ UNIT = Path(__file__).parent / "unit"
 TABLES = "validation_runs, uploads, billing_records, rejected_rows, validation_results, validation_logs"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need servers, by what they ask for."""
+    for item in items:
+        if {"postgres_server", "redis_server"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.system)
+
+
 @pytest.fixture(autouse=True)
 def _no_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unit tests talk to nobody."""
@@ -42,32 +49,7 @@ def _no_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server, by the URL of a database on it."""
-    if "DATABASE_URL" in os.environ:
-        yield os.environ["DATABASE_URL"]
-        return
-    with start_postgres(durable=False) as url:
-        yield url
-
-
-@pytest.fixture
-def empty_postgres_url(postgres_server: str) -> Iterator[str]:
-    """A database of this test's own, without any tables."""
-    with own_database(postgres_server) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """A migrated database of this session's own, as conninfo; for tests, ask for `database`."""
-    with own_database(postgres_server) as url:
-        migrate(url)
-        yield url
-
-
-class own_database:  # noqa: N801 - reads as a function
+class OwnDatabase:
     """Makes a database and drops it in the end."""
 
     def __init__(self, server: str) -> None:
@@ -84,6 +66,38 @@ class own_database:  # noqa: N801 - reads as a function
     def _run(self, statement: sql.SQL) -> None:
         with psycopg.connect(self._server, autocommit=True) as conn:
             conn.execute(statement.format(sql.Identifier(self._name)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server, by the URL of a database on it."""
+    if "DATABASE_URL" in os.environ:
+        yield os.environ["DATABASE_URL"]
+        return
+    with start_postgres(durable=False) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database of this test's own, without any tables."""
+    with OwnDatabase(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def other_postgres_url(postgres_server: str) -> Iterator[str]:
+    """Another one."""
+    with OwnDatabase(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A migrated database of this session's own, as conninfo; for tests, ask for `database`."""
+    with OwnDatabase(postgres_server) as url:
+        migrate(url)
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,150 @@
+"""Connections fail fast, recover by themselves, and their errors say nothing about the data."""
+
+import threading
+import time
+
+import psycopg
+import pytest
+
+from facnet_grpc.devstack.embedded import EmbeddedPostgres
+from facnet_grpc.errors import FacnetError, Reason, TransientError
+from facnet_grpc.storage.postgres.pool import Database
+
+
+@pytest.fixture
+def small(postgres_url):
+    with Database(postgres_url, max_connections=1, application_name="facnet-small") as database:
+        yield database
+
+
+def test_a_database_says_who_it_is(small):
+    assert small.ping() >= 150000
+    with small.connection() as conn:
+        assert conn.execute("SELECT current_setting('application_name')").fetchone() == ("facnet-small",)
+        assert conn.execute("SELECT current_setting('TimeZone')").fetchone() == ("UTC",)
+
+
+def test_options_of_the_url_are_kept(postgres_url):
+    url = psycopg.conninfo.make_conninfo(postgres_url, options="-c work_mem=5MB")
+    with Database(url, max_connections=1, application_name="x") as database, database.connection() as conn:
+        assert conn.execute("SELECT current_setting('work_mem')").fetchone() == ("5MB",)
+        assert conn.execute("SELECT current_setting('lock_timeout')").fetchone() == ("5s",)
+
+
+def test_a_transaction_is_kept_or_not(small):
+    with small.connection() as conn:
+        conn.execute("CREATE TABLE kept (n int)")
+    with pytest.raises(ZeroDivisionError), small.connection() as conn:
+        conn.execute("DROP TABLE kept")
+        raise ZeroDivisionError
+    with small.connection() as conn:
+        conn.execute("DROP TABLE kept")
+
+
+def test_our_own_errors_pass_through(small):
+    wanted = TransientError(Reason.SHUTTING_DOWN)
+    with pytest.raises(TransientError) as caught, small.connection():
+        raise wanted
+    assert caught.value is wanted
+
+
+def test_no_connection_in_time_is_a_passing_trouble(small):
+    with small.connection():
+        began = time.monotonic()
+        with pytest.raises(TransientError) as caught, small.connection(timeout=0.2):
+            pass
+        assert time.monotonic() - began < 1
+    assert caught.value.reason is Reason.BACKEND_UNAVAILABLE
+
+
+def test_postgres_that_is_away_is_a_passing_trouble_within_the_timeout(tmp_path):
+    with Database(f"host={tmp_path} dbname=postgres", max_connections=2, application_name="x") as database:
+        began = time.monotonic()
+        with pytest.raises(TransientError):
+            database.ping(timeout=0.5)
+        assert time.monotonic() - began < 1.5
+
+
+def test_a_closed_pool_is_a_passing_trouble(postgres_url):
+    database = Database(postgres_url, max_connections=1, application_name="x")
+    with pytest.raises(TransientError):
+        database.ping()
+    with database:
+        database.ping()
+    with pytest.raises(TransientError):
+        database.ping()
+
+
+def test_a_mistake_in_a_statement_quotes_nothing(small):
+    with pytest.raises(FacnetError) as caught, small.connection() as conn:
+        conn.execute("SELECT %s::int", ("TREM12345678",))
+    assert type(caught.value) is FacnetError
+    assert caught.value.params == {"sqlstate": "22P02"}
+    assert "TREM" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("SET LOCAL statement_timeout = 5; SELECT pg_sleep(5)", "57014"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "57P01"),
+        ("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$", "53100"),
+        ("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$", "40001"),
+    ],
+)
+def test_passing_troubles_are_told_from_mistakes(small, statement, state):
+    with pytest.raises(TransientError) as caught, small.connection() as conn:
+        conn.execute(statement)
+    assert caught.value.reason is (Reason.DISK_FULL if state == "53100" else Reason.BACKEND_UNAVAILABLE)
+    assert caught.value.params["sqlstate"] == state
+    assert small.ping()
+
+
+def test_a_lock_is_not_waited_for_for_ever(database, small):
+    with database.connection() as holder:
+        holder.execute("LOCK TABLE uploads")
+        with pytest.raises(TransientError) as caught, small.connection() as conn:
+            conn.execute("SET LOCAL lock_timeout = 20")
+            conn.execute("SELECT * FROM uploads")
+    assert caught.value.params["sqlstate"] == "55P03"
+
+
+def test_a_long_load_may_take_its_time_and_the_next_user_may_not(small):
+    ask = "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
+    with small.connection(statement_timeout=None) as conn:
+        assert conn.execute(ask).fetchone() == ("0", "0")
+    with small.connection(statement_timeout=2.5) as conn:
+        assert conn.execute(ask).fetchone() == ("2500ms", "1min")
+    with small.connection() as conn:
+        assert conn.execute(ask).fetchone() == ("15s", "1min")
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_it_goes_on_when_postgres_comes_back(crash):
+    with EmbeddedPostgres(durable=False) as server:
+        with Database(server.url, max_connections=2, application_name="x") as database:
+            assert database.ping()
+            server.stop(crash=crash)
+            with pytest.raises(TransientError):
+                database.ping(timeout=0.3)
+            server.start()
+            began = time.monotonic()
+            assert database.ping(timeout=5)
+            assert time.monotonic() - began < 3
+
+
+def test_a_transaction_that_postgres_breaks_off_is_a_passing_trouble():
+    with EmbeddedPostgres(durable=False) as server:
+        with Database(server.url, max_connections=2, application_name="x") as database:
+            with pytest.raises(TransientError), database.connection() as conn:
+                conn.execute("SELECT 1")
+                server.restart(crash=True)
+                conn.execute("SELECT 1")
+            assert database.ping(timeout=5)
+
+
+def test_no_thread_is_left(postgres_url):
+    before = threading.active_count()
+    with Database(postgres_url, max_connections=2, application_name="x") as database:
+        database.ping()
+    assert threading.active_count() == before
