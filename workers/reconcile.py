@@ -13,7 +13,7 @@ from facnet_grpc import metrics
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
-from facnet_grpc.logs import get_logger
+from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Run
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.postgres import locks, runs
@@ -107,6 +107,6 @@ def _do(chore: Callable[[], object]) -> None:
     try:
         chore()
     except FacnetError as error:
-        log.warning("reconciler_failed", exc_info=error)
-    except Exception:
-        log.exception("reconciler_failed")
+        log.warning("reconciler_failed", **exception_fields(error))
+    except Exception as error:  # noqa: BLE001 - see above
+        log.error("reconciler_failed", **exception_fields(error))  # noqa: TRY400 - a traceback may quote a cell

@@ -9,7 +9,7 @@ from typing import Protocol
 from dramatiq import Broker, Worker
 from dramatiq.middleware import Middleware, MiddlewareError
 
-from facnet_grpc.logs import get_logger
+from facnet_grpc.logs import exception_fields, get_logger
 
 log = get_logger(__name__)
 
@@ -59,5 +59,5 @@ def _open(component: Component) -> None:
     try:
         component.open()
     except Exception as error:
-        log.critical("worker_cannot_start", component=type(component).__name__, exc_info=error)
+        log.critical("worker_cannot_start", component=type(component).__name__, **exception_fields(error))
         raise MiddlewareError(f"{type(component).__name__} cannot be opened") from None

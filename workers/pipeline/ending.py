@@ -16,7 +16,7 @@ from psycopg import Connection
 from facnet_grpc import metrics
 from facnet_grpc.errors import FacnetError, LeaseLost, Reason, TerminalError
 from facnet_grpc.jobs.contract import ValidateRun
-from facnet_grpc.logs import get_logger
+from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.event import Event
 from facnet_grpc.model.run import Claim, Progress, Run, RunStatus
 from facnet_grpc.storage.postgres import logs, runs
@@ -46,7 +46,7 @@ def failed(resources: Resources, claim: Claim, progress: Progress, error: BaseEx
     """Settle a run whose attempt raised `error`, whatever that is."""
     outcome = classify(error)
     level = logging.WARNING if outcome in {Outcome.RETRY, Outcome.ABANDON} else logging.INFO
-    log.log(level, "attempt_failed", run_id=str(claim.run.id), outcome=outcome.name, exc_info=error)
+    log.log(level, "attempt_failed", run_id=str(claim.run.id), outcome=outcome.name, **exception_fields(error))
     if outcome is Outcome.ABANDON:
         metrics.LEASE_LOSSES.inc()
         return
@@ -65,7 +65,7 @@ def publish(resources: Resources, event: Event) -> None:
         resources.events.publish(event)
     except FacnetError as error:
         metrics.EVENT_PUBLISH_FAILURES.inc()
-        log.warning("event_not_published", run_id=str(event.run_id), status=event.status, exc_info=error)
+        log.warning("event_not_published", run_id=str(event.run_id), status=event.status, **exception_fields(error))
 
 
 def _step(resources: Resources, claim: Claim, outcome: Outcome, error: BaseException) -> _Step:
@@ -94,7 +94,7 @@ def _written(resources: Resources, claim: Claim, step: _Step, reason: str) -> bo
         metrics.LEASE_LOSSES.inc()
         return False
     except FacnetError as trouble:
-        log.warning("run_not_settled", run_id=str(claim.run.id), exc_info=trouble)
+        log.warning("run_not_settled", run_id=str(claim.run.id), **exception_fields(trouble))
         return False
     metrics.RUNS.labels(step.status).inc()
     return True
@@ -117,7 +117,7 @@ def _discard(resources: Resources, run: Run, blob_key: str) -> None:
         with resources.database.connection() as conn:
             runs.clear_blob(conn, run.id)
     except FacnetError as error:
-        log.warning("blob_not_deleted", run_id=str(run.id), exc_info=error)
+        log.warning("blob_not_deleted", run_id=str(run.id), **exception_fields(error))
 
 
 def _reason(error: BaseException) -> str:

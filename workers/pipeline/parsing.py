@@ -15,7 +15,6 @@ from workers.pipeline.channel import Channel
 from workers.pipeline.progress import ProgressBoard
 
 BATCHES_AHEAD = 3
-PATIENCE_SECONDS = 1.0  # for the parser to notice that nobody wants more; it cannot be interrupted within a block
 
 
 class Parsing:
@@ -43,9 +42,10 @@ class Parsing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, whether all was read or not."""
+        """Stop. A parser that is not done yet notices after its current block; nobody waits for that."""
         self._channel.close()
-        self._thread.join(PATIENCE_SECONDS)
+        if kind is None:
+            self._thread.join()
 
     def batches(self, check: Callable[[], None]) -> Iterator[Batch]:
         """Yield batches as they get ready; raises what the parser raised, and what `check` raises."""

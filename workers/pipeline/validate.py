@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from facnet_grpc import metrics
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.logs import get_logger
+from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Claim, RunStatus
 from facnet_grpc.storage.postgres import runs
 from workers.pipeline import ending
@@ -28,8 +28,8 @@ def validate(resources: Resources, run_id: UUID) -> None:
         if claim is not None:
             with metrics.RUNS_ACTIVE.track_inprogress():
                 _work(resources, claim)
-    except BaseException:  # the last line of defence: dramatiq would keep the text
-        log.exception("job_failed", run_id=str(run_id))
+    except BaseException as error:  # noqa: BLE001 - the last line of defence: dramatiq would keep the text
+        log.error("job_failed", run_id=str(run_id), **exception_fields(error))  # noqa: TRY400 - no traceback, see above
     finally:
         pa.default_memory_pool().release_unused()
 
@@ -40,7 +40,7 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
         with resources.database.connection() as conn:
             claim = runs.claim(conn, run_id, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
     except FacnetError as error:  # it still waits, and the reconciler will ask again
-        log.warning("run_not_claimed", run_id=str(run_id), exc_info=error)
+        log.warning("run_not_claimed", run_id=str(run_id), **exception_fields(error))
         return None
     if claim is None:
         log.debug("nothing_to_claim", run_id=str(run_id))

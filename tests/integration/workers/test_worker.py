@@ -1,0 +1,118 @@
+"""A whole worker: dramatiq's own `Worker` in this process, and the program itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from dramatiq.worker import Worker
+
+from facnet_grpc.jobs.contract import ValidateRun
+from facnet_grpc.model.run import RunStatus
+from workers import main
+from workers.middleware.metrics_page import MetricsPage
+
+
+@pytest.fixture
+def worker(settings):
+    broker = main.assemble(settings)
+    worker = Worker(broker, worker_threads=1)
+    worker.start()
+    yield worker
+    worker.stop(10_000)
+    broker.close()
+
+
+def end_of(bench, run_id, seconds=10.0):
+    """Wait for the terminal event."""
+    deadline, position = time.monotonic() + seconds, ""
+    while time.monotonic() < deadline:
+        for event in bench.resources.events.tail({run_id: position}, block_seconds=0.5):
+            position = event.position
+            if event.status.is_terminal:
+                return event
+    raise AssertionError("the run has not ended")
+
+
+def test_a_queued_run_is_worked_on_at_once(bench, worker, sample):
+    lines = sample.splitlines(keepends=True)
+    took = []
+    for _ in range(3):
+        run_id = bench.submit(b"".join(lines[:1001]))
+        began = time.monotonic()
+        bench.resources.queue.enqueue(ValidateRun(run_id))
+        assert end_of(bench, run_id).status is RunStatus.COMPLETED
+        took.append(time.monotonic() - began)
+    assert min(took) < 1.0  # usually a tenth of that; machines that test are slow
+
+
+def test_a_run_whose_message_never_came_is_found(bench, worker, sample, monkeypatch):
+    monkeypatch.setattr("workers.reconcile.MESSAGE_SECONDS", 0.0)
+    run_id = bench.submit(sample)
+    assert end_of(bench, run_id).status is RunStatus.COMPLETED
+
+
+def test_what_an_idle_worker_leaves_in_redis_goes_away(bench, worker, sample, redis_client):
+    run_id = bench.submit(sample)
+    bench.resources.queue.enqueue(ValidateRun(run_id))
+    end_of(bench, run_id)
+    worker.stop(10_000)
+    assert [key for key in redis_client.scan_iter() if redis_client.ttl(key) < 0] == []
+
+
+def test_each_process_has_a_metrics_page_of_its_own():
+    pages = [MetricsPage("127.0.0.1:19464"), MetricsPage("127.0.0.1:19464")]
+    for page in pages:
+        page.open()
+    try:
+        assert pages[0].port != pages[1].port
+        for page in pages:
+            with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/metrics") as answer:
+                assert b"facnet_runs_total" in answer.read()
+    finally:
+        for page in pages:
+            page.close()
+
+
+def program(environment, *options):
+    command = [sys.executable, "-m", "dramatiq", "workers.main:setup", "--threads", "1", *options]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.fixture
+def environment(settings):
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "FACNET_BLOB_DIR": str(settings.blob_dir),
+        "FACNET_PSEUDONYM_KEY": "x" * 32,
+        "FACNET_METRICS_LISTEN": "",
+        "FACNET_RECONCILE_SECONDS": "0.2",
+    }
+
+
+def test_the_program_works_and_stops_when_told(bench, environment, sample):
+    run_id = bench.submit(sample)
+    bench.resources.queue.enqueue(ValidateRun(run_id))
+    with program(environment, "--processes", "2") as process:
+        try:
+            assert end_of(bench, run_id, 30.0).status is RunStatus.COMPLETED
+        finally:
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert said.count(b"worker_stopped") == 2
+
+
+def test_the_program_says_what_is_missing_and_does_not_start(environment):
+    del environment["DATABASE_URL"]
+    with program(environment, "--processes", "1") as process:
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == main.CANNOT_START
+    assert b"DATABASE_URL: is missing" in said
