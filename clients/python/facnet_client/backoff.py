@@ -21,32 +21,34 @@ class Retry:
 
 
 class Backoff:
-    """The waits of one operation. Whoever makes progress starts from the first delay again."""
+    """The waits of one operation. Whoever makes progress starts from the first delay again.
+
+    Only the waits are counted: an upload that breaks once an hour has all the patience each time.
+    """
 
     def __init__(self, retry: Retry) -> None:
         self._retry = retry
         self._delay = retry.first_delay
-        self._give_up_at = time.monotonic() + retry.connect
+        self._left = retry.connect
         self._connected = False
 
     def connected(self) -> None:
         """Note that a server has answered at all: it deserves the whole patience, once."""
         if not self._connected:
-            self._connected = True
             self.progress()
 
     def progress(self) -> None:
         """Note that something was achieved since the last wait."""
         self._connected = True
         self._delay = self._retry.first_delay
-        self._give_up_at = time.monotonic() + self._retry.patience
+        self._left = self._retry.patience
 
     def wait(self) -> bool:
         """Sleep before the next try. Returns False, at once, when it is time to give up."""
-        now = time.monotonic()
-        if now >= self._give_up_at:
+        if self._left <= 0:
             return False
-        pause = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients, keeps no secret
-        time.sleep(min(pause, self._give_up_at - now))
+        pause = min(self._delay * random.uniform(0.5, 1.0), self._left)  # noqa: S311 - spreads clients, keeps no secret
+        time.sleep(pause)
+        self._left -= pause
         self._delay = min(self._delay * 2, self._retry.largest_delay)
         return True

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import grpc
 
 _SERVICE = "facnet.v1.ValidationService"
-# Calls that only read may be repeated as often as one likes. Uploads (GetUpload included) and watches have their own way.
+# Calls that only read may be repeated as often as one likes. Uploads (with GetUpload) and watches have their own way.
 _REPEATABLE = (
     "GetValidation",
     "ListValidations",

@@ -16,6 +16,7 @@ one), a `message` in the client's language, and a `cure` if the server knows one
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -37,13 +38,15 @@ class FacnetError(Exception):
         message: str,
         cure: str | None = None,
         status: grpc.StatusCode | None = None,
+        request_id: str | None = None,
     ) -> None:
-        """Make an error; `status` is None if no call was made."""
+        """Make an error; `status` is None if no call was made, `request_id` if the server did not say."""
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
         self.cure = cure
         self.status = status
+        self.request_id = request_id
 
     def __str__(self) -> str:
         """Return `REASON: message cure`."""
@@ -52,7 +55,7 @@ class FacnetError(Exception):
     @property
     def is_passing(self) -> bool:
         """Whether the same call may succeed a moment later."""
-        return self.reason in PASSING or self.status is grpc.StatusCode.UNAVAILABLE
+        return self.reason in PASSING or isinstance(self, Unavailable)
 
 
 class InvalidRequest(FacnetError):
@@ -107,22 +110,35 @@ def from_rpc(error: grpc.RpcError) -> FacnetError:
     """Return the `FacnetError` that a failed call means."""
     call: Any = error  # the errors of grpc are calls too, which its types do not say
     code: grpc.StatusCode = call.code()
-    reason, message, cure = _details(call)
+    found = _details(call)
     kind = _KINDS.get(code, ServerError)
-    return kind(reason or code.name, message or call.details() or code.name, cure, code)
+    message = found.message or call.details() or code.name
+    return kind(found.reason or code.name, message, found.cure, code, found.request_id)
 
 
-def _details(call: grpc.Call) -> tuple[str, str, str | None]:
-    reason, message, cure = "", "", None
+@dataclass(slots=True)
+class _Details:
+    reason: str = ""
+    message: str = ""
+    cure: str | None = None
+    request_id: str | None = None
+
+
+def _details(call: grpc.Call) -> _Details:
+    found = _Details()
+    info = error_details_pb2.ErrorInfo()
+    text = error_details_pb2.LocalizedMessage()
+    request = error_details_pb2.RequestInfo()
     for packed in _packed(call):
-        info = error_details_pb2.ErrorInfo()
-        text = error_details_pb2.LocalizedMessage()
         if packed.Unpack(info):
-            reason, cure = info.reason, info.metadata.get("cure", cure)
-        elif packed.Unpack(text):
-            # The first text says what is wrong, a second one what to do about it.
-            message, cure = (message, text.message) if message else (text.message, cure)
-    return reason, message, cure
+            found.reason = info.reason
+        elif packed.Unpack(request):
+            found.request_id = request.request_id
+        elif packed.Unpack(text) and not found.message:
+            found.message = text.message
+        elif packed.Is(text.DESCRIPTOR):  # a second text says what to do about it
+            found.cure = text.message
+    return found
 
 
 def _packed(call: grpc.Call) -> list[AnyMessage]:

@@ -1,0 +1,69 @@
+"""`facnet list` and `facnet show`: runs."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from facnet_client.cli.choices import StatusWord, day
+from facnet_client.cli.output import print_json
+from facnet_client.cli.render import Renderer
+from facnet_client.cli.run import figures, rejection_texts
+from facnet_client.cli.session import session
+from facnet_client.values import Status
+
+
+def list_(
+    context: typer.Context,
+    *,
+    status: Annotated[list[StatusWord] | None, typer.Option(help="help.list.status", case_sensitive=False)] = None,
+    batch: Annotated[str, typer.Option(help="help.list.batch", metavar="metavar.name", show_default=False)] = "",
+    name: Annotated[str, typer.Option(help="help.list.name", metavar="metavar.text", show_default=False)] = "",
+    since: Annotated[str | None, typer.Option("--from", help="help.list.from", metavar="metavar.day")] = None,
+    before: Annotated[str | None, typer.Option("--before", help="help.list.before", metavar="metavar.day")] = None,
+    limit: Annotated[int, typer.Option(help="help.limit", metavar="metavar.number", min=1)] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="help.list.all")] = False,
+) -> None:
+    """List the caller's runs, newest first."""
+    told = session(context)
+    most = None if everything else limit
+    with told.client() as client:
+        runs = client.list(
+            statuses=[word.value_of_client for word in status or []],
+            batch_id=batch,
+            file_name_contains=name,
+            created_from=day("--from", since),
+            created_before=day("--before", before),
+            page_size=1000 if most is None else min(most, 1000),
+        )
+        renderer = Renderer(told.out, told.texts)
+        empty = True
+        for run in islice(runs, most):
+            empty = False
+            print_json(run) if told.as_json else renderer.run_line(run)
+    if empty and not told.as_json:
+        told.out.print(told.texts("list.empty"))
+
+
+def show(
+    context: typer.Context,
+    validation_id: Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")],
+) -> None:
+    """Print what is known of a run, and its figures once it is completed."""
+    told = session(context)
+    with told.client() as client:
+        run = client.get(validation_id)
+        summary = client.summary(validation_id) if run.status is Status.COMPLETED else None
+        reasons = rejection_texts(client, summary) if summary and not told.as_json else {}
+    if told.as_json:
+        print_json({"validation": run, "summary": figures(summary) if summary else None})
+        return
+    renderer = Renderer(told.out, told.texts)
+    renderer.validation(run)
+    if run.error is not None:
+        told.out.print(f"  {run.error.message} {run.error.cure}  [{run.error.code}]")
+    if summary is not None:
+        told.out.print()
+        renderer.summary(summary, reasons)

@@ -1,0 +1,90 @@
+"""Bars on standard error while something goes on; nothing at all if nobody is looking."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
+
+from facnet_client.cli.output import console
+from facnet_client.cli.texts import Texts
+from facnet_client.values import Phase, Status, Update
+
+
+class Bars:
+    """A bar for the upload and one for the run, in a `with` statement."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+        self._upload: TaskID | None = None
+        self._run: TaskID | None = None
+        self._start: TaskID | None = None
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console(stderr=True),
+            disable=not sys.stderr.isatty(),
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def starting(self) -> None:
+        """Show that a server is being started."""
+        self._start = self._add(self._texts("bar.starting"), None)
+
+    def upload(self, sent: int, size: int | None) -> None:
+        """Show how much of a file has been sent; fit to be given to `FacnetClient.submit`."""
+        self._hide_start()
+        if self._upload is None:
+            self._upload = self._add(self._texts("bar.upload"), size)
+        self._progress.update(self._upload, completed=sent, total=size, note=self._texts.size(sent))
+
+    def run(self, update: Update) -> None:
+        """Show how far a run is."""
+        if self._run is None:
+            self._run = self._add("", 100)
+        self._progress.update(
+            self._run,
+            completed=update.percent,
+            description=self._doing(update),
+            note=self._note(update),
+        )
+
+    def _doing(self, update: Update) -> str:
+        if update.status is Status.PROCESSING and update.phase is not Phase.UNSPECIFIED:
+            return self._texts(f"phase.{update.phase.value}")
+        return self._texts(f"status.{update.status.value}")
+
+    def _note(self, update: Update) -> str:
+        notes = []
+        if update.queue_position:
+            notes.append(self._texts.count("bar.ahead", update.queue_position))
+        if update.rows_parsed:
+            notes.append(self._texts.count("bar.rows", update.rows_parsed))
+        if update.eta_seconds:
+            notes.append(self._texts("bar.eta", time=self._texts.duration(update.eta_seconds)))
+        return " · ".join(notes)
+
+    def _add(self, description: str, total: float | None) -> TaskID:
+        return self._progress.add_task(description, total=total, note="")
+
+    def _hide_start(self) -> None:
+        if self._start is not None:
+            self._progress.update(self._start, visible=False)
+            self._start = None

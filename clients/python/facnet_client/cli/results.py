@@ -1,0 +1,67 @@
+"""`facnet results` and `facnet rejects`: what was found, and what could not be read."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from facnet_client.cli.choices import SeverityWord, day_text
+from facnet_client.cli.output import print_json
+from facnet_client.cli.render import Renderer
+from facnet_client.cli.session import session
+
+
+def results(  # noqa: PLR0913 - the filters of a list are what they are
+    context: typer.Context,
+    validation_id: Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")],
+    *,
+    rule: Annotated[list[str] | None, typer.Option(help="help.results.rule", metavar="metavar.rule")] = None,
+    severity: Annotated[
+        list[SeverityWord] | None, typer.Option(help="help.results.severity", case_sensitive=False)
+    ] = None,
+    category: Annotated[list[str] | None, typer.Option(help="help.results.category", metavar="metavar.name")] = None,
+    scenario: Annotated[list[str] | None, typer.Option(help="help.results.scenario", metavar="metavar.name")] = None,
+    doctor: Annotated[str, typer.Option(help="help.results.doctor", metavar="metavar.key", show_default=False)] = "",
+    since: Annotated[str | None, typer.Option("--from", help="help.results.from", metavar="metavar.day")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="help.results.to", metavar="metavar.day")] = None,
+    limit: Annotated[int | None, typer.Option(help="help.limit", metavar="metavar.number", min=1)] = None,
+) -> None:
+    """Print what was found in a completed run."""
+    told = session(context)
+    renderer = Renderer(told.out, told.texts)
+    with told.client() as client:
+        found = client.results(
+            validation_id,
+            rule_ids=rule or [],
+            severities=[word.value_of_client for word in severity or []],
+            categories=category or [],
+            scenarios=scenario or [],
+            doctor_key=doctor,
+            service_date_from=day_text("--from", since),
+            service_date_to=day_text("--to", until),
+            page_size=min(limit or 1000, 1000),
+        )
+        empty = True
+        for result in islice(found, limit):
+            empty = False
+            print_json(result) if told.as_json else renderer.result(result)
+    if empty and not told.as_json:
+        told.out.print(told.texts("summary.nothing_found"))
+
+
+def rejects(
+    context: typer.Context,
+    validation_id: Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")],
+) -> None:
+    """Print the lines of a completed run that could not be read."""
+    told = session(context)
+    renderer = Renderer(told.out, told.texts)
+    with told.client() as client:
+        empty = True
+        for row in client.rejects(validation_id):
+            empty = False
+            print_json(row) if told.as_json else renderer.rejected(row)
+    if empty and not told.as_json:
+        told.out.print(told.texts("rejects.empty"))

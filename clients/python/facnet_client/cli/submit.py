@@ -1,0 +1,103 @@
+"""`facnet submit` and `facnet watch`: hand files over, and follow runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facnet_client.cli.choices import PriorityWord, labels
+from facnet_client.cli.exits import ExitCode
+from facnet_client.cli.follow import conclude, follow
+from facnet_client.cli.output import print_json, printable
+from facnet_client.cli.problem import Problem
+from facnet_client.cli.progress import Bars
+from facnet_client.cli.run import show_update
+from facnet_client.cli.session import Session, session
+from facnet_client.client import FacnetClient
+from facnet_client.values import Submitted, Update
+
+
+def submit(  # noqa: PLR0913 - the options of an upload are what they are
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="help.submit.files", metavar="metavar.files")],
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="help.submit.watch")] = False,
+    name: Annotated[str | None, typer.Option(help="help.submit.name", metavar="metavar.name")] = None,
+    batch: Annotated[str, typer.Option(help="help.submit.batch", metavar="metavar.name", show_default=False)] = "",
+    priority: Annotated[
+        PriorityWord, typer.Option(help="help.submit.priority", case_sensitive=False)
+    ] = PriorityWord.NORMAL,
+    label: Annotated[list[str] | None, typer.Option(help="help.submit.label", metavar="metavar.label")] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="help.submit.rule", metavar="metavar.rule")] = None,
+    key: Annotated[str | None, typer.Option(help="help.submit.key", metavar="metavar.key")] = None,
+) -> None:
+    """Hand files over; with `--watch`, follow each to its end."""
+    told = session(context)
+    if len(files) > 1 and (name or key):
+        raise Problem("one_file", ExitCode.USAGE)
+    options: dict[str, object] = {
+        "batch_id": batch,
+        "priority": priority.value_of_client,
+        "labels": labels(label or []),
+        "rule_ids": rule or [],
+        "file_name": name,
+        "idempotency_key": key,
+    }
+    code = ExitCode.OK
+    with told.client() as client:
+        for file in files:
+            code = max(code, _submit(told, client, file, options, watch=watch))
+    if code is not ExitCode.OK:
+        raise typer.Exit(code)
+
+
+def watch(
+    context: typer.Context,
+    validation_id: Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")],
+) -> None:
+    """Follow a run to its end."""
+    told = session(context)
+    with told.client() as client, Bars(told.texts) as bars:
+        end = follow(client, validation_id, lambda update: show_update(told, bars, update))
+    code = _tell_end(told, end)
+    if code is not ExitCode.OK:
+        raise typer.Exit(code)
+
+
+def _submit(told: Session, client: FacnetClient, file: Path, options: dict[str, object], *, watch: bool) -> ExitCode:
+    source = sys.stdin.buffer if str(file) == "-" else file
+    with Bars(told.texts) as bars:
+        submitted = client.submit(source, on_progress=bars.upload, **options)  # type: ignore[arg-type]  # as made above
+        if watch:
+            end = follow(client, submitted.validation_id, bars.run)
+    if not watch:
+        _tell_submitted(told, file, submitted)
+        return ExitCode.OK
+    if told.as_json:
+        run = client.get(submitted.validation_id)
+        print_json({"file": printable(str(file)), "validation": run})
+        return conclude(told, end)
+    return _tell_end(told, end, file)
+
+
+def _tell_submitted(told: Session, file: Path, submitted: Submitted) -> None:
+    name = printable(str(file))
+    if told.as_json:
+        identity = {"validation_id": submitted.validation_id, "job_id": submitted.job_id, "status": submitted.status}
+        print_json({"file": name, **identity})
+        return
+    told.out.print(told.texts("submit.accepted", name=name, id=submitted.validation_id))
+
+
+def _tell_end(told: Session, end: Update, file: Path | None = None) -> ExitCode:
+    """Print how a run ended: on one line, and its error on standard error."""
+    if not told.as_json:
+        counts = end.result_counts
+        status = told.texts(f"status.{end.status.value}")
+        found = sum((counts.error, counts.warning, counts.optimization, counts.info))
+        line = told.texts.count("watch.ended", found, id=end.validation_id, status=status)
+        told.out.print(f"{printable(str(file))}: {line}" if file else line)
+    return conclude(told, end)
