@@ -121,7 +121,7 @@ def _description(rule: Rule) -> list[str]:
     """Return the docstring of the rule's module, which is its documentation."""
     module = inspect.getmodule(type(rule))
     text = inspect.getdoc(module) if module and ".catalog." in module.__name__ else ""
-    return [_SECTION.sub(r"\n**\1**\n", text).replace("\n    ", "\n"), ""] if text else []
+    return [_SECTION.sub(r"**\1**\n", text).replace("\n    ", "\n"), ""] if text else []
 
 
 def _scenarios(rule: Rule, locale: Locale) -> Iterable[tuple[str, str, str]]:

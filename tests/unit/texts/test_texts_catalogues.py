@@ -1,12 +1,15 @@
 """The catalogues are complete, agree between the languages, and are typeset well."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
 
-from facnet_grpc.errors import Reason
+from facnet_grpc import errors
+from facnet_grpc.errors import FacnetError, Reason
+from facnet_grpc.ingest.reasons import RejectReason
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.texts import Locale, error_text
 from facnet_grpc.texts import errors as error_texts
@@ -14,17 +17,6 @@ from facnet_grpc.texts.catalogue import OPTIONAL, PLACEHOLDER, UNKNOWN, load
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "facnet_grpc" / "texts" / "locale"
-REJECT_REASONS = (
-    "wrong_field_count",
-    "bad_date",
-    "bad_amount",
-    "bad_time",
-    "bad_code",
-    "missing_required",
-    "unterminated_quote",
-    "bad_encoding",
-    "too_long",
-)
 NO_BREAK_BEFORE = re.compile(r"[^\N{NO-BREAK SPACE}\d]:(?![\d/])|[^\N{NO-BREAK SPACE}]»|«[^\N{NO-BREAK SPACE}]")
 
 
@@ -45,13 +37,13 @@ def test_every_reason_has_a_message_and_a_cure(locale):
 def test_every_reject_reason_and_column_has_a_text(locale):
     keys = load(locale).entries
 
-    assert {f"reject.{reason}" for reason in REJECT_REASONS} <= keys.keys()
+    assert {f"reject.{reason}" for reason in RejectReason} <= keys.keys()
     assert {f"column.{name}" for name in BILLING_SCHEMA.names if name != "record_number"} <= keys.keys()
 
 
 def test_no_text_is_for_a_reason_or_a_column_that_does_not_exist():
     known = {f"{reason}.{part}" for reason in Reason for part in ("message", "cure")}
-    known |= {f"reject.{reason}" for reason in REJECT_REASONS} | {f"column.{name}" for name in BILLING_SCHEMA.names}
+    known |= {f"reject.{reason}" for reason in RejectReason} | {f"column.{name}" for name in BILLING_SCHEMA.names}
     catalog = _po(FOLDER / "fr" / "errors.po")
 
     assert {_key(message) for message in catalog if message.id} - known == set()
@@ -112,6 +104,40 @@ def test_a_text_without_any_parameter_is_a_whole_sentence(reason, locale):
         assert sentence.endswith(".")
         assert "  " not in sentence
         assert not re.search(r"\s[.,]|[:;]\.", sentence)
+
+
+def test_every_parameter_of_an_error_text_is_given_somewhere():
+    """A text that waits for a parameter under another name than the code gives would never show it."""
+    elsewhere = {  # made of a mapping, or in SQL
+        ("NO_USABLE_ROWS", "rejected"),
+        ("NO_USABLE_ROWS", "reject"),
+        ("WORKER_CRASHED", "attempts"),
+    }
+    given = {
+        (reason, name)
+        for reason, parameter in _given()
+        for name in (parameter, parameter.removesuffix("_bytes"), parameter.removesuffix("_cents"))
+    }
+    used = {
+        (reason.value, name)
+        for reason in Reason
+        for part in ("message", "cure")
+        for form in load(Locale.EN).entries[f"{reason}.{part}"].forms
+        for name in PLACEHOLDER.findall(form)
+    }
+
+    assert used - given - elsewhere == set()
+
+
+def _given():
+    """Yield reason and parameter name of every error that the code makes."""
+    for package in ("facnet_grpc", "workers"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                kind = getattr(errors, getattr(getattr(node, "func", None), "id", ""), None)
+                if isinstance(kind, type) and issubclass(kind, FacnetError):
+                    reason = getattr(node.args[0], "attr", "") if node.args else kind.default_reason.value
+                    yield from ((reason, keyword.arg) for keyword in node.keywords if keyword.arg)
 
 
 def _po(path):
