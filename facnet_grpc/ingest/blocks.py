@@ -1,0 +1,209 @@
+"""A file's text as blocks of lines with their cells: blank lines, total lines and broken lines told apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from facnet_grpc.errors import FacnetError, Reason
+from facnet_grpc.ingest.dialect import Dialect
+from facnet_grpc.ingest.encoding import MARK_BYTES, Encoding
+from facnet_grpc.ingest.frame import Framer, Layout, Positions
+from facnet_grpc.ingest.options import MAX_RAW_BYTES
+from facnet_grpc.ingest.reasons import RejectReason
+from facnet_grpc.ingest.source import Stream
+
+TOTAL_WORDS = r"(?:grand[ \u00a0-]*|sous[ \u00a0-]*)?(?:total|totaux|somme)\b"
+_TOTAL_LINE = re.compile(rb"[\s\"]*" + TOTAL_WORDS.replace("\\u00a0", "").encode(), re.IGNORECASE)
+_TOTAL_HINTS = (b"total", b"totaux", b"somme")
+REASONS = tuple(RejectReason)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines of a file. Positions count all lines of the block, blank ones too."""
+
+    cells: Mapping[str, Any]
+    """Canonical column: Arrow strings, one for every good line."""
+    good: Positions
+    """Positions of the lines that have all their fields."""
+    bad: Positions
+    """Positions of the broken lines."""
+    bad_reasons: NDArray[np.int8]
+    """For every broken line, the index of its reason in `REASONS`."""
+    text: bytes
+    layout: Layout | None
+    framer: Framer
+
+    def raw(self, positions: list[int]) -> list[str]:
+        """Return the text of lines. It is PHI."""
+        if not positions:
+            return []
+        layout = self.layout or _without_empty(self.framer.layout(self.text))
+        spans = [(int(layout.starts[position]), int(layout.ends[position])) for position in positions]
+        return [self.text[start : min(end, start + MAX_RAW_BYTES)].decode("utf-8", "ignore") for start, end in spans]
+
+
+def read_text(stream: Stream, encoding: Encoding, block_bytes: int) -> Iterator[bytes]:
+    """Return the file's text as UTF-8, block after block."""
+    decode = encoding.decoder()
+    while data := stream.read(block_bytes):
+        yield decode(data, False)  # noqa: FBT003 - as in codecs
+    yield decode(b"", True)  # noqa: FBT003 - as in codecs
+
+
+class BlockReader:
+    """Reads the lines below the header."""
+
+    def __init__(self, dialect: Dialect, encoding: Encoding, columns: tuple[str, ...]) -> None:
+        """Read these canonical columns."""
+        self._dialect = dialect
+        self._encoding = encoding
+        self._columns = columns
+        self._delimiter = dialect.delimiter.encode()
+        self._width = dialect.columns.width
+        self._blank = bytes(range(33)) + b'"' + self._delimiter
+
+    def read(self, stream: Stream, block_bytes: int) -> Iterator[Block]:
+        """Return the file's lines, block after block; a new stream each time."""
+        framer = Framer(self._delimiter, self._width)
+        for text, layout in self._frames(framer, stream, block_bytes):
+            yield self._plain(framer, text, layout) or self._sorted_out(framer, text, layout)
+
+    def _frames(self, framer: Framer, stream: Stream, block_bytes: int) -> Iterator[tuple[bytes, Layout | None]]:
+        to_skip = self._dialect.data_offset
+        waiting: list[bytes] = []
+        size = wanted = 0
+        rest = b""
+        for text in read_text(stream, self._encoding, block_bytes):
+            skipped = min(to_skip, len(text))
+            to_skip -= skipped
+            waiting.append(text[skipped:])
+            size += len(text) - skipped
+            if size < wanted:
+                continue
+            data = b"".join([rest, *waiting])
+            waiting.clear()
+            while data:
+                frame = framer.frame(data, final=False)
+                if not frame.used:
+                    break
+                yield data[: frame.used], frame.layout
+                data = data[frame.used :]
+            # A line longer than a block: look again when there is twice as much, or this would take for ever.
+            rest, size, wanted = data, 0, len(data) if len(data) > block_bytes else 0
+        data = b"".join([rest, *waiting])
+        while data:
+            frame = framer.frame(data, final=True)
+            yield data[: frame.used], frame.layout
+            data = data[frame.used :]
+
+    def _plain(self, framer: Framer, text: bytes, layout: Layout | None) -> Block | None:
+        """Read a block with nothing wrong in it, which is how nearly all are."""
+        if (layout and (layout.faults or not len(layout.starts))) or not self._is_clean(text):
+            return None
+        try:
+            cells = self._parse(text, has_quotes=layout is not None)
+        except pa.ArrowInvalid:
+            # Some line has another number of fields. The message quotes it: never show it.
+            return None
+        count = len(next(iter(cells.values())))
+        none = np.empty(0, np.int64)
+        layout = layout and _without_empty(layout)
+        return Block(cells, np.arange(count), none, none.astype(np.int8), text, layout, framer)
+
+    def _sorted_out(self, framer: Framer, text: bytes, layout: Layout | None) -> Block:
+        """Read the good lines of a block in which some are broken."""
+        has_quotes = layout is not None
+        layout = layout or framer.layout(text)
+        reasons = self._faults(text, layout)
+        good = np.flatnonzero(reasons < 0)
+        bad = np.flatnonzero(reasons >= 0)
+        bad = bad[~self._is_no_line(text, layout, bad, reasons)]
+        kept = self._joined(text, layout, good)
+        cells = self._parse_or_fail(kept, has_quotes=has_quotes)
+        return Block(cells, good, bad, reasons[bad].astype(np.int8), text, layout, framer)
+
+    def _faults(self, text: bytes, layout: Layout) -> NDArray[np.int64]:
+        """Return for every line the index of its reason in `REASONS`, -1 if all is well."""
+        wrong = REASONS.index(RejectReason.WRONG_FIELD_COUNT)
+        reasons = np.where(layout.fields == self._width, -1, wrong)
+        if not self._is_clean(text):
+            marks = [match.start() for match in re.finditer(MARK_BYTES, text)]
+            lines = np.searchsorted(layout.ends, marks)
+            reasons[lines[lines < len(reasons)]] = REASONS.index(RejectReason.BAD_ENCODING)
+        for line, reason in layout.faults.items():
+            reasons[line] = REASONS.index(reason)
+        return reasons
+
+    def _is_no_line(self, text: bytes, layout: Layout, bad: Positions, reasons: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of the broken lines are blank, or a total."""
+        if not len(bad):
+            return np.zeros(0, np.bool_)
+        is_text = np.ones(256, np.int64)
+        is_text[list(self._blank)] = 0
+        written = np.concatenate([[0], np.cumsum(is_text[np.frombuffer(text, np.uint8)])])
+        is_short = reasons[bad] == REASONS.index(RejectReason.WRONG_FIELD_COUNT)
+        is_none = is_short & (written[layout.ends[bad]] == written[layout.starts[bad]])
+        lower = text.lower()
+        if any(hint in lower for hint in _TOTAL_HINTS):
+            is_none |= is_short & np.array([self._is_total(text, layout, line) for line in bad], np.bool_)
+        return is_none
+
+    def _is_total(self, text: bytes, layout: Layout, line: int) -> bool:
+        cells = text[layout.starts[line] : layout.ends[line]].lstrip(self._blank)
+        return _TOTAL_LINE.match(cells) is not None
+
+    def _is_clean(self, text: bytes) -> bool:
+        return self._encoding.is_clean or MARK_BYTES not in text
+
+    @staticmethod
+    def _joined(text: bytes, layout: Layout, good: Positions) -> bytes:
+        """Return the good lines alone, each with a line break."""
+        if not len(good):
+            return b""
+        spans = zip(layout.starts[good].tolist(), layout.ends[good].tolist(), strict=True)
+        return b"\n".join([text[start:end] for start, end in spans]) + b"\n"
+
+    def _parse_or_fail(self, text: bytes, *, has_quotes: bool) -> Mapping[str, Any]:
+        try:
+            return self._parse(text, has_quotes=has_quotes)
+        except pa.ArrowInvalid:
+            raise FacnetError(Reason.INTERNAL, part="parser") from None
+
+    def _parse(self, text: bytes, *, has_quotes: bool) -> Mapping[str, Any]:
+        """Return the cells of lines that all have the right number of fields."""
+        if not text.strip(b"\r\n"):
+            return {column: pa.array([], pa.string()) for column in self._columns}
+        positions = self._dialect.columns.positions
+        names = [f"f{number}" for number in range(self._width)]
+        wanted = [names[positions[column]] for column in self._columns]
+        table = csv.read_csv(
+            pa.BufferReader(text),
+            csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
+            csv.ParseOptions(
+                delimiter=self._dialect.delimiter,
+                quote_char='"' if has_quotes else False,
+                newlines_in_values=has_quotes,
+            ),
+            csv.ConvertOptions(
+                check_utf8=False,
+                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=wanted,
+                strings_can_be_null=False,
+            ),
+        )
+        return {column: table.column(number).chunk(0) for number, column in enumerate(self._columns)}
+
+
+def _without_empty(layout: Layout) -> Layout:
+    """Leave out the lines with nothing at all in them, as the parser does."""
+    kept = layout.ends > layout.starts
+    return Layout(layout.starts[kept], layout.ends[kept], layout.fields[kept], {})

@@ -1,0 +1,26 @@
+"""What a caller can tell the reader, and the limits that nobody can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Enough for a header below title lines and a few thousand rows to judge by; does not depend on `block_bytes`.
+PROBE_BYTES = 1 << 20
+# A line longer than this is rejected as too long; a quote still open after as many bytes is never closed.
+MAX_LINE_BYTES = 4 << 20
+# What is kept of a rejected line's text.
+MAX_RAW_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Hints from the caller, which win over what is found, and limits."""
+
+    encoding_hint: str | None = None
+    delimiter_hint: str | None = None
+    max_expanded_bytes: int = 64 << 30
+    """Largest size of a compressed file once expanded, in bytes."""
+    max_expansion_ratio: int = 200
+    """How many times its own size a compressed file may expand to."""
+    block_bytes: int = 1 << 20
+    """How much is read at a time, in bytes; changes nothing in what is read."""
