@@ -1,0 +1,150 @@
+"""`python -m facnet_grpc`: argument parsing only."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs and no more: some run where not every extra is installed
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from facnet_grpc.settings import Settings, SettingsError
+
+FAILED = 1
+EX_CONFIG = 78  # sysexits.h: something is not set, or wrongly
+WORKER_MARGIN_SECONDS = 10.0  # a worker puts its runs back by itself; dramatiq only insists
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    told = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = told.run
+    try:
+        return command(told)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EX_CONFIG
+
+
+def serve(told: argparse.Namespace) -> int:
+    """Run a server until it is told to stop."""
+    from facnet_grpc.errors import FacnetError
+    from facnet_grpc.server import main as server
+
+    settings = _settings(told)
+    try:
+        server.run(settings)
+    except (OSError, FacnetError) as error:
+        sys.stderr.write(f"facnet serve: {error}\n")
+        return EX_CONFIG
+    return 0
+
+
+def worker(told: argparse.Namespace) -> int:
+    """Become a dramatiq worker."""
+    settings = _settings(told)
+    if told.json:
+        os.environ["FACNET_LOG_FORMAT"] = "json"
+    options = {
+        "processes": settings.worker_processes,
+        "threads": settings.worker_threads,
+        "worker-shutdown-timeout": int((settings.shutdown_seconds + WORKER_MARGIN_SECONDS) * 1000),
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    sys.stdout.flush()
+    # Without the present directory in the path, where anything may be called `workers`.
+    command = [sys.executable, "-P", "-m", "dramatiq", "workers.main:setup", *words]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
+
+
+def migrate(told: argparse.Namespace) -> int:
+    """Bring the schema up to date."""
+    from facnet_grpc.errors import FacnetError
+    from facnet_grpc.storage.postgres.migrate import migrate as apply
+
+    try:
+        apply(_settings(told).database_url.get_secret_value())
+    except FacnetError as error:
+        sys.stderr.write(f"facnet migrate: {error}\n")
+        return FAILED
+    return 0
+
+
+def dev(told: argparse.Namespace) -> int:
+    """Run a whole stack until it is told to stop."""
+    from facnet_grpc.devstack.stack import StackError, StackOptions, run
+    from facnet_grpc.devstack.wheels import EmbeddedError
+    from facnet_grpc.errors import FacnetError
+
+    options = StackOptions(
+        data_dir=told.data_dir,
+        ephemeral=told.ephemeral,
+        announce_json=told.json or told.announce == "json",
+        until_stdin_closes=told.until_stdin_closes,
+        language=told.lang,
+    )
+    try:
+        run(options)
+    except (StackError, EmbeddedError, FacnetError, OSError) as error:
+        sys.stderr.write(f"facnet dev: {error}\n")
+        return FAILED
+    return 0
+
+
+def doctor(told: argparse.Namespace) -> int:
+    """Check that everything is there."""
+    from facnet_grpc.devstack.doctor import examine, report
+
+    findings = examine(_settings(told), os.environ.get("FACNET_SERVER"))
+    return 0 if report(findings, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED
+
+
+def sample(told: argparse.Namespace) -> int:
+    """Write a synthetic claim file."""
+    from facnet_grpc.sample.writer import write_sample
+
+    try:
+        write_sample(told.rows, told.out, seed=told.seed)
+    except OSError as error:
+        sys.stderr.write(f"facnet sample: {error.strerror}: {told.out}\n")
+        return FAILED
+    return 0
+
+
+def _settings(told: argparse.Namespace) -> Settings:
+    settings = Settings.from_env()
+    return settings.model_copy(update={"log_format": "json"}) if told.json else settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--lang", choices=("fr", "en"), default="fr", help="language of what is printed (default: fr)")
+    shared.add_argument("--json", action="store_true", help="print and log JSON lines")
+    parser = argparse.ArgumentParser(prog="python -m facnet_grpc", description="The claim file validation service.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, parents=[shared], help=run.__doc__, description=run.__doc__)
+        made.set_defaults(run=run)
+        return made
+
+    command("serve", serve)
+    command("worker", worker)
+    command("migrate", migrate)
+    command("doctor", doctor)
+    stack = command("dev", dev)
+    stack.add_argument("--data-dir", type=Path, help="where data and logs are kept (default: the user's own)")
+    stack.add_argument("--ephemeral", action="store_true", help="keep nothing")
+    stack.add_argument("--announce", choices=("text", "json"), default="text", help="how to say where the server is")
+    stack.add_argument("--until-stdin-closes", action="store_true", help="stop at the end of standard input")
+    samples = command("sample", sample)
+    samples.add_argument("rows", type=int, help="how many lines")
+    samples.add_argument("out", type=Path, help="the file to write")
+    samples.add_argument("--seed", type=int, default=1, help="another seed gives other lines (default: 1)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
