@@ -1,0 +1,65 @@
+"""Findings of the rules in the words of `naive.py`, to be compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+
+from facnet_grpc.reference.snapshot import Establishment, ReferenceSnapshot, shipped
+from facnet_grpc.rules.base import Outcome
+from tests.rules import naive
+from tests.rules.naive import Finding
+
+SITES = frozenset({"55433", "55390"})
+
+
+def with_sites() -> ReferenceSnapshot:
+    """Return the shipped reference with a few GMF sites."""
+    base = shipped()
+    places = {number: Establishment(number, gmf=True) for number in SITES} | {
+        "56002": Establishment("56002", gmf=False)
+    }
+    return ReferenceSnapshot(f"{base.version}-sites", base.codes, MappingProxyType(places), base.contexts)
+
+
+NAIVE: dict[str, Callable[[list[dict[str, Any]]], tuple[list[Finding], Counter[str]]]] = {
+    "annual_visit": naive.annual_visit,
+    "clinical_intervention": naive.clinical_intervention,
+    "gmf_supplement": lambda rows: naive.gmf_supplement(rows, set(SITES)),
+    "office_fee": naive.office_fee,
+    "visit_duration": naive.visit_duration,
+}
+
+
+def findings_of(rule_id: str, outcome: Outcome) -> list[Finding]:
+    """Return the findings of an outcome, sorted."""
+    return sorted((_finding(rule_id, row) for row in outcome.findings.to_pylist()), key=repr)
+
+
+def passes_of(outcome: Outcome) -> dict[str, int]:
+    return {scenario: count for scenario, count in outcome.passes.items() if count}
+
+
+def _finding(rule_id: str, row: dict[str, Any]) -> Finding:
+    risk = tuple(sorted(zip(row["risk_records"], row["risk_cents"], strict=True)))
+    return Finding(
+        rule_id,
+        row["scenario"],
+        row["severity"],
+        tuple(row["affected_records"]),
+        row["doctor_key"],
+        row["patient_key"],
+        row["service_date"],
+        row["at_risk_cents"],
+        row["potential_gain_cents"],
+        risk,
+    )
+
+
+def shuffled(table: pa.Table, order: list[int]) -> pa.Table:
+    """Return the same lines in another order, with their record numbers."""
+    return table.take(pa.array(order)).unify_dictionaries().combine_chunks()
