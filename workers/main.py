@@ -16,7 +16,6 @@ from facnet_grpc import logs
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
-from facnet_grpc.model.run import Run
 from facnet_grpc.reference import snapshot
 from facnet_grpc.settings import Settings, SettingsError
 from facnet_grpc.storage.blobs import LocalBlobStore
@@ -59,7 +58,7 @@ def assemble(settings: Settings) -> RedisBroker:
         resources.database,
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
-        ended=partial(_ended, resources),
+        changed=partial(ending.changed, resources),
         chores=Retention(resources.database, resources.blobs).chores,
     )
     components = (resources.database, MetricsPage(settings.metrics_listen), reconciler)
@@ -85,7 +84,3 @@ def make_resources(settings: Settings) -> Resources:
         reference=snapshot.shipped(),
         stopping=Stopping(),
     )
-
-
-def _ended(resources: Resources, run: Run) -> None:
-    ending.ended(resources, run, run.status)

@@ -28,7 +28,8 @@ log = get_logger(__name__)
 class Reconciler:
     """Looks every `settings.reconcile_seconds`; `chores` are whatever else is to be done at that pace.
 
-    `messages` tells how many messages no worker has taken yet; `ended` is told of runs that end here.
+    `messages` tells how many messages no worker has taken yet. `changed` is told of runs whose state is another than
+    their watchers think.
     """
 
     def __init__(
@@ -38,14 +39,14 @@ class Reconciler:
         queue: JobQueue,
         *,
         messages: Callable[[], int],
-        ended: Callable[[Run], None],
+        changed: Callable[[Run], None],
         chores: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._settings = settings
         self._database = database
         self._queue = queue
         self._messages = messages
-        self._ended = ended
+        self._changed = changed
         self._chores = (self.take_back, self.queue_again, *chores)
         self._stopped = Flag()
         self._thread = Thread(target=self._run, name="reconciler", daemon=True)
@@ -78,8 +79,7 @@ class Reconciler:
         for run in changed:
             log.warning("lease_expired", run_id=str(run.id), status=run.status, attempt=run.attempt)
             metrics.RECONCILED.labels("lease").inc()
-            if run.status.is_terminal:
-                self._ended(run)
+            self._changed(run)
 
     def queue_again(self) -> None:
         """Queue runs that are due, if there are fewer messages than such runs: some are lost then.

@@ -58,6 +58,6 @@ class Lifecycle(Middleware):
 def _open(component: Component) -> None:
     try:
         component.open()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, without its part the worker must not work
         log.critical("worker_cannot_start", component=type(component).__name__, **exception_fields(error))
         raise MiddlewareError(f"{type(component).__name__} cannot be opened") from None

@@ -42,6 +42,14 @@ def ended(resources: Resources, run: Run, status: RunStatus, progress: Progress 
         _discard(resources, run, run.blob_key)
 
 
+def changed(resources: Resources, run: Run) -> None:
+    """Do what is due when a run has changed without its worker: it waits again, or has ended."""
+    if run.status.is_terminal:
+        ended(resources, run, run.status)
+    else:
+        publish(resources, Event(run.id, run.status))
+
+
 def failed(resources: Resources, claim: Claim, progress: Progress, error: BaseException) -> None:
     """Settle a run whose attempt raised `error`, whatever that is."""
     outcome = classify(error)

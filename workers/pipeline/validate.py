@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pyarrow as pa
+from psycopg import Connection
 
 from facnet_grpc import metrics
 from facnet_grpc.errors import FacnetError
@@ -18,11 +20,16 @@ from workers.pipeline.progress import ProgressBoard
 from workers.pipeline.reporter import Reporter
 from workers.pipeline.resources import Resources
 
+CANDIDATES = 3  # several workers may look at the same time, and all but one find the first one taken
 log = get_logger(__name__)
 
 
 def validate(resources: Resources, run_id: UUID) -> None:
-    """Claim the run and do all there is to do, or leave it to whoever else has it."""
+    """Claim a run and do all there is to do: the one that is first in line, else `run_id`.
+
+    There is a message for each run that waits, so whoever takes one may take any of them. That is how a run of high
+    priority gets ahead of messages that came before its own.
+    """
     try:
         claim = _claim(resources, run_id)
         if claim is not None:
@@ -35,18 +42,28 @@ def validate(resources: Resources, run_id: UUID) -> None:
 
 
 def _claim(resources: Resources, run_id: UUID) -> Claim | None:
-    settings = resources.settings
     try:
         with resources.database.connection() as conn:
-            claim = runs.claim(conn, run_id, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+            claim = _first_in_line(conn, resources, run_id)
     except FacnetError as error:  # it still waits, and the reconciler will ask again
         log.warning("run_not_claimed", run_id=str(run_id), **exception_fields(error))
         return None
     if claim is None:
         log.debug("nothing_to_claim", run_id=str(run_id))
         return None
-    log.info("run_claimed", run_id=str(run_id), attempt=claim.run.attempt, size_bytes=claim.run.size_bytes)
+    run = claim.run
+    metrics.QUEUE_SECONDS.observe((datetime.now(UTC) - run.created_at).total_seconds())
+    log.info("run_claimed", run_id=str(run.id), attempt=run.attempt, size_bytes=run.size_bytes)
     return claim
+
+
+def _first_in_line(conn: Connection, resources: Resources, run_id: UUID) -> Claim | None:
+    settings = resources.settings
+    for candidate in (*runs.waiting(conn, older_than_seconds=0.0, limit=CANDIDATES), run_id):
+        claim = runs.claim(conn, candidate, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+        if claim is not None:
+            return claim
+    return None
 
 
 def _work(resources: Resources, claim: Claim) -> None:

@@ -30,7 +30,7 @@ def reconciler(bench, redis_client, monkeypatch):
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),
-        ended=lambda run: ending.ended(parts, run, run.status),
+        changed=lambda run: ending.changed(parts, run),
         chores=Retention(parts.database, parts.blobs).chores,
     )
 
@@ -81,6 +81,7 @@ def test_a_run_of_a_silent_worker_waits_again_and_its_attempt_counts(bench, reco
     reconciler.look()
     run = bench.run(run_id)
     assert (run.status, run.attempt) == (RunStatus.QUEUED, 1)
+    assert bench.events(run_id)[-1].status is RunStatus.QUEUED
     assert len(bench.blobs()) == 1
 
 

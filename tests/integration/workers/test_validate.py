@@ -19,7 +19,7 @@ from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
-from facnet_grpc.model.run import RunStatus
+from facnet_grpc.model.run import Priority, RunStatus
 from facnet_grpc.rules import registry
 from facnet_grpc.rules.base import Outcome, RuleInfo
 from facnet_grpc.storage.postgres import logs, results, runs
@@ -202,6 +202,15 @@ def test_what_nobody_waits_for_is_not_worked_on(bench):
     again = bench.validate(run_id)
     assert first == again
     validate(bench.resources, uuid4())
+
+
+def test_a_message_takes_whatever_is_first_in_line(bench):
+    normal, high = bench.submit(small()), bench.submit(small(), priority=Priority.HIGH)
+    for expected in (high, normal):
+        validate(bench.resources, normal)
+        assert bench.run(expected).status is RunStatus.COMPLETED
+        if expected == high:
+            assert bench.run(normal).status is RunStatus.QUEUED
 
 
 def test_a_cancel_while_loading_ends_the_run_soon(bench, held):
