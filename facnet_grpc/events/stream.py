@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 1.0
 # The longest single wait for news: shorter than a client's patience for an answer (see `connect`).
 _BLOCK_SECONDS = 0.5
 _START = "0-0"
-_POSITION = re.compile(r"\d{1,19}-\d{1,19}")
+_POSITION = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class EventStream(Protocol):

@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +123,8 @@ class LocalPart:
                 while left:
                     left = left[os.write(file, left) :]
         except FacnetError:
-            os.ftruncate(file, self._size)
+            with suppress(OSError):  # what is left over of `data` is right, only not asked for
+                os.ftruncate(file, self._size)
             raise
         self._size += len(data)
 

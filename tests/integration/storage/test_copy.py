@@ -36,7 +36,7 @@ LINE = {
     "paid_cents": 0,
     "doctor_key": "1234567",
     "doctor_name": "Bélanger-Côté, Noëlle",
-    "doctor_info": "1234567 - Bélanger-Côté, Noëlle; \"x\"\t\\N",
+    "doctor_info": '1234567 - Bélanger-Côté, Noëlle; "x"\t\\N',
     "agency": "12",
     "patient_key": "XXXX00000000",
     "patient_name": "ÉMOND, Zoé 🙂",
@@ -114,18 +114,28 @@ def test_no_lines_are_no_error(database):
 
 def test_nothing_is_kept_of_what_breaks_off(database):
     run_id = uuid4()
-    with pytest.raises(LeaseLost), database.connection() as conn, records.RecordWriter(conn, run_id) as writer:
-        writer.write(lines(LINE))
-        raise LeaseLost
+
+    def load():
+        with database.connection() as conn, records.RecordWriter(conn, run_id) as writer:
+            writer.write(lines(LINE))
+            raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        load()
     with database.connection() as conn:
         assert stored(conn, run_id) == []
 
 
 def test_nor_if_the_writer_is_forgotten(database):
     run_id = uuid4()
-    with pytest.raises(LeaseLost), database.connection() as conn:
-        records.RecordWriter(conn, run_id).write(lines(LINE))
-        raise LeaseLost
+
+    def load():
+        with database.connection() as conn:
+            records.RecordWriter(conn, run_id).write(lines(LINE))
+            raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        load()
     with database.connection() as conn:
         assert stored(conn, run_id) == []
 
@@ -174,17 +184,24 @@ def test_a_frozen_worker_does_not_hold_up_its_successor(database):
 
 def test_two_runs_load_at_the_same_time(database):
     one, two = uuid4(), uuid4()
-    with database.connection() as first, database.connection() as second:
-        with records.RecordWriter(first, one) as a, records.RecordWriter(second, two) as b:
-            a.write(lines(LINE))
-            b.write(lines(LINE))
+    with (
+        database.connection() as first,
+        database.connection() as second,
+        records.RecordWriter(first, one) as a,
+        records.RecordWriter(second, two) as b,
+    ):
+        a.write(lines(LINE))
+        b.write(lines(LINE))
     with database.connection() as conn:
         assert stored(conn, one) == stored(conn, two) == [LINE]
 
 
 def test_rejected_lines_come_back_in_pages_without_their_text(database):
     run_id = uuid4()
-    rows = [{"record_number": n, "column_name": None if n % 2 else "code", "reason": "bad", "raw": f"é{n}\0x"} for n in range(1, 6)]
+    rows = [
+        {"record_number": n, "column_name": None if n % 2 else "code", "reason": "bad", "raw": f"é{n}\0x"}
+        for n in range(1, 6)
+    ]
     batch = pa.RecordBatch.from_pylist(rows, schema=REJECTED_SCHEMA)
     with database.connection() as conn:
         rejects.write(conn, run_id, batch)
@@ -198,7 +215,7 @@ def test_rejected_lines_come_back_in_pages_without_their_text(database):
 
 def test_results_come_back_as_they_were(database):
     run_id = uuid4()
-    empty = {name: None for name in ("record_number", "doctor_key", "doctor_name", "patient_key", "service_date")}
+    empty = dict.fromkeys(("record_number", "doctor_key", "doctor_name", "patient_key", "service_date"))
     with database.connection() as conn:
         results.write(
             conn,

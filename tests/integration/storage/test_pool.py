@@ -34,9 +34,14 @@ def test_options_of_the_url_are_kept(postgres_url):
 def test_a_transaction_is_kept_or_not(small):
     with small.connection() as conn:
         conn.execute("CREATE TABLE kept (n int)")
-    with pytest.raises(ZeroDivisionError), small.connection() as conn:
-        conn.execute("DROP TABLE kept")
-        raise ZeroDivisionError
+
+    def fail():
+        with small.connection() as conn:
+            conn.execute("DROP TABLE kept")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with small.connection() as conn:
         conn.execute("DROP TABLE kept")
 
@@ -101,11 +106,15 @@ def test_passing_troubles_are_told_from_mistakes(small, statement, state):
 
 
 def test_a_lock_is_not_waited_for_for_ever(database, small):
-    with database.connection() as holder:
-        holder.execute("LOCK TABLE uploads")
-        with pytest.raises(TransientError) as caught, small.connection() as conn:
+    def read():
+        with small.connection() as conn:
             conn.execute("SET LOCAL lock_timeout = 20")
             conn.execute("SELECT * FROM uploads")
+
+    with database.connection() as holder:
+        holder.execute("LOCK TABLE uploads")
+        with pytest.raises(TransientError) as caught:
+            read()
     assert caught.value.params["sqlstate"] == "55P03"
 
 
@@ -119,28 +128,41 @@ def test_a_long_load_may_take_its_time_and_the_next_user_may_not(small):
         assert conn.execute(ask).fetchone() == ("15s", "1min")
 
 
+@pytest.fixture
+def own():
+    """A server of one's own, and a pool on it."""
+    with (
+        EmbeddedPostgres(durable=False) as server,
+        Database(server.url, max_connections=2, application_name="x") as database,
+    ):
+        yield server, database
+
+
 @pytest.mark.parametrize("crash", [False, True])
-def test_it_goes_on_when_postgres_comes_back(crash):
-    with EmbeddedPostgres(durable=False) as server:
-        with Database(server.url, max_connections=2, application_name="x") as database:
-            assert database.ping()
-            server.stop(crash=crash)
-            with pytest.raises(TransientError):
-                database.ping(timeout=0.3)
-            server.start()
-            began = time.monotonic()
-            assert database.ping(timeout=5)
-            assert time.monotonic() - began < 3
+def test_it_goes_on_when_postgres_comes_back(own, crash):
+    server, database = own
+    assert database.ping()
+    server.stop(crash=crash)
+    with pytest.raises(TransientError):
+        database.ping(timeout=0.3)
+    server.start()
+    began = time.monotonic()
+    assert database.ping(timeout=5)
+    assert time.monotonic() - began < 3
 
 
-def test_a_transaction_that_postgres_breaks_off_is_a_passing_trouble():
-    with EmbeddedPostgres(durable=False) as server:
-        with Database(server.url, max_connections=2, application_name="x") as database:
-            with pytest.raises(TransientError), database.connection() as conn:
-                conn.execute("SELECT 1")
-                server.restart(crash=True)
-                conn.execute("SELECT 1")
-            assert database.ping(timeout=5)
+def test_a_transaction_that_postgres_breaks_off_is_a_passing_trouble(own):
+    server, database = own
+
+    def work():
+        with database.connection() as conn:
+            conn.execute("SELECT 1")
+            server.restart(crash=True)
+            conn.execute("SELECT 1")
+
+    with pytest.raises(TransientError):
+        work()
+    assert database.ping(timeout=5)
 
 
 def test_no_thread_is_left(postgres_url):

@@ -1,0 +1,113 @@
+"""Jobs travel by name through a real queue, which keeps nothing once they are done."""
+
+import json
+import threading
+import time
+from uuid import uuid4
+
+import dramatiq
+import pytest
+
+from facnet_grpc.devstack.embedded import EmbeddedValkey
+from facnet_grpc.errors import Reason, TransientError
+from facnet_grpc.jobs.contract import PAYLOAD_VERSION, QUEUE, VALIDATE, ValidateRun
+from facnet_grpc.jobs.queue import JobQueue, make_broker
+
+
+@pytest.fixture
+def queue(redis_url):
+    broker = make_broker(redis_url)
+    yield JobQueue(broker)
+    broker.client.close()
+
+
+@pytest.fixture
+def worker(redis_url):
+    """Starts a worker and returns what it was asked to do."""
+    broker, got = make_broker(redis_url), []
+    news = threading.Condition()
+
+    @dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name=VALIDATE)
+    def validate(**kwargs):
+        with news:
+            got.append(kwargs)
+            news.notify_all()
+
+    running = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
+    running.start()
+
+    def wait_for(count):
+        with news:
+            assert news.wait_for(lambda: len(got) >= count, 10)
+        broker.join(QUEUE, timeout=5000)
+        running.join()
+        return got
+
+    yield wait_for
+    running.stop()
+    broker.client.close()
+
+
+def test_a_job_arrives_with_its_id_and_nothing_else(queue, worker):
+    run_id = uuid4()
+    queue.enqueue(ValidateRun(run_id))
+    assert worker(1) == [{"run_id": str(run_id), "version": PAYLOAD_VERSION}]
+
+
+def test_many_jobs_arrive_once_each(queue, worker):
+    sent = {uuid4() for _ in range(30)}
+    for run_id in sent:
+        queue.enqueue(ValidateRun(run_id))
+    assert sorted(kwargs["run_id"] for kwargs in worker(30)) == sorted(map(str, sent))
+
+
+def test_nothing_stays_for_ever_once_a_job_is_done(queue, worker, redis_client):
+    queue.enqueue(ValidateRun(uuid4()))
+    worker(1)
+    assert [key for key in redis_client.scan_iter() if redis_client.ttl(key) < 0] == []
+
+
+def test_what_waits_holds_names_and_ids_only(queue, redis_client):
+    run_id = uuid4()
+    queue.enqueue(ValidateRun(run_id))
+    (message,) = redis_client.hvals("facnet:jobs:validation.msgs")
+    found = json.loads(message)
+    assert found["kwargs"] == {"run_id": str(run_id), "version": PAYLOAD_VERSION}
+    assert (found["actor_name"], found["queue_name"], found["args"]) == (VALIDATE, QUEUE, [])
+    assert set(found["options"]) == {"redis_message_id"}
+
+
+def test_there_is_no_middleware_but_what_is_asked_for(redis_url):
+    class Ours(dramatiq.Middleware):
+        pass
+
+    ours = Ours()
+    assert make_broker(redis_url).middleware == []
+    assert make_broker(redis_url, middleware=[ours]).middleware == [ours]
+
+
+def test_redis_that_is_away_is_a_passing_trouble_at_once():
+    queue = JobQueue(make_broker("redis://127.0.0.1:1/0"))
+    began = time.monotonic()
+    with pytest.raises(TransientError) as caught:
+        queue.enqueue(ValidateRun(uuid4()))
+    assert caught.value.reason is Reason.BACKEND_UNAVAILABLE
+    assert time.monotonic() - began < 1
+
+
+def test_redis_that_hangs_or_is_emptied_or_restarted():
+    with EmbeddedValkey() as server:
+        broker = make_broker(server.url)
+        queue = JobQueue(broker)
+        queue.enqueue(ValidateRun(uuid4()))
+        with server.frozen():
+            began = time.monotonic()
+            with pytest.raises(TransientError):
+                queue.enqueue(ValidateRun(uuid4()))
+            assert time.monotonic() - began < 1.2
+        broker.client.flushall()
+        queue.enqueue(ValidateRun(uuid4()))
+        server.restart(crash=True)
+        queue.enqueue(ValidateRun(uuid4()))
+        assert broker.client.llen("facnet:jobs:validation") == 1
+        broker.client.close()
