@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from facnet_client import FacnetClient, Retry
 from fake_server import Fake, serving
+
+from facnet_client import FacnetClient, Retry
 
 QUICK = Retry(connect=0.3, patience=0.6, first_delay=0.01, largest_delay=0.05)
 

@@ -10,9 +10,10 @@ import tracemalloc
 
 import grpc
 import pytest
+from fake_server import RUN_ID, rich_status
+
 from facnet_client import FacnetClient, FacnetError, Priority, Refused, Retry, Status, Unavailable
 from facnet_client.upload import CHUNK_BYTES
-from fake_server import RUN_ID, rich_status
 
 
 def content(chunks: float) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from facnet_client import FacnetClient, NotFound, Phase, Status, Unavailable
 from fake_server import RUN_ID, gone, progress, rich_status, terminal
 
+from facnet_client import FacnetClient, NotFound, Phase, Status, Unavailable
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 
 

@@ -145,7 +145,7 @@ def everywhere_first(arguments: Sequence[str]) -> list[str]:
         word = waiting.pop(0)
         if word in _VALUED and waiting:
             first += [word, waiting.pop(0)]
-        elif word in _FLAGS or word.partition("=")[0] in _VALUED:
+        elif word in _FLAGS or word.startswith(tuple(f"{option}=" for option in _VALUED)):
             first.append(word)
         else:
             rest.append(word)

@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     """How a command ended."""
 
     OK = 0
-    RUN_FAILED = 1  # a run failed or was cancelled
+    RUN_FAILED = 1  # a run failed or was cancelled, or doctor found a problem
     USAGE = 2  # unknown options, missing arguments
     BAD_INPUT = 3  # a file that cannot be read, a run that does not exist, a request that the server cannot take
     UNREACHABLE = 4  # no server answers, or it stopped answering

@@ -60,6 +60,8 @@ def sample(
 
 def become(told: Session, command: str, arguments: list[str]) -> NoReturn:
     """Replace this process by the service's own command."""
+    if told.server is not None:
+        os.environ["FACNET_SERVER"] = told.server  # as if it had been named there: doctor looks
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "facnet_grpc", command, *_shared(told), *arguments])  # noqa: S606 - no shell is wanted

@@ -18,6 +18,7 @@ _TITLES = {
     "ARGUMENTS_PANEL_TITLE": "title.arguments",
     "COMMANDS_PANEL_TITLE": "title.commands",
     "DEFAULT_STRING": "title.default",
+    "ENVVAR_STRING": "title.environment",
     "REQUIRED_LONG_STRING": "title.required",
 }
 
@@ -34,7 +35,7 @@ class _Localized:
         this.options_metavar = self.texts("metavar.options")
         for parameter in this.params:
             parameter.help = _text(self.texts, parameter.help)
-            parameter.metavar = _text(self.texts, parameter.metavar)
+            parameter.metavar = "" if _is_flag(parameter) else _text(self.texts, parameter.metavar)
 
     def format_usage(self, ctx: Any, formatter: Any) -> None:
         """Write the line that says how to call the command."""
@@ -45,7 +46,7 @@ class _Localized:
         """Return the help option, with a help text of its own."""
         option = super().get_help_option(ctx)  # type: ignore[misc]  # of the class beside this one
         if option is not None:
-            option.help = self.texts("help.help")
+            option.help, option.metavar = self.texts("help.help"), ""
         return option
 
 
@@ -77,6 +78,10 @@ _Class = TypeVar("_Class", bound=_Localized)
 def localized(kind: type[_Class], texts: Texts) -> type[_Class]:
     """Return the class `kind` for one language."""
     return type(kind.__name__, (kind,), {"texts": texts})
+
+
+def _is_flag(parameter: Any) -> bool:
+    return bool(getattr(parameter, "is_flag", False))
 
 
 def _text(texts: Texts, key: str | None) -> str | None:

@@ -17,12 +17,13 @@ from facnet_client.cli.progress import Bars
 from facnet_client.cli.run import show_update
 from facnet_client.cli.session import Session, session
 from facnet_client.client import FacnetClient
+from facnet_client.errors import FacnetError, Unavailable
 from facnet_client.values import Submitted, Update
 
 
 def submit(  # noqa: PLR0913 - the options of an upload are what they are
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="help.submit.files", metavar="metavar.files")],
+    files: Annotated[list[Path], typer.Argument(help="help.submit.files", metavar="metavar.file")],
     *,
     watch: Annotated[bool, typer.Option("--watch", help="help.submit.watch")] = False,
     name: Annotated[str | None, typer.Option(help="help.submit.name", metavar="metavar.name")] = None,
@@ -46,12 +47,10 @@ def submit(  # noqa: PLR0913 - the options of an upload are what they are
         "file_name": name,
         "idempotency_key": key,
     }
-    code = ExitCode.OK
     with told.client() as client:
-        for file in files:
-            code = max(code, _submit(told, client, file, options, watch=watch))
-    if code is not ExitCode.OK:
-        raise typer.Exit(code)
+        codes = [_submit_one(told, client, file, options, watch=watch) for file in files]
+    if any(codes):
+        raise typer.Exit(max(codes))
 
 
 def watch(
@@ -65,6 +64,20 @@ def watch(
     code = _tell_end(told, end)
     if code is not ExitCode.OK:
         raise typer.Exit(code)
+
+
+def _submit_one(told: Session, client: FacnetClient, file: Path, options: dict[str, object], *, watch: bool) -> int:
+    """Submit one of several files: what is wrong with it does not keep the others from being sent."""
+    try:
+        return _submit(told, client, file, options, watch=watch)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return told.reporter.file(error)
+    except Unavailable:
+        raise
+    except FacnetError as error:
+        return told.reporter.call(error)
 
 
 def _submit(told: Session, client: FacnetClient, file: Path, options: dict[str, object], *, watch: bool) -> ExitCode:
