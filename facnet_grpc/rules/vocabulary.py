@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 
@@ -26,6 +27,7 @@ class Claims:
 
     def __init__(self, lines: pa.Table) -> None:
         self._lines = lines
+        self._index_of: dict[str, npt.NDArray[np.int32]] = {}
 
     def __len__(self) -> int:
         return int(self._lines.num_rows)
@@ -89,12 +91,12 @@ class Claims:
     @cached_property
     def doctor(self) -> Ints:
         """Which doctor: an index into the column's dictionary."""
-        return self._indices("doctor_key")
+        return self._indices("doctor_key").astype(np.int64)
 
     @cached_property
     def patient(self) -> Ints:
         """Which patient: an index into the column's dictionary, -1 for none."""
-        return self._indices("patient_key")
+        return self._indices("patient_key").astype(np.int64)
 
     @cached_property
     def has_patient(self) -> Mask:
@@ -178,11 +180,10 @@ class Claims:
         answers = [bool(value) and test(value) for value in self.dictionary(column).to_pylist()]
         return np.array([*answers, False], np.bool_)[self._indices(column)]
 
-    def _indices(self, column: str) -> Ints:
-        array = self.column(column)
-        indices = _numbers(array.indices, -1)
-        blank = [index for index, value in enumerate(array.dictionary.to_pylist()) if not value]
-        return np.where(np.isin(indices, blank), -1, indices) if blank else indices
+    def _indices(self, column: str) -> npt.NDArray[np.int32]:
+        if column not in self._index_of:
+            self._index_of[column] = _dictionary_indices(self.column(column))
+        return self._index_of[column]
 
     def _integers(self, column: str, missing: int) -> Ints:
         array = self.column(column)
@@ -194,6 +195,15 @@ class Claims:
         """Return a column as one array."""
         chunks = self._lines.column(name)
         return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+
+
+def _dictionary_indices(array: pa.Array) -> npt.NDArray[np.int32]:
+    """Return the index of each value in the dictionary; -1 for none and for an empty text."""
+    indices = array.indices.fill_null(-1) if array.null_count else array.indices
+    numbers: npt.NDArray[np.int32] = indices.to_numpy(zero_copy_only=False)
+    blank = np.asarray(pc.fill_null(pc.equal(array.dictionary, ""), fill_value=True))
+    # One more answer at the end, for the index -1.
+    return np.where(np.append(blank, False)[numbers], np.int32(-1), numbers) if blank.any() else numbers
 
 
 def _numbers(array: pa.Array, missing: int) -> Ints:
