@@ -20,8 +20,8 @@ from facnet_grpc.ingest.options import MAX_RAW_BYTES
 from facnet_grpc.ingest.reasons import RejectReason
 from facnet_grpc.ingest.source import Stream
 
-TOTAL_WORDS = r"(?:grand[ \u00a0-]*|sous[ \u00a0-]*)?(?:total|totaux|somme)\b"
-_TOTAL_LINE = re.compile(rb"[\s\"]*" + TOTAL_WORDS.replace("\\u00a0", "").encode(), re.IGNORECASE)
+TOTAL = r"(?i)^\W*(?:(?:grand|sous)[\W_]*)?(?:total|totaux|somme)\b"  # for Arrow and for `re`
+_TOTAL_LINE = re.compile(TOTAL.encode())
 _TOTAL_HINTS = (b"total", b"totaux", b"somme")
 REASONS = tuple(RejectReason)
 
@@ -55,8 +55,8 @@ def read_text(stream: Stream, encoding: Encoding, block_bytes: int) -> Iterator[
     """Return the file's text as UTF-8, block after block."""
     decode = encoding.decoder()
     while data := stream.read(block_bytes):
-        yield decode(data, False)  # noqa: FBT003 - as in codecs
-    yield decode(b"", True)  # noqa: FBT003 - as in codecs
+        yield decode(data, False)
+    yield decode(b"", True)
 
 
 class BlockReader:
@@ -155,7 +155,8 @@ class BlockReader:
         lower = text.lower()
         if any(hint in lower for hint in _TOTAL_HINTS):
             is_none |= is_short & np.array([self._is_total(text, layout, line) for line in bad], np.bool_)
-        return is_none
+        none: NDArray[np.bool_] = is_none
+        return none
 
     def _is_total(self, text: bytes, layout: Layout, line: int) -> bool:
         cells = text[layout.starts[line] : layout.ends[line]].lstrip(self._blank)

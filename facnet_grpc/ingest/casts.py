@@ -22,6 +22,9 @@ States = NDArray[np.int8]
 _REMEMBERED = 50_000  # distinct texts of one column
 _LONGEST_REMEMBERED = 256
 _SPACE = 0x20
+_ASCII = 0x7F
+# First bytes of spaces beyond ASCII: U+0085 and U+00A0; U+1680; U+2000 and on; U+3000.
+_SPACE_LEADS = np.array([0xC2, 0xE1, 0xE2, 0xE3], np.uint8)
 _NAM_LENGTH = 12
 _NAM_END = np.frombuffer(b" - ", np.uint8)
 
@@ -44,6 +47,7 @@ class DictionaryCast:
         self._known: dict[str, tuple[tuple[Any, ...], int]] = {}
 
     def __call__(self, column: Any) -> Cast:
+        """Cast a column of strings without nulls."""
         encoded = column.dictionary_encode()
         texts = encoded.dictionary.to_pylist()
         found = [self._known.get(text) or self._read(text) for text in texts]
@@ -84,14 +88,15 @@ class PatientCast:
         self._slow = DictionaryCast(values.patient, pa.string(), pa.string())
 
     def __call__(self, column: Any) -> Cast:
+        """Cast a column of strings without nulls to keys and names."""
         text, starts, ends = _parts(column)
         is_empty = starts == ends
         rows = np.flatnonzero(~is_empty)
         width = _NAM_LENGTH + len(_NAM_END)
         if not len(rows) or (ends[rows] - starts[rows] <= width).any():
             return self._slow(column)
-        heads = text[starts[rows, None] + np.arange(width)]
-        if not _are_plain(heads, text[ends[rows] - 1], text[starts[rows] + width]):
+        heads = text[starts[rows, None] + np.arange(width + 1)]
+        if not _are_plain(heads, text, ends[rows]):
             return self._slow(column)
         keys = _strings(np.ascontiguousarray(_upper(heads[:, :_NAM_LENGTH])))
         names = _without(text, starts, ends, starts[rows, None] + np.arange(width))
@@ -103,31 +108,24 @@ class PatientCast:
         return Cast((keys.take(nullable), pc.if_else(blank, pa.scalar(None, pa.string()), names)), None)
 
 
-def _are_plain(heads: NDArray[np.uint8], lasts: NDArray[np.uint8], firsts: NDArray[np.uint8]) -> bool:
-    """Tell whether all cells are an unmasked NAM, ` - ` and a trimmed name, so that nothing but cutting is to be done."""
+def _are_plain(heads: NDArray[np.uint8], text: NDArray[np.uint8], ends: NDArray[np.int32]) -> bool:
+    """Tell whether all cells are an unmasked NAM, ` - ` and a trimmed name: nothing but cutting is to be done."""
     upper = _upper(heads[:, :_NAM_LENGTH])
     is_letter = (upper >= ord("A")) & (upper <= ord("Z"))
     is_digit = (upper >= ord("0")) & (upper <= ord("9"))
     is_masked = (upper[:, 4:8] == ord("X")).all(axis=1)
-    is_open = (heads[:, _NAM_LENGTH:] == _NAM_END).all()
-    # Beyond ASCII, a last byte may be that of a space: the slow way knows.
-    edges = np.concatenate([lasts, firsts])
-    is_trimmed = (edges > _SPACE).all() and not np.isin(firsts, _SPACE_LEADS).any() and not _may_be_space(lasts)
-    return bool(is_open and is_trimmed and (is_letter | is_digit).all() and not is_masked.any())
+    is_parted = (heads[:, _NAM_LENGTH:-1] == _NAM_END).all()
+    firsts, lasts = heads[:, -1], text[ends - 1]
+    is_trimmed = (firsts > _SPACE).all() and (lasts > _SPACE).all() and not np.isin(firsts, _SPACE_LEADS).any()
+    is_nam = bool((is_letter | is_digit).all() and not is_masked.any())
+    return bool(is_nam and is_parted and is_trimmed and not _ends_in_space(text, ends))
 
 
-# First bytes of spaces beyond ASCII: U+0085 and U+00A0, U+1680, U+2000 and on, U+3000.
-_SPACE_LEADS = np.array([0xC2, 0xE1, 0xE2, 0xE3], np.uint8)
-
-
-def _may_be_space(lasts: NDArray[np.uint8]) -> bool:
-    """Tell whether a cell may end in a space beyond ASCII; upper-case French letters do not end in these bytes."""
-    return bool(
-        (
-            (lasts >= 0x80)
-            & ((lasts < 0x83) | (lasts == 0x85) | (lasts == 0xA0) | (lasts == 0xA8) | (lasts == 0xA9) | (lasts == 0xAF))
-        ).any()
-    )  # noqa: PLR2004
+def _ends_in_space(text: NDArray[np.uint8], ends: NDArray[np.int32]) -> bool:
+    """Tell whether some cell may end in a space beyond ASCII, by the first byte of its last letter."""
+    is_two = text[ends - 2] == _SPACE_LEADS[0]
+    is_three = np.isin(text[ends - 3], _SPACE_LEADS[1:])
+    return bool(((text[ends - 1] > _ASCII) & (is_two | is_three)).any())
 
 
 def _upper(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -165,4 +163,4 @@ def _trim(column: Any) -> Any:
     if not len(starts) or starts[0] == ends[-1]:
         return column
     text = text[starts[0] : ends[-1]]
-    return pc.utf8_trim_whitespace(column) if text.min() <= _SPACE or text.max() > 0x7F else column  # noqa: PLR2004 - ASCII
+    return pc.utf8_trim_whitespace(column) if text.min() <= _SPACE or text.max() > _ASCII else column

@@ -82,8 +82,8 @@ def refuse_binary(text: bytes) -> None:
 def sniff(text: bytes, delimiter_hint: str | None) -> Dialect:
     """Find the header and the delimiter in the beginning of a file, in UTF-8.
 
-    The line and delimiter that give the most names of columns win; between equals, the one whose rows below have as many
-    fields as the header.
+    The line and delimiter that give the most names of columns win; between equals, those with more rows below that have
+    as many fields as the header.
 
     Raises:
         TerminalError: NO_USABLE_HEADER, DUPLICATE_COLUMNS, MISSING_COLUMNS or INVALID_ARGUMENT.

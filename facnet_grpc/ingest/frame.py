@@ -1,8 +1,8 @@
 """Where lines end: quotes respected, whatever the blocks that the text arrives in.
 
 A cell that begins with a quote ends at the next quote that is not doubled, and a delimiter or the end of the line must
-follow. Where that fails, or where a quoted line break leads to a wrong number of fields, the quote was never closed: the
-line ends at its first line break, it alone is at fault, and reading goes on with the next one.
+follow. Where that fails, or where a quoted line break leads to a wrong number of fields, the quote was never closed:
+the line ends at its first line break, it alone is at fault, and reading goes on with the next one.
 
 Blocks without quotes, and blocks whose quotes are all in order, are measured with numpy; others line by line.
 """
@@ -21,7 +21,6 @@ from facnet_grpc.ingest.reasons import RejectReason
 QUOTE, LF, CR = b'"\n\r'
 _EOL = re.compile(rb"[\r\n]")
 _EOL_BYTES = (LF, CR)
-_QUOTED = re.compile(rb'"[^"]*+"')
 _OPEN = re.compile(rb'"[^"]*+(?:""[^"]*+)*+')
 
 Positions = NDArray[np.int64]
@@ -53,6 +52,7 @@ class Framer:
         self._delimiter = delimiter[0]
         self._fields = fields
         self._record = record_pattern(delimiter)
+        self._quoted = re.compile(rb"(?:\A|(?<=" + re.escape(delimiter) + rb"))" + _OPEN.pattern + rb'"')
         self._skipping = False
 
     def frame(self, data: bytes, *, final: bool) -> Frame:
@@ -142,7 +142,7 @@ class Framer:
         is_whole = final if end == len(data) else data[end] in _EOL_BYTES
         if is_whole and end - start <= MAX_LINE_BYTES:
             text = data[start:end]
-            fields = len(_QUOTED.sub(b"", text).split(self._delimiter_text))
+            fields = len(self._quoted.sub(b"", text).split(self._delimiter_text))
             if fields == self._fields or not _EOL.search(text):
                 return end, fields, None
         elif not is_whole and not final and len(data) - start <= MAX_LINE_BYTES and self._may_go_on(data, start, end):

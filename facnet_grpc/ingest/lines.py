@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from facnet_grpc.ingest import dates, values
-from facnet_grpc.ingest.blocks import TOTAL_WORDS
+from facnet_grpc.ingest.blocks import TOTAL
 from facnet_grpc.ingest.casts import BAD, EMPTY, OK, Cast, DictionaryCast, PatientCast, States, cast_text
 from facnet_grpc.ingest.dates import DateOrder
 from facnet_grpc.ingest.reasons import RejectReason
@@ -37,7 +36,6 @@ CAUSES = tuple(
     cause for column in NEEDED for cause in ((_BAD_REASONS[column], column), (RejectReason.MISSING_REQUIRED, column))
 )
 _AMOUNTS = ("preliminary_cents", "paid_cents")
-_TOTAL_CELL = rf"(?i)^[\s\x{{a0}}]*{TOTAL_WORDS}".replace("\u00a0", r"\x{a0}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +83,18 @@ class LineCaster:
                 states[column] = cast.states
         causes = _causes(states, count)
         return ClaimLines(
-            columns={field.name: _typed(columns, field, count) for field in BILLING_SCHEMA if field.name in columns},
+            columns={
+                field.name: _typed(columns[field.name], field.type) for field in BILLING_SCHEMA if field.name in columns
+            },
             causes=causes,
             is_none=_is_none(cells, states, causes),
             defects={column: states[column] == BAD for column in WANTED if column in states},
         )
 
 
-def _typed(columns: Mapping[str, Any], field: pa.Field, count: int) -> Any:
-    column = columns[field.name]
-    return column.view(field.type) if column.type != field.type else column
+def _typed(column: Any, kind: pa.DataType) -> Any:
+    """Return days and seconds as dates and times, which are the same in memory."""
+    return column if column.type == kind else column.view(kind)
 
 
 def _causes(states: Mapping[str, States], count: int) -> NDArray[np.int8]:
@@ -121,7 +121,7 @@ def _is_none(
     is_silent = np.ones(len(rows), np.bool_)
     for column, text in cells.items():
         some = text.take(pa.array(rows))
-        is_total |= pc.match_substring_regex(some, _TOTAL_CELL).to_numpy(zero_copy_only=False)
+        is_total |= pc.match_substring_regex(some, TOTAL).to_numpy(zero_copy_only=False)
         if column not in _AMOUNTS:
             is_silent &= pc.binary_length(pc.utf8_trim_whitespace(some)).to_numpy() == 0
     is_none = np.zeros(len(causes), np.bool_)

@@ -1,4 +1,4 @@
-"""The stored file as a stream of bytes: expanded if it is compressed, within limits, with the position in the stored file."""
+"""The stored file as a stream of bytes: expanded if it is compressed, within limits; it knows how far it has read."""
 
 from __future__ import annotations
 
