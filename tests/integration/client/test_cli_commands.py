@@ -432,6 +432,7 @@ def test_commands_of_the_service_are_handed_over(facnet, monkeypatch, arguments,
         raise SystemExit(0)
 
     monkeypatch.setattr("os.execv", execv)
+    monkeypatch.setattr("facnet_client.cli.local.require", lambda *extras: None)
     facnet(*arguments)
     (argv,) = became
     assert argv[1:3] == ["-m", "facnet_grpc"]

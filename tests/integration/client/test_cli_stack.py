@@ -39,6 +39,7 @@ FACNET = """
     import sys
     from facnet_client.cli import main, stack
     stack._COMMAND = ({command!r},)
+    stack.require = lambda *extras: None
     sys.argv[0] = "facnet"
     main()
 """

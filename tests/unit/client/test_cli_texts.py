@@ -98,7 +98,8 @@ def test_amounts_sizes_and_lengths_of_time_are_written_as_the_reader_does():
     assert english.size(512) == "512 bytes"
     assert french.size(3 << 20) == "3 Mio"
     assert french.size(1536) == "1,5 Kio"
-    assert french.duration(0.84) == "0,8 s"
+    assert french.duration(0.084) == "0,08 s"
+    assert french.duration(7.34) == "7,3 s"
     assert english.duration(125) == "2 min 05 s"
 
 

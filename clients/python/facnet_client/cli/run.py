@@ -19,10 +19,9 @@ from facnet_client.cli.render import Renderer
 from facnet_client.cli.session import Session, session
 from facnet_client.cli.stack import embedded_stack
 from facnet_client.client import FacnetClient
-from facnet_client.values import Result, Severity, Summary, Update
+from facnet_client.values import Result, Summary, Update
 
 DEAREST = 10
-_WITH_MONEY = (Severity.ERROR, Severity.WARNING, Severity.OPTIMIZATION)
 
 
 def run(
@@ -96,7 +95,7 @@ def rejection_texts(client: FacnetClient, summary: Summary) -> dict[tuple[str, s
 def _collect(client: FacnetClient, validation_id: str, path: Path | None) -> list[Result]:
     """Write all results, if wanted, and return the dearest, in one pass and constant memory."""
     if path is None:
-        return _dearest(client.results(validation_id, severities=_WITH_MONEY))
+        return _dearest(client.results(validation_id))
     with _replacing(path) as file:
         return _dearest(_written(client.results(validation_id), file))
 

@@ -66,9 +66,9 @@ class Texts:
         return f"{self.number(round(value, 1))} {units[0]}"
 
     def duration(self, seconds: float) -> str:
-        """Return a length of time: `0,8 s`, `2 min 05 s`."""
+        """Return a length of time: `0,08 s`, `7,3 s`, `2 min 05 s`."""
         if seconds < 60:  # noqa: PLR2004 - seconds of a minute
-            return f"{self.number(round(seconds, 1))} s"
+            return f"{self.number(round(seconds, 1 if seconds >= 1 else 2))} s"
         minutes, rest = divmod(round(seconds), 60)
         return f"{self.number(minutes)} min {rest:02} s"
 
