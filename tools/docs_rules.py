@@ -102,7 +102,9 @@ def _section(rule: Rule, locale: Locale) -> list[str]:
     columns = ", ".join(column_name(name, locale) for name in info.needs)
     colon = "\N{NO-BREAK SPACE}:" if locale is Locale.FR else ":"
     lines = [f"## {info.id}", "", f"**{rule_name(info.id, locale)}**", ""]
-    lines += _description(rule) if locale is Locale.EN else []
+    if description := _template(f"{info.id}.description", locale):
+        lines += [description, ""]
+    lines += _documentation(rule) if locale is Locale.EN else []
     lines += [
         f"- {words['category']}{colon} `{info.category}`, version {info.version}",
         f"- {words['certainty']}{colon} {words[info.certainty.value]}",
@@ -117,7 +119,7 @@ def _section(rule: Rule, locale: Locale) -> list[str]:
     )
 
 
-def _description(rule: Rule) -> list[str]:
+def _documentation(rule: Rule) -> list[str]:
     """Return the docstring of the rule's module, which is its documentation."""
     module = inspect.getmodule(type(rule))
     text = inspect.getdoc(module) if module and ".catalog." in module.__name__ else ""

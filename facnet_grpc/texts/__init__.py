@@ -3,7 +3,8 @@
 The sentences live in `locale/<language>/*.po`, under keys instead of source sentences:
 
     errors.po   `REASON.message`, `REASON.cure`, `reject.<reason>`, `column.<canonical name>`
-    rules.po    `<rule>.name`, `<rule>.<scenario>.title`, `<rule>.<scenario>.message`, `<rule>.<scenario>.solution`
+    rules.po    `<rule>.name`, `<rule>.description`, and of each `<rule>.<scenario>`: `.title`, `.message`, `.solution`;
+                `<scenario>.…` stands in where a rule has no text of its own
 
 `{name}` is a parameter. A part in square brackets is left out if one of its parameters is not there. A plural entry
 names the parameter that counts in its `msgid_plural`: `msgid_plural "{count}"`.

@@ -51,13 +51,13 @@ def result_text(  # noqa: PLR0913 - a result has as many facts that a text may n
         },
         locale,
     )
-    key = f"{rule_id}.{scenario}"
-    return ResultText(_render(f"{key}.message", params, locale), _render(f"{key}.solution", params, locale))
+    message, solution = (_render(rule_id, scenario, part, params, locale) for part in ("message", "solution"))
+    return ResultText(message, solution)
 
 
 def scenario_title(rule_id: str, scenario: str, locale: Locale) -> str:
     """Return what a scenario is called, in a few words."""
-    return _render(f"{rule_id}.{scenario}.title", NOTHING, locale)
+    return _render(rule_id, scenario, "title", NOTHING, locale)
 
 
 def rule_name(rule_id: str, locale: Locale) -> str:
@@ -65,5 +65,7 @@ def rule_name(rule_id: str, locale: Locale) -> str:
     return load(locale).render(f"{rule_id}.name", NOTHING) or rule_id
 
 
-def _render(key: str, params: Params, locale: Locale) -> str:
-    return load(locale).render(key, params) or key
+def _render(rule_id: str, scenario: str, part: str, params: Params, locale: Locale) -> str:
+    """Return the rule's own text of a scenario, else the one for any rule (`system_error.message`), else the key."""
+    catalogue, key = load(locale), f"{rule_id}.{scenario}.{part}"
+    return catalogue.render(key, params) or catalogue.render(f"{scenario}.{part}", params) or key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from babel.dates import format_date
 from babel.lists import format_list
@@ -14,6 +15,7 @@ from facnet_grpc.texts.language import Locale
 
 NBSP = "\N{NO-BREAK SPACE}"
 STEP = 1024
+REMEMBERED = 4096  # a page of results says the same amounts and days again and again, and Babel takes its time
 MAX_LISTED = 10
 _UNITS = {
     Locale.FR: ("octets", "Kio", "Mio", "Gio", "Tio"),
@@ -22,16 +24,19 @@ _UNITS = {
 _OTHERS = {Locale.FR: "{} autres", Locale.EN: "{} others"}
 
 
+@lru_cache(REMEMBERED)
 def money(cents: int, locale: Locale) -> str:
     """Return an amount: `64,80 $` (with a no-break space) or `$64.80`."""
     return str(format_currency(Decimal(cents).scaleb(-2), "CAD", locale=locale.babel))
 
 
+@lru_cache(REMEMBERED)
 def number(value: float, locale: Locale) -> str:
     """Return a number with the reader's separators."""
     return str(format_decimal(value, locale=locale.babel))
 
 
+@lru_cache(REMEMBERED)
 def day(value: date, locale: Locale) -> str:
     """Return a day: `1er mars 2025` or `March 1, 2025`."""
     text = format_date(value, "long", locale=locale.babel)

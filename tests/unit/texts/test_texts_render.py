@@ -87,6 +87,14 @@ def test_a_rule_without_texts_reads_as_its_key():
     assert rule_name("mine", FR) == "mine"
 
 
+@pytest.mark.parametrize("locale", Locale)
+def test_a_rule_that_raised_has_a_text_even_if_it_is_the_user_s_own(locale):
+    text = result_text("mine", "system_error", {"error_class": "KeyError"}, locale)
+
+    assert "(KeyError)" in text.message
+    assert "system_error" not in text.message + text.solution + scenario_title("mine", "system_error", locale)
+
+
 @pytest.fixture(name="catalogue")
 def _catalogue(monkeypatch):
     entries = {
