@@ -47,6 +47,11 @@ class Background:
         task.add_done_callback(self._done)
         return task
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is going on."""
+        return not self._tasks
+
     async def close(self) -> None:
         """Wait for all of them."""
         while self._tasks:

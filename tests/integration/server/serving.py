@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
@@ -16,9 +17,14 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from facnet_grpc.errors import FacnetError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
+from facnet_grpc.model.event import Event
+from facnet_grpc.model.run import Claim, Progress, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.model.summary import Summary
 from facnet_grpc.server.main import Resources, Running, running
+from facnet_grpc.storage.postgres import runs
 
 NOWHERE = "redis://127.0.0.1:1/0"  # a port that nobody listens on
 KEY = "k" * 32
@@ -78,6 +84,72 @@ def messages(data: bytes, *, offset: int = 0, size: int = 1000, **header: Any) -
 def submit(server: Server, data: bytes = b"some,claims\n1,2\n", **header: Any) -> UUID:
     """Submit a file and return its run's id."""
     return UUID(server.stub.SubmitValidation(messages(data, **header), timeout=10).validation_id)
+
+
+def eventually(check: Callable[[], Any], seconds: float = 5.0) -> Any:
+    """Wait for a check to be true, and return what it says."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+    return found
+
+
+class Worker:
+    """Does to a run what a worker does, one step at a time."""
+
+    def __init__(self, server: Server, run_id: UUID) -> None:
+        self._server = server
+        self.run_id = run_id
+        self.claim: Claim
+
+    def start(self) -> Worker:
+        with self._server.database.connection() as conn:
+            claim = runs.claim(conn, self.run_id, lease_seconds=30, max_attempts=3)
+        assert claim
+        self.claim = claim
+        return self
+
+    def say(self, percent: float, **more: Any) -> None:
+        """Publish an event, and nothing else."""
+        self._server.resources.events.publish(Event(self.run_id, RunStatus.PROCESSING, self._progress(percent, **more)))
+
+    def store(self, percent: float, **more: Any) -> None:
+        """Store progress, and publish nothing."""
+        with self._server.database.connection() as conn:
+            runs.beat(conn, self.claim, self._progress(percent, **more), lease_seconds=30)
+
+    def release(self) -> None:
+        with self._server.database.connection() as conn:
+            runs.release(conn, self.claim, delay_seconds=0, count_attempt=True)
+        self._say_ended(RunStatus.QUEUED)
+
+    def complete(self, *, tell: bool = True, summary: Summary | None = None, rejected_rows: int = 0) -> None:
+        with self._server.database.connection() as conn:
+            runs.complete(
+                conn,
+                self.claim,
+                summary=summary or Summary(),
+                counts=SeverityCounts(error=1),
+                total_rows=10,
+                processed_rows=10 - rejected_rows,
+                rejected_rows=rejected_rows,
+                rule_set_version="r1",
+                reference_version="v1",
+            )
+        if tell:
+            self._say_ended(RunStatus.COMPLETED)
+
+    def fail(self, error: FacnetError) -> None:
+        with self._server.database.connection() as conn:
+            runs.fail(conn, self.claim, error)
+        self._say_ended(RunStatus.FAILED)
+
+    def _say_ended(self, status: RunStatus) -> None:
+        self._server.resources.events.publish(Event(self.run_id, status))
+
+    def _progress(self, percent: float, **more: Any) -> Progress:
+        return Progress(self.claim.run.attempt, RunPhase.LOADING, percent, **more)
 
 
 def sha256(data: bytes) -> str:

@@ -1,0 +1,149 @@
+"""`python -m facnet_grpc dev` and `doctor`: a stack that starts, answers, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from serving import KEY, eventually, messages
+
+from facnet_grpc.devstack import doctor
+from facnet_grpc.devstack.doctor import check_blobs, check_postgres, check_redis
+from facnet_grpc.gen.facnet.v1 import validation_pb2
+from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
+from facnet_grpc.sample.writer import write_sample
+from facnet_grpc.settings import Settings
+
+pytestmark = pytest.mark.system
+
+
+def dev(environment: dict[str, str]) -> subprocess.Popen[str]:
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FACNET_", "DATABASE_", "REDIS_"))
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--until-stdin-closes"],
+        env=clean | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def members(root: int) -> set[int]:
+    """Every living descendant of a process."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            parents[int(entry.parent.name)] = int(fields[1])
+    found, fresh = set[int](), {root}
+    while fresh:
+        fresh = {pid for pid, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if (path := Path(f"/proc/{pid}/stat")).exists() and ") Z" not in path.read_text()}
+
+
+@pytest.fixture
+def environment(clean_postgres_url: str, redis_url: str) -> dict[str, str]:
+    return {"DATABASE_URL": clean_postgres_url, "REDIS_URL": redis_url, "FACNET_WORKER_PROCESSES": "1"}
+
+
+@pytest.fixture
+def stack(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = dev(environment)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def announced(process: subprocess.Popen[str]) -> dict[str, str]:
+    assert process.stdout
+    said = json.loads(process.stdout.readline())
+    assert said["pid"] == process.pid
+    return said
+
+
+def test_a_stack_checks_a_file_and_ends_with_its_parent(stack: subprocess.Popen[str], tmp_path: Path) -> None:
+    said = announced(stack)
+    sample = tmp_path / "claims.csv"
+    write_sample(50, sample)
+    with grpc.insecure_channel(said["target"]) as channel:
+        stub = ValidationServiceStub(channel)
+        run_id = stub.SubmitValidation(messages(sample.read_bytes())).validation_id
+        *_, last = stub.WatchValidation(pb.WatchValidationRequest(validation_id=run_id), timeout=60)
+    assert last.status == validation_pb2.VALIDATION_STATUS_COMPLETED
+    assert last.rows_loaded == 50
+    children = members(stack.pid)
+    assert len(children) >= 3, "a server, a worker and its process"
+    assert stack.stdin
+    stack.stdin.close()
+    assert stack.wait(30) == 0
+    assert not alive(children)
+    assert not Path(said["data_dir"]).exists()
+
+
+def test_a_stack_that_is_killed_leaves_no_process(stack: subprocess.Popen[str]) -> None:
+    announced(stack)
+    children = members(stack.pid)
+    stack.kill()
+    eventually(lambda: not alive(children), 30)
+
+
+def test_a_stack_whose_server_dies_says_so(environment: dict[str, str]) -> None:
+    process = dev(environment)
+    announced(process)
+    server = next(pid for pid in members(process.pid) if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(server, signal.SIGKILL)
+    assert process.wait(30) == 1
+    process.communicate()
+
+
+def settings(**changes: object) -> Settings:
+    usual = {"database_url": "x", "redis_url": "redis://127.0.0.1:1", "blob_dir": "/", "pseudonym_key": KEY}
+    return Settings(**usual | changes)
+
+
+def test_the_doctor_is_content_with_a_healthy_stack(clean_postgres_url: str, redis_url: str, tmp_path: Path) -> None:
+    healthy = settings(database_url=clean_postgres_url, redis_url=redis_url, blob_dir=tmp_path / "b")
+    findings = [check_postgres(healthy), check_redis(healthy), check_blobs(healthy)]
+    assert [finding.code for finding in findings] == ["postgres_ok", "redis_ok", "blobs_ok"]
+
+
+def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    sick = settings(database_url=empty_postgres_url, blob_dir=tmp_path / "file", listen="127.0.0.1:1")
+    said: list[str] = []
+    assert not doctor.report(doctor.examine(sick), said.append, language="en", as_json=True)
+    assert [json.loads(line)["code"] for line in said] == [
+        "postgres_pending",
+        "redis_away",
+        "blobs_fail",
+        "server_away",
+    ]
+    away = settings(database_url="postgresql://127.0.0.1:1/x")
+    assert check_postgres(away).code == "postgres_away"
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_doctor_has_a_text_for_everything(language: str) -> None:
+    assert doctor.TEXTS[language].keys() == doctor.TEXTS["fr"].keys()
+    findings = [doctor.Finding(code.partition("_")[0], ok=False, code=code, value="7") for code in doctor.TEXTS["fr"]]
+    said: list[str] = []
+    assert not doctor.report(iter(findings), said.append, language=language, as_json=False)
+    assert len(said) == len(findings)
