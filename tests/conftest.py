@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 from uuid import uuid4
 
 import psycopg
@@ -143,9 +143,8 @@ def _empty_redis(server: str) -> str:
 
 
 def _with_db(server: str, number: int) -> str:
-    parts = urlsplit(server)
-    options = {name: value for name, value in parse_qsl(parts.query) if name != "db"} | {"db": str(number)}
-    return urlunsplit(parts._replace(query=urlencode(options)))
+    address, _, query = server.partition("?")
+    return f"{address}?{urlencode([*parse_qsl(query), ('db', number)])}"
 
 
 @pytest.fixture

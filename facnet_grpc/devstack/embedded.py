@@ -130,18 +130,21 @@ class _Server:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Keep it from doing anything, as if the machine hung (a PostgreSQL's sessions go on)."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             raise EmbeddedError(f"{self.name} is not started")
-        self._process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGCONT)
 
     def _leave(self) -> None:
-        self.stop()
-        if self._dir is not None:
-            shutil.rmtree(self._dir, ignore_errors=True)
+        try:
+            self.stop()
+        finally:
+            if self._dir is not None:
+                shutil.rmtree(self._dir, ignore_errors=True)
             self._dir = None
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:

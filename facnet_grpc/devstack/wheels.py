@@ -57,7 +57,9 @@ def _copy_binaries(package: Path, target: Path) -> None:
             shutil.copytree(package / "pginstall" / part, making / package.name / "pginstall" / part)
         if libraries.exists():
             shutil.copytree(libraries, making / libraries.name)
-        making.chmod(0o755)
+        for path in (making, *making.rglob("*")):  # whatever the umask was when the wheel was installed
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & stat.S_IXUSR else 0o444))
         making.rename(target)
     except OSError:
         if not target.exists():  # else somebody was faster

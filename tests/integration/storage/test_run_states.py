@@ -153,6 +153,14 @@ def test_a_completed_run_has_its_figures(change, take, now):
     assert change(runs.summary, run.id) == SUMMARY
 
 
+def test_a_run_ends_when_it_ends_and_not_when_its_long_transaction_began(database, take, now):
+    claim = take()
+    with database.connection() as conn:
+        (began,) = conn.execute("SELECT now() FROM pg_sleep(0.05)").fetchone()
+        runs.complete(conn, claim, **ENDING)
+    assert (now(claim.run).finished_at - began).total_seconds() >= 0.05
+
+
 def test_there_is_no_summary_before_the_end(change, take):
     assert change(runs.summary, take().run.id) is None
     assert change(runs.summary, uuid4()) is None

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from facnet_grpc.errors import Conflict, NotFound, Reason
+from facnet_grpc.errors import Conflict, NotFound, Reason, TransientError
 from facnet_grpc.model.run import Priority, RunStatus
 from facnet_grpc.storage.postgres import runs
 from facnet_grpc.storage.postgres.runs import RunFilter
@@ -153,3 +153,10 @@ def test_files_of_ended_runs_are_found_until_they_are_deleted(database, add, tak
         runs.clear_blob(conn, claim.run.id)
         assert runs.ended_with_blob(conn, older_than_seconds=0, limit=9) == []
         assert runs.get(conn, claim.run.id).blob_key is None
+
+
+def test_a_key_whose_run_goes_away_meanwhile_is_a_passing_trouble(database, new_run, add, monkeypatch):
+    add(idempotency_key="k")
+    monkeypatch.setattr(runs, "find_by_key", lambda *_: None)
+    with pytest.raises(TransientError), database.connection() as conn:
+        runs.insert(conn, new_run(idempotency_key="k"))

@@ -262,3 +262,14 @@ def test_the_check_leaves_nothing(root, store, monkeypatch):
     with pytest.raises(TransientError):
         store.check()
     assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_a_lock_that_fails_keeps_nothing_open(store, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("facnet_grpc.storage.blobs.fcntl.flock", fail)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(TransientError):
+        store.open_part(uuid4())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

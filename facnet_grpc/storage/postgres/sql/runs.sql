@@ -1,5 +1,6 @@
 -- Runs. Every change of a status names the statuses that it may come from (%(sources)s, from model/run.py), and every
--- change by a worker names its lease, so that a worker that lost it changes nothing.
+-- change by a worker names its lease, so that a worker that lost it changes nothing. What is stored is the time at which
+-- it happens, clock_timestamp(): now() is when the transaction began, minutes ago at the end of a load.
 
 -- fragment: run_columns
 id, owner, batch_id, idempotency_key, file_name, size_bytes, sha256, blob_key, priority, labels, rule_ids,
@@ -72,8 +73,8 @@ FROM mine;
 -- name: claim
 -- Gives a waiting run that is due to a worker. The attempt counts from here on, whatever becomes of the worker.
 UPDATE validation_runs
-SET status = %(target)s, phase = 'LOADING', attempt = attempt + 1, started_at = now(), next_attempt_at = NULL,
-    lease_token = gen_random_uuid(), lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
+SET status = %(target)s, phase = 'LOADING', attempt = attempt + 1, started_at = clock_timestamp(), next_attempt_at = NULL,
+    lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
     progress = 0, bytes_parsed = 0, total_rows = 0, processed_rows = 0, rejected_rows = 0,
     error_count = 0, warning_count = 0, optimization_count = 0, info_count = 0, encoding = NULL, delimiter = NULL
 WHERE id = %(id)s AND status = ANY(%(sources)s)
@@ -85,7 +86,7 @@ RETURNING lease_token, {run_columns};
 -- name: beat
 -- Extends a lease and stores progress, which never steps back; says whether somebody wants the run to stop.
 UPDATE validation_runs
-SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
+SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
     phase = COALESCE(%(phase)s::text, phase),
     progress = GREATEST(progress, %(percent)s::double precision),
     bytes_parsed = GREATEST(bytes_parsed, %(bytes_parsed)s::bigint),
@@ -109,7 +110,7 @@ RETURNING id;
 -- name: complete
 -- Ends a run well, unless somebody wants it to stop.
 UPDATE validation_runs
-SET status = %(target)s, {no_lease}, finished_at = now(), progress = 100, bytes_parsed = size_bytes,
+SET status = %(target)s, {no_lease}, finished_at = clock_timestamp(), progress = 100, bytes_parsed = size_bytes,
     total_rows = %(total_rows)s, processed_rows = %(processed_rows)s, rejected_rows = %(rejected_rows)s,
     error_count = %(error)s, warning_count = %(warning)s, optimization_count = %(optimization)s, info_count = %(info)s,
     summary = %(summary)s::text::jsonb, rule_set_version = %(rule_set_version)s,
@@ -124,7 +125,7 @@ SELECT 1 FROM validation_runs WHERE id = %(id)s AND lease_token = %(lease_token)
 -- name: fail
 -- Ends a run badly.
 UPDATE validation_runs
-SET status = %(target)s, {no_lease}, finished_at = now(),
+SET status = %(target)s, {no_lease}, finished_at = clock_timestamp(),
     error_code = %(error_code)s, error_params = %(error_params)s, error_message = %(error_message)s
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND status = ANY(%(sources)s)
 RETURNING id;
@@ -133,9 +134,9 @@ RETURNING id;
 -- Puts a run back into the queue; one that somebody wants to stop is cancelled instead, as nobody would claim it.
 UPDATE validation_runs
 SET status = CASE WHEN cancel_requested_at IS NULL THEN %(target)s ELSE 'CANCELLED' END, {no_lease},
-    finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN now() END,
+    finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
     next_attempt_at =
-        CASE WHEN cancel_requested_at IS NULL THEN now() + make_interval(secs => %(delay_seconds)s) END,
+        CASE WHEN cancel_requested_at IS NULL THEN clock_timestamp() + make_interval(secs => %(delay_seconds)s) END,
     uncounted_attempts = uncounted_attempts + %(uncounted)s
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND status = ANY(%(sources)s)
 RETURNING id;
@@ -143,7 +144,7 @@ RETURNING id;
 -- name: cancel
 -- Ends a run because somebody wants it to stop.
 UPDATE validation_runs
-SET status = %(target)s, {no_lease}, finished_at = now()
+SET status = %(target)s, {no_lease}, finished_at = clock_timestamp()
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND status = ANY(%(sources)s)
 RETURNING id;
 
@@ -151,9 +152,9 @@ RETURNING id;
 -- Cancels a waiting run at once, and asks the worker of a running one to stop.
 UPDATE validation_runs
 SET status = CASE status WHEN 'QUEUED' THEN %(target)s ELSE status END,
-    finished_at = CASE status WHEN 'QUEUED' THEN now() END,
+    finished_at = CASE status WHEN 'QUEUED' THEN clock_timestamp() END,
     next_attempt_at = NULL,
-    cancel_requested_at = COALESCE(cancel_requested_at, now())
+    cancel_requested_at = COALESCE(cancel_requested_at, clock_timestamp())
 WHERE id = %(id)s AND owner = %(owner)s AND status = ANY(%(sources)s)
 RETURNING {run_columns};
 
@@ -193,8 +194,8 @@ WITH late AS (
 )
 UPDATE validation_runs AS run
 SET status = becomes, {no_lease},
-    finished_at = CASE WHEN becomes <> 'QUEUED' THEN now() END,
-    next_attempt_at = CASE WHEN becomes = 'QUEUED' THEN now() + make_interval(secs => %(delay_seconds)s) END,
+    finished_at = CASE WHEN becomes <> 'QUEUED' THEN clock_timestamp() END,
+    next_attempt_at = CASE WHEN becomes = 'QUEUED' THEN clock_timestamp() + make_interval(secs => %(delay_seconds)s) END,
     error_code = CASE WHEN becomes = 'FAILED' THEN
         CASE was WHEN 'PROCESSING' THEN 'WORKER_CRASHED' ELSE 'ATTEMPTS_EXHAUSTED' END END,
     error_params = CASE WHEN becomes = 'FAILED' THEN jsonb_build_object('attempts', attempt) ELSE '{}' END,

@@ -128,7 +128,7 @@ CREATE TABLE validation_results (
 CREATE TABLE validation_logs (
     run_id uuid NOT NULL,
     log_number bigint GENERATED ALWAYS AS IDENTITY,
-    logged_at timestamptz NOT NULL DEFAULT now(),
+    logged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     level text NOT NULL,
     source text NOT NULL,
     event text NOT NULL,
