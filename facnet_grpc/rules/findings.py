@@ -88,7 +88,7 @@ def _values(fact: Any) -> pa.Array | pa.Scalar:
         return pa.scalar(json.dumps(fact))
     array = fact if isinstance(fact, pa.Array) else pa.array(fact)
     if pa.types.is_integer(array.type):
-        return array.cast(pa.string())
+        return pc.fill_null(array.cast(pa.string()), "null")
     encoded = array.cast(pa.string()).dictionary_encode()
     quoted = pa.array([json.dumps(text) for text in encoded.dictionary.to_pylist()], pa.string())
     return quoted.take(encoded.indices)

@@ -82,9 +82,10 @@ class Groups:
 class OneKept:
     """Groups of which one line stands.
 
-    `surplus` are the other lines; `affected` is all of them, the first surplus line first.
+    `surplus` are the lines beside the kept one; `affected` is all lines, the first surplus one first.
     """
 
+    kept: Ints  # a row of each group
     affected: Groups
     surplus: Groups
 
@@ -104,4 +105,4 @@ def keep_one(claims: Claims, groups: Groups) -> OneKept:
     order = position.copy()
     moves = groups.starts[:-1][kept[groups.starts[:-1]] & (groups.sizes > 1)]
     order[moves], order[moves + 1] = moves + 1, moves
-    return OneKept(Groups(groups.rows[order], groups.starts), surplus)
+    return OneKept(groups.rows[kept], Groups(groups.rows[order], groups.starts), surplus)

@@ -1,8 +1,8 @@
 """Reads `cases/<rule>.toml`: small tables, a line a row, columns between bars, only those that matter.
 
-Lines: `code`, `times` (so many lines, each with a patient of its own), `doctor`, `patient` (`-` for none; empty: somebody
-new), `date`, `start`, `end`, `place` (`-` for unknown), `context`, `units`, `amount`, `paid` (yes, no, ? for not known).
-Expected: `scenario`, `severity`, `lines` (record numbers, the main one first), `at risk`, `gain`.
+Lines: `code`, `times` (so many lines, each with a patient of its own), `doctor`, `patient` (`-` for none; empty for
+somebody new), `date`, `start`, `end`, `place` (`-` for unknown), `context`, `units`, `amount`, `paid` (yes, no, ? for
+not known). Expected: `scenario`, `severity`, `lines` (record numbers, the main one first), `at risk`, `gain`.
 """
 
 from __future__ import annotations

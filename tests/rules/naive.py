@@ -4,6 +4,7 @@ Slow and simple on purpose, and sharing nothing with `facnet_grpc.rules`: where 
 A finding is a tuple: rule, scenario, severity, affected records, doctor, patient, day, at risk, gain, risk by record.
 """
 
+# ruff: noqa: C901, PLR0912, PLR0915 - a rule is told here as it is described, in one piece
 from __future__ import annotations
 
 from collections import Counter, defaultdict

@@ -113,7 +113,8 @@ class _Check:
         groups = self._groups(self.take_charge, (self.claims.doctor, self.claims.patient))
         twice = groups.having(groups.sizes > 1)
         last_year = self.claims.year[twice.rows[twice.starts[1:] - 1]]
-        facts: dict[str, Fact] = {"last_year": last_year}
+        one_year = last_year == self.claims.year[twice.first]
+        facts: dict[str, Fact] = {"last_year": pa.array(last_year, mask=one_year)}
         batch = self._one_too_many("take_charge_twice", twice, twice.total(paid_twice) > 0, facts)
         return batch, len(groups) - len(twice)
 
@@ -163,7 +164,12 @@ class _Check:
         kept = keep_one(self.claims, groups)
         about = kept.affected.first
         year = self.claims.year[groups.first]
-        counts: dict[str, Fact] = {"year": year, "lines": groups.sizes, "paid_lines": groups.total(self.claims.paid)}
+        counts: dict[str, Fact] = {
+            "year": year,
+            "lines": groups.sizes,
+            "paid_lines": groups.total(self.claims.paid),
+            "kept_line": self.claims.record[kept.kept],
+        }
         return Batch(
             scenario,
             Severity.ERROR,

@@ -85,7 +85,12 @@ def _duplicate(claims: Claims, supplement: Mask) -> tuple[Batch, int]:
         kept.affected,
         risk=kept.surplus,
         downgraded=paid == 0,
-        facts={"year": claims.year[about], "lines": twice.sizes, "paid_lines": paid},
+        facts={
+            "year": claims.year[about],
+            "lines": twice.sizes,
+            "paid_lines": paid,
+            "kept_line": claims.record[kept.kept],
+        },
         of_patient=True,
     )
     return batch, len(groups) - len(twice)
