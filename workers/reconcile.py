@@ -19,7 +19,7 @@ from facnet_grpc.settings import Settings
 from facnet_grpc.storage.postgres import locks, runs
 from facnet_grpc.storage.postgres.pool import Database
 
-MESSAGE_SECONDS = 2.0  # a message that has not led to a claim after this may be lost
+MESSAGE_SECONDS = 1.0  # a message that has not led to a claim after this may be lost
 AT_ONCE = 1000
 CLOSE_SECONDS = 5.0
 log = get_logger(__name__)
@@ -71,11 +71,8 @@ class Reconciler:
 
     def take_back(self) -> None:
         """Take runs from workers that have gone silent; they wait again, or end here."""
-        settings = self._settings
         with self._database.connection() as conn:
-            changed = runs.expired(
-                conn, max_attempts=settings.max_attempts, delay_seconds=settings.retry_base_seconds, limit=AT_ONCE
-            )
+            changed = runs.expired(conn, max_attempts=self._settings.max_attempts, limit=AT_ONCE)
         for run in changed:
             log.warning("lease_expired", run_id=str(run.id), status=run.status, attempt=run.attempt)
             metrics.RECONCILED.labels("lease").inc()

@@ -32,7 +32,7 @@ class MetricsPage:
     def open(self) -> None:
         """Begin to serve, unless no address is configured. Having no free port is no reason not to work."""
         host, _, first = self._listen.rpartition(":")
-        for port in range(int(first), int(first) + PORTS) if host else ():
+        for port in range(int(first), min(int(first) + PORTS, 65536)) if host else ():
             try:
                 self._server, _ = start_http_server(port, host.strip("[]"))
             except OSError as error:

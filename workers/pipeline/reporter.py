@@ -19,6 +19,7 @@ from workers.pipeline.progress import ProgressBoard
 from workers.pipeline.resources import Resources
 from workers.pipeline.throttle import LEAST_GAP, Throttle
 
+BEAT_PATIENCE_SECONDS = 2.0  # for a connection: events wait for the heartbeat
 log = get_logger(__name__)
 
 
@@ -57,7 +58,7 @@ class Reporter:
         while not self._stopped.is_set():
             now = time.monotonic()
             self._publish(now)
-            if now - self._last_beat >= self._beat_seconds:
+            if time.monotonic() - self._last_beat >= self._beat_seconds:
                 self._beat(now)
             self._stopped.wait(min(LEAST_GAP, self._beat_seconds))
 
@@ -87,13 +88,13 @@ class Reporter:
     def _beat(self, now: float) -> None:
         settings = self._resources.settings
         try:
-            with self._resources.database.connection() as conn:
+            with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
                 cancelled = runs.beat(conn, self._claim, self._board.progress, lease_seconds=settings.lease_seconds)
         except LeaseLost:
             self._control.lose_lease()
         except FacnetError as error:
             log.warning("heartbeat_failed", run_id=str(self._claim.run.id), reason=error.reason)
-            if now - self._last_beat >= settings.lease_seconds:
+            if time.monotonic() - self._last_beat >= settings.lease_seconds:
                 self._control.lose_lease()
         else:
             self._last_beat = now

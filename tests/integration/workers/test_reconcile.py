@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from facnet_grpc.errors import TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import RunStatus
@@ -161,6 +162,18 @@ def test_a_chore_that_fails_does_not_keep_the_others_from_their_turn(bench, reco
     monkeypatch.setattr(uploads, "expired", lambda *_, **__: 1 / 0)
     assert reconciler.look()
     assert bench.run(run_id).status is RunStatus.QUEUED
+
+
+def test_without_redis_leases_are_still_looked_after(bench, reconciler):
+    def away():
+        raise TransientError
+
+    reconciler._messages = away
+    waiting, silent = bench.submit(b"content"), bench.submit(b"content")
+    claim(bench, silent)
+    expire(bench, silent)
+    assert reconciler.look()
+    assert [bench.run(run_id).status for run_id in (waiting, silent)] == [RunStatus.QUEUED] * 2
 
 
 def test_it_works_by_itself_once_open(bench, reconciler, redis_client):

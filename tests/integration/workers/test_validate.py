@@ -17,7 +17,7 @@ import pytest
 from facnet_grpc.errors import TransientError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.contract import QUEUE
-from facnet_grpc.jobs.queue import NAMESPACE
+from facnet_grpc.jobs.queue import NAMESPACE, JobQueue, make_broker
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.model.run import Priority, RunStatus
 from facnet_grpc.rules import registry
@@ -311,6 +311,55 @@ def test_without_redis_the_work_goes_on(bench):
     away = RedisEvents(connect("redis://127.0.0.1:1"))
     bench.resources = replace(bench.resources, events=away)
     assert bench.validate(bench.submit(small())).status is RunStatus.COMPLETED
+
+
+def test_a_lost_lease_is_noticed_and_the_run_left_alone(bench, held):
+    run_id = bench.submit(small())
+    with held(run_id) as attempt:
+        bench.execute("UPDATE validation_runs SET lease_token = gen_random_uuid() WHERE id = %s", run_id)
+        before = bench.run(run_id)
+        attempt.join()
+    assert bench.run(run_id) == before
+    assert bench.stored(run_id) == NOTHING
+
+
+def test_a_lease_that_is_lost_at_the_last_moment_is_worth_nothing(bench, monkeypatch):
+    def taken(*_, **__):
+        bench.execute("UPDATE validation_runs SET lease_token = gen_random_uuid() WHERE id = %s", run_id)
+        raise ValueError
+
+    run_id = bench.submit(small())
+    monkeypatch.setattr("workers.pipeline.attempt.run_rules", taken)
+    assert bench.validate(run_id).status is RunStatus.PROCESSING
+    assert bench.stored(run_id) == NOTHING
+
+
+def test_shutdown_without_redis_leaves_the_message_to_the_reconciler(bench, held):
+    bench.resources = replace(bench.resources, queue=JobQueue(make_broker("redis://127.0.0.1:1")))
+    run_id = bench.submit(small())
+    with held(run_id) as attempt:
+        bench.resources.stopping.request(0.0)
+        attempt.join()
+    assert bench.run(run_id).status is RunStatus.QUEUED
+
+
+def test_a_file_that_cannot_be_deleted_is_left_to_retention(bench, monkeypatch):
+    def refuse(*_):
+        raise TransientError
+
+    monkeypatch.setattr(type(bench.resources.blobs), "delete", refuse)
+    run = bench.validate(bench.submit(small()))
+    assert (run.status, bench.blobs()) == (RunStatus.COMPLETED, {run.blob_key})
+
+
+def test_not_even_a_bug_in_settling_gets_out(bench, monkeypatch):
+    def fail(*_):
+        raise ValueError("ZTEST, ANA")
+
+    run_id = bench.submit(b"")
+    monkeypatch.setattr("workers.pipeline.ending.failed", fail)
+    validate(bench.resources, run_id)
+    assert bench.run(run_id).status is RunStatus.PROCESSING
 
 
 class Away:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
+import dramatiq
 import pytest
 from dramatiq.worker import Worker
 
-from facnet_grpc.jobs.contract import ValidateRun
+from facnet_grpc.errors import TransientError
+from facnet_grpc.jobs.contract import VALIDATE, ValidateRun
+from facnet_grpc.jobs.queue import make_broker
 from facnet_grpc.model.run import RunStatus
-from workers import main
+from workers import broker, main
 from workers.middleware.metrics_page import MetricsPage
 
 
 @pytest.fixture
 def worker(settings):
-    broker = main.assemble(settings)
-    worker = Worker(broker, worker_threads=1)
+    worker = Worker(main.assemble(settings), worker_threads=1)
     worker.start()
     yield worker
     worker.stop(10_000)
-    broker.close()
 
 
 def end_of(bench, run_id, seconds=10.0):
@@ -77,6 +79,52 @@ def test_each_process_has_a_metrics_page_of_its_own():
     finally:
         for page in pages:
             page.close()
+
+
+@pytest.mark.parametrize("listen", ["192.0.2.1:19464", "127.0.0.1:65535"], ids=["not here", "no port left"])
+def test_a_metrics_page_that_cannot_be_opened_keeps_nobody_from_work(listen):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 65535))
+        taken.listen()
+        page = MetricsPage(listen)
+        page.open()
+        assert page.port is None
+
+
+def test_without_redis_nobody_knows_how_many_messages_wait():
+    with pytest.raises(TransientError):
+        broker.messages(make_broker("redis://127.0.0.1:1"))
+
+
+def test_setup_makes_this_process_a_worker(environment, monkeypatch):
+    set_, configured = [], []
+    monkeypatch.setattr(dramatiq, "set_broker", set_.append)
+    monkeypatch.setattr(main.logs, "configure", lambda *args: configured.append(args))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    main.setup()
+    assert VALIDATE in set_[0].actors
+    assert configured == [("info", "auto")]
+
+
+def test_setup_refuses_a_directory_that_cannot_be_used(environment, monkeypatch, capsys):
+    monkeypatch.setattr(main.logs, "configure", lambda *_: None)
+    for name, value in {**environment, "FACNET_BLOB_DIR": "/dev/null/files"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        main.setup()
+    assert stopped.value.code == main.CANNOT_START
+    assert "FACNET_BLOB_DIR" in capsys.readouterr().err
+
+
+def test_setup_says_every_setting_that_is_missing(monkeypatch, capsys):
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit):
+        main.setup()
+    said = capsys.readouterr().err
+    assert "DATABASE_URL: is missing" in said
+    assert "REDIS_URL: is missing" in said
 
 
 def program(environment, *options):
