@@ -5,7 +5,6 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
-from typer import rich_utils
 from typer.core import TyperCommand, TyperGroup
 
 from facnet_client.cli.output import printable
@@ -42,6 +41,14 @@ class _Localized:
         pieces = " ".join(self.collect_usage_pieces(ctx))  # type: ignore[attr-defined]  # of the class beside this one
         formatter.write_usage(ctx.command_path, pieces, prefix=self.texts("title.usage"))
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with typer's own words in the reader's language."""
+        from typer import rich_utils  # noqa: PLC0415 - a tenth of a second that only help is worth
+
+        for title, key in _TITLES.items():
+            setattr(rich_utils, title, self.texts(key))
+        super().format_help(ctx, formatter)  # type: ignore[misc]  # of the class beside this one
+
     def get_help_option(self, ctx: Any) -> Any:
         """Return the help option, with a help text of its own."""
         option = super().get_help_option(ctx)  # type: ignore[misc]  # of the class beside this one
@@ -60,8 +67,6 @@ class LocalizedGroup(_Localized, TyperGroup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.subcommand_metavar = self.texts("metavar.command")
-        for title, key in _TITLES.items():
-            setattr(rich_utils, title, self.texts(key))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the first argument names, or say that there is none."""

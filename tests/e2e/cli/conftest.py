@@ -1,0 +1,48 @@
+"""A whole stack, started once, and `facnet` against it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from facnet_process import SAMPLE, run_facnet
+
+_STACK = ("-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--until-stdin-closes")
+
+
+@pytest.fixture(scope="session")
+def stack_target(tmp_path_factory):
+    """The address of a stack that lives as long as the tests."""
+    log = tmp_path_factory.mktemp("stack") / "log"
+    with log.open("wb") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, *_STACK],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        line = child.stdout.readline()
+        assert line, log.read_text()
+        yield json.loads(line)["target"]
+        child.stdin.close()
+        child.stdout.close()
+        assert child.wait(60) == 0, log.read_text()
+
+
+@pytest.fixture
+def facnet(stack_target):
+    def run(*arguments, **more):
+        return run_facnet(*arguments, **{"FACNET_SERVER": stack_target, **more})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def completed(stack_target):
+    """The id of a run of the sample that is done."""
+    ended = run_facnet("submit", "--watch", "--json", "--batch", "sample", SAMPLE, FACNET_SERVER=stack_target)
+    assert ended.code == 0, ended.err
+    return ended.json["validation"]["validation_id"]
