@@ -51,7 +51,9 @@ def _move_imports(path: Path) -> None:
 
 
 def _differences(left: Path, right: Path) -> list[str]:
-    names = {str(path.relative_to(root)) for root in (left, right) for path in root.rglob("*.py*") if path.suffix != ".pyc"}
+    names = {
+        str(path.relative_to(root)) for root in (left, right) for path in root.rglob("*.py*") if path.suffix != ".pyc"
+    }
     return sorted(
         name
         for name in names

@@ -46,6 +46,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The idempotency key was used before, for other content."""
     ERROR_REASON_WRONG_STATE: _ErrorReason.ValueType  # 16
     """The state of the run does not allow this."""
+    ERROR_REASON_RULE_NOT_FOUND: _ErrorReason.ValueType  # 17
+    """No such rule."""
+    ERROR_REASON_REFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 18
+    """No such code, establishment or version in the reference data."""
+    ERROR_REASON_BAD_REFERENCE_FILE: _ErrorReason.ValueType  # 19
+    """A reference file cannot be read; BadRequest names the line and the column."""
     ERROR_REASON_HEADER_REQUIRED: _ErrorReason.ValueType  # 20
     """The stream did not begin with a header."""
     ERROR_REASON_EMPTY_FILE: _ErrorReason.ValueType  # 21
@@ -126,6 +132,12 @@ ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason.ValueType  # 15
 """The idempotency key was used before, for other content."""
 ERROR_REASON_WRONG_STATE: ErrorReason.ValueType  # 16
 """The state of the run does not allow this."""
+ERROR_REASON_RULE_NOT_FOUND: ErrorReason.ValueType  # 17
+"""No such rule."""
+ERROR_REASON_REFERENCE_NOT_FOUND: ErrorReason.ValueType  # 18
+"""No such code, establishment or version in the reference data."""
+ERROR_REASON_BAD_REFERENCE_FILE: ErrorReason.ValueType  # 19
+"""A reference file cannot be read; BadRequest names the line and the column."""
 ERROR_REASON_HEADER_REQUIRED: ErrorReason.ValueType  # 20
 """The stream did not begin with a header."""
 ERROR_REASON_EMPTY_FILE: ErrorReason.ValueType  # 21

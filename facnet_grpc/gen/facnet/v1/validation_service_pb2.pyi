@@ -11,7 +11,9 @@ import facnet_grpc.gen.facnet.v1.validation_pb2
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import sys
 import typing
@@ -22,6 +24,122 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _LogLevel:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LogLevelEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LogLevel.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LOG_LEVEL_UNSPECIFIED: _LogLevel.ValueType  # 0
+    """Any."""
+    LOG_LEVEL_DEBUG: _LogLevel.ValueType  # 1
+    """Details."""
+    LOG_LEVEL_INFO: _LogLevel.ValueType  # 2
+    """What happened."""
+    LOG_LEVEL_WARNING: _LogLevel.ValueType  # 3
+    """What somebody should look at."""
+    LOG_LEVEL_ERROR: _LogLevel.ValueType  # 4
+    """What failed."""
+
+class LogLevel(_LogLevel, metaclass=_LogLevelEnumTypeWrapper):
+    """How severe a log entry is."""
+
+LOG_LEVEL_UNSPECIFIED: LogLevel.ValueType  # 0
+"""Any."""
+LOG_LEVEL_DEBUG: LogLevel.ValueType  # 1
+"""Details."""
+LOG_LEVEL_INFO: LogLevel.ValueType  # 2
+"""What happened."""
+LOG_LEVEL_WARNING: LogLevel.ValueType  # 3
+"""What somebody should look at."""
+LOG_LEVEL_ERROR: LogLevel.ValueType  # 4
+"""What failed."""
+Global___LogLevel: typing_extensions.TypeAlias = LogLevel
+
+class _ExportContent:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ExportContentEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ExportContent.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    EXPORT_CONTENT_UNSPECIFIED: _ExportContent.ValueType  # 0
+    """Results."""
+    EXPORT_CONTENT_RESULTS: _ExportContent.ValueType  # 1
+    """What was found."""
+    EXPORT_CONTENT_RECORDS: _ExportContent.ValueType  # 2
+    """The lines."""
+
+class ExportContent(_ExportContent, metaclass=_ExportContentEnumTypeWrapper):
+    """What to export."""
+
+EXPORT_CONTENT_UNSPECIFIED: ExportContent.ValueType  # 0
+"""Results."""
+EXPORT_CONTENT_RESULTS: ExportContent.ValueType  # 1
+"""What was found."""
+EXPORT_CONTENT_RECORDS: ExportContent.ValueType  # 2
+"""The lines."""
+Global___ExportContent: typing_extensions.TypeAlias = ExportContent
+
+class _ExportFormat:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ExportFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ExportFormat.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    EXPORT_FORMAT_UNSPECIFIED: _ExportFormat.ValueType  # 0
+    """JSON Lines."""
+    EXPORT_FORMAT_JSONL: _ExportFormat.ValueType  # 1
+    """One JSON object a line."""
+    EXPORT_FORMAT_CSV: _ExportFormat.ValueType  # 2
+    """Comma-separated, UTF-8 with a byte order mark; cells that a spreadsheet would run as a formula are quoted."""
+    EXPORT_FORMAT_PARQUET: _ExportFormat.ValueType  # 3
+    """Apache Parquet."""
+    EXPORT_FORMAT_ARROW: _ExportFormat.ValueType  # 4
+    """Apache Arrow IPC stream."""
+
+class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper):
+    """In which form to export."""
+
+EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
+"""JSON Lines."""
+EXPORT_FORMAT_JSONL: ExportFormat.ValueType  # 1
+"""One JSON object a line."""
+EXPORT_FORMAT_CSV: ExportFormat.ValueType  # 2
+"""Comma-separated, UTF-8 with a byte order mark; cells that a spreadsheet would run as a formula are quoted."""
+EXPORT_FORMAT_PARQUET: ExportFormat.ValueType  # 3
+"""Apache Parquet."""
+EXPORT_FORMAT_ARROW: ExportFormat.ValueType  # 4
+"""Apache Arrow IPC stream."""
+Global___ExportFormat: typing_extensions.TypeAlias = ExportFormat
+
+class _ChangeKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ChangeKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
+    """Not given."""
+    CHANGE_KIND_ADDED: _ChangeKind.ValueType  # 1
+    """The present rules find it, the run did not."""
+    CHANGE_KIND_GONE: _ChangeKind.ValueType  # 2
+    """The run found it, the present rules do not."""
+    CHANGE_KIND_CHANGED: _ChangeKind.ValueType  # 3
+    """Both find it, with other figures."""
+
+class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
+    """How a result would change."""
+
+CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
+"""Not given."""
+CHANGE_KIND_ADDED: ChangeKind.ValueType  # 1
+"""The present rules find it, the run did not."""
+CHANGE_KIND_GONE: ChangeKind.ValueType  # 2
+"""The run found it, the present rules do not."""
+CHANGE_KIND_CHANGED: ChangeKind.ValueType  # 3
+"""Both find it, with other figures."""
+Global___ChangeKind: typing_extensions.TypeAlias = ChangeKind
 
 @typing.final
 class SubmitValidationRequest(google.protobuf.message.Message):
@@ -160,6 +278,67 @@ class UploadChunk(google.protobuf.message.Message):
 Global___UploadChunk: typing_extensions.TypeAlias = UploadChunk
 
 @typing.final
+class UploadChunkRequest(google.protobuf.message.Message):
+    """A part of an upload, and perhaps its last."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    CHUNK_FIELD_NUMBER: builtins.int
+    FINISH_FIELD_NUMBER: builtins.int
+    finish: builtins.bool
+    """The file ends with this chunk."""
+    @property
+    def header(self) -> Global___UploadHeader:
+        """What is being sent, with its upload_id. Needed on every call; the same each time."""
+
+    @property
+    def chunk(self) -> Global___UploadChunk:
+        """The bytes; may be empty with `finish`."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___UploadHeader | None = ...,
+        chunk: Global___UploadChunk | None = ...,
+        finish: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["chunk", b"chunk", "header", b"header"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chunk", b"chunk", "finish", b"finish", "header", b"header"]) -> None: ...
+
+Global___UploadChunkRequest: typing_extensions.TypeAlias = UploadChunkRequest
+
+@typing.final
+class UploadChunkResponse(google.protobuf.message.Message):
+    """How far the upload is, and what it became."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMMITTED_BYTES_FIELD_NUMBER: builtins.int
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    JOB_ID_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    committed_bytes: builtins.int
+    """Bytes safely stored: the offset of the next chunk."""
+    validation_id: builtins.str
+    """The run, once finished."""
+    job_id: builtins.str
+    """"validation-" and the id, once finished."""
+    status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
+    """The run's status, once finished."""
+    def __init__(
+        self,
+        *,
+        committed_bytes: builtins.int = ...,
+        validation_id: builtins.str = ...,
+        job_id: builtins.str = ...,
+        status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["committed_bytes", b"committed_bytes", "job_id", b"job_id", "status", b"status", "validation_id", b"validation_id"]) -> None: ...
+
+Global___UploadChunkResponse: typing_extensions.TypeAlias = UploadChunkResponse
+
+@typing.final
 class SubmitValidationResponse(google.protobuf.message.Message):
     """The promise: the run is stored and will end."""
 
@@ -279,6 +458,7 @@ class WatchValidationResponse(google.protobuf.message.Message):
     QUEUE_POSITION_FIELD_NUMBER: builtins.int
     ETA_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    PREVIEW_FIELD_NUMBER: builtins.int
     cursor: builtins.str
     """Where to go on after a broken stream; opaque."""
     validation_id: builtins.str
@@ -315,6 +495,12 @@ class WatchValidationResponse(google.protobuf.message.Message):
     def error(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.RunError:
         """Why it failed; on the terminal message of a failed run."""
 
+    @property
+    def preview(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult]:
+        """The first results that were found, at most 10, while the rest is still being worked on. They say nothing of
+        doctors and patients, and their numbers are not final.
+        """
+
     def __init__(
         self,
         *,
@@ -333,9 +519,10 @@ class WatchValidationResponse(google.protobuf.message.Message):
         queue_position: builtins.int | None = ...,
         eta: google.protobuf.duration_pb2.Duration | None = ...,
         error: facnet_grpc.gen.facnet.v1.validation_pb2.RunError | None = ...,
+        preview: collections.abc.Iterable[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "error", b"error", "eta", b"eta", "queue_position", b"queue_position", "result_counts", b"result_counts"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "bytes_parsed", b"bytes_parsed", "cursor", b"cursor", "error", b"error", "eta", b"eta", "percent", b"percent", "phase", b"phase", "queue_position", b"queue_position", "result_counts", b"result_counts", "rows_loaded", b"rows_loaded", "rows_parsed", b"rows_parsed", "rows_rejected", b"rows_rejected", "status", b"status", "total_bytes", b"total_bytes", "validation_id", b"validation_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "bytes_parsed", b"bytes_parsed", "cursor", b"cursor", "error", b"error", "eta", b"eta", "percent", b"percent", "phase", b"phase", "preview", b"preview", "queue_position", b"queue_position", "result_counts", b"result_counts", "rows_loaded", b"rows_loaded", "rows_parsed", b"rows_parsed", "rows_rejected", b"rows_rejected", "status", b"status", "total_bytes", b"total_bytes", "validation_id", b"validation_id"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_queue_position", b"_queue_position"]) -> typing.Literal["queue_position"] | None: ...
 
 Global___WatchValidationResponse: typing_extensions.TypeAlias = WatchValidationResponse
@@ -908,3 +1095,537 @@ class RejectedRow(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["column", b"column", "message", b"message", "reason", b"reason", "record_number", b"record_number"]) -> None: ...
 
 Global___RejectedRow: typing_extensions.TypeAlias = RejectedRow
+
+@typing.final
+class ListBillingRecordsRequest(google.protobuf.message.Message):
+    """Which lines."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    RECORD_NUMBERS_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run's id."""
+    page_size: builtins.int
+    """At most this many (default 100, at most 1,000)."""
+    page_token: builtins.str
+    """Where the last page ended."""
+    @property
+    def record_numbers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Only these lines, at most 1,000; empty: all."""
+
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        record_numbers: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "record_numbers", b"record_numbers", "validation_id", b"validation_id"]) -> None: ...
+
+Global___ListBillingRecordsRequest: typing_extensions.TypeAlias = ListBillingRecordsRequest
+
+@typing.final
+class ListBillingRecordsResponse(google.protobuf.message.Message):
+    """A page of lines."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last."""
+    @property
+    def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BillingRecord]:
+        """Ordered by number."""
+
+    def __init__(
+        self,
+        *,
+        records: collections.abc.Iterable[Global___BillingRecord] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "records", b"records"]) -> None: ...
+
+Global___ListBillingRecordsResponse: typing_extensions.TypeAlias = ListBillingRecordsResponse
+
+@typing.final
+class BillingRecord(google.protobuf.message.Message):
+    """A line of a claim file, as it was read."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_NUMBER_FIELD_NUMBER: builtins.int
+    INVOICE_FIELD_NUMBER: builtins.int
+    RAMQ_ID_FIELD_NUMBER: builtins.int
+    SERVICE_DATE_FIELD_NUMBER: builtins.int
+    START_TIME_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    PAYMENT_PERIOD_FIELD_NUMBER: builtins.int
+    PLACE_FIELD_NUMBER: builtins.int
+    ACTIVITY_SECTOR_FIELD_NUMBER: builtins.int
+    DIAGNOSIS_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    UNITS_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    CONTEXT_FIELD_NUMBER: builtins.int
+    PRELIMINARY_FIELD_NUMBER: builtins.int
+    PAID_FIELD_NUMBER: builtins.int
+    DOCTOR_KEY_FIELD_NUMBER: builtins.int
+    DOCTOR_FIELD_NUMBER: builtins.int
+    PATIENT_KEY_FIELD_NUMBER: builtins.int
+    AGENCY_FIELD_NUMBER: builtins.int
+    record_number: builtins.int
+    """Its number (1 = first data line)."""
+    invoice: builtins.str
+    """The invoice."""
+    ramq_id: builtins.str
+    """RAMQ invoice id."""
+    service_date: builtins.str
+    """Day of service, YYYY-MM-DD."""
+    start_time: builtins.str
+    """Start, HH:MM:SS; empty if unknown."""
+    end_time: builtins.str
+    """End, HH:MM:SS; empty if unknown."""
+    payment_period: builtins.str
+    """Payment period, YYYYWW."""
+    place: builtins.str
+    """Place of practice, 5 digits; empty if unknown."""
+    activity_sector: builtins.str
+    """Activity sector."""
+    diagnosis: builtins.str
+    """Diagnosis code."""
+    code: builtins.str
+    """Billing code, 5 digits."""
+    units: builtins.int
+    """Units; not set if unknown."""
+    role: builtins.str
+    """Role."""
+    doctor_key: builtins.str
+    """Pseudonym of the doctor."""
+    doctor: builtins.str
+    """The doctor as the caller may see them."""
+    patient_key: builtins.str
+    """Pseudonym of the patient; empty if the line has none."""
+    agency: builtins.str
+    """The agency."""
+    @property
+    def context(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Context elements."""
+
+    @property
+    def preliminary(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
+        """Preliminary amount."""
+
+    @property
+    def paid(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
+        """Paid amount; not set if the file does not say."""
+
+    def __init__(
+        self,
+        *,
+        record_number: builtins.int = ...,
+        invoice: builtins.str = ...,
+        ramq_id: builtins.str = ...,
+        service_date: builtins.str = ...,
+        start_time: builtins.str = ...,
+        end_time: builtins.str = ...,
+        payment_period: builtins.str = ...,
+        place: builtins.str = ...,
+        activity_sector: builtins.str = ...,
+        diagnosis: builtins.str = ...,
+        code: builtins.str = ...,
+        units: builtins.int | None = ...,
+        role: builtins.str = ...,
+        context: collections.abc.Iterable[builtins.str] | None = ...,
+        preliminary: facnet_grpc.gen.facnet.v1.money_pb2.Money | None = ...,
+        paid: facnet_grpc.gen.facnet.v1.money_pb2.Money | None = ...,
+        doctor_key: builtins.str = ...,
+        doctor: builtins.str = ...,
+        patient_key: builtins.str = ...,
+        agency: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_units", b"_units", "paid", b"paid", "preliminary", b"preliminary", "units", b"units"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_units", b"_units", "activity_sector", b"activity_sector", "agency", b"agency", "code", b"code", "context", b"context", "diagnosis", b"diagnosis", "doctor", b"doctor", "doctor_key", b"doctor_key", "end_time", b"end_time", "invoice", b"invoice", "paid", b"paid", "patient_key", b"patient_key", "payment_period", b"payment_period", "place", b"place", "preliminary", b"preliminary", "ramq_id", b"ramq_id", "record_number", b"record_number", "role", b"role", "service_date", b"service_date", "start_time", b"start_time", "units", b"units"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_units", b"_units"]) -> typing.Literal["units"] | None: ...
+
+Global___BillingRecord: typing_extensions.TypeAlias = BillingRecord
+
+@typing.final
+class ListValidationLogsRequest(google.protobuf.message.Message):
+    """Which log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    MIN_LEVEL_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run's id."""
+    page_size: builtins.int
+    """At most this many (default 100, at most 1,000)."""
+    page_token: builtins.str
+    """Where the last page ended."""
+    min_level: Global___LogLevel.ValueType
+    """Only entries at least this severe."""
+    source: builtins.str
+    """Only entries of this source, such as "worker"; empty: all."""
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        min_level: Global___LogLevel.ValueType = ...,
+        source: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["min_level", b"min_level", "page_size", b"page_size", "page_token", b"page_token", "source", b"source", "validation_id", b"validation_id"]) -> None: ...
+
+Global___ListValidationLogsRequest: typing_extensions.TypeAlias = ListValidationLogsRequest
+
+@typing.final
+class ListValidationLogsResponse(google.protobuf.message.Message):
+    """A page of a log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last."""
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LogEntry]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: collections.abc.Iterable[Global___LogEntry] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]) -> None: ...
+
+Global___ListValidationLogsResponse: typing_extensions.TypeAlias = ListValidationLogsResponse
+
+@typing.final
+class LogEntry(google.protobuf.message.Message):
+    """Something that happened to a run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: builtins.int
+    LEVEL_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    level: Global___LogLevel.ValueType
+    """How severe."""
+    source: builtins.str
+    """Which part of the system."""
+    event: builtins.str
+    """What, as a code such as "file_understood"."""
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When."""
+
+    @property
+    def data(self) -> google.protobuf.struct_pb2.Struct:
+        """Counts, codes and column names."""
+
+    def __init__(
+        self,
+        *,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        level: Global___LogLevel.ValueType = ...,
+        source: builtins.str = ...,
+        event: builtins.str = ...,
+        data: google.protobuf.struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["data", b"data", "time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "event", b"event", "level", b"level", "source", b"source", "time", b"time"]) -> None: ...
+
+Global___LogEntry: typing_extensions.TypeAlias = LogEntry
+
+@typing.final
+class ExportValidationRequest(google.protobuf.message.Message):
+    """What to export, and how."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run's id."""
+    content: Global___ExportContent.ValueType
+    """What to export."""
+    format: Global___ExportFormat.ValueType
+    """In which form."""
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+        content: Global___ExportContent.ValueType = ...,
+        format: Global___ExportFormat.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "format", b"format", "validation_id", b"validation_id"]) -> None: ...
+
+Global___ExportValidationRequest: typing_extensions.TypeAlias = ExportValidationRequest
+
+@typing.final
+class ExportValidationResponse(google.protobuf.message.Message):
+    """A part of the file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """Its next bytes."""
+    media_type: builtins.str
+    """Media type of the file; on the first message."""
+    def __init__(
+        self,
+        *,
+        data: builtins.bytes = ...,
+        media_type: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "media_type", b"media_type"]) -> None: ...
+
+Global___ExportValidationResponse: typing_extensions.TypeAlias = ExportValidationResponse
+
+@typing.final
+class RevalidateValidationRequest(google.protobuf.message.Message):
+    """Which run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run's id."""
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["validation_id", b"validation_id"]) -> None: ...
+
+Global___RevalidateValidationRequest: typing_extensions.TypeAlias = RevalidateValidationRequest
+
+@typing.final
+class RevalidateValidationResponse(google.protobuf.message.Message):
+    """A change, or at the end the sum of them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: builtins.int
+    SUMMARY_FIELD_NUMBER: builtins.int
+    @property
+    def change(self) -> Global___ResultChange:
+        """A result that would change."""
+
+    @property
+    def summary(self) -> Global___RevalidationSummary:
+        """What all of it comes to."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ResultChange | None = ...,
+        summary: Global___RevalidationSummary | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["change", b"change", "message", b"message", "summary", b"summary"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["change", b"change", "message", b"message", "summary", b"summary"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["change", "summary"] | None: ...
+
+Global___RevalidateValidationResponse: typing_extensions.TypeAlias = RevalidateValidationResponse
+
+@typing.final
+class ResultChange(google.protobuf.message.Message):
+    """A result that would change."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    kind: Global___ChangeKind.ValueType
+    """How."""
+    @property
+    def before(self) -> facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult:
+        """As the run found it; not set if ADDED."""
+
+    @property
+    def after(self) -> facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult:
+        """As the present rules find it; not set if GONE."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ChangeKind.ValueType = ...,
+        before: facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult | None = ...,
+        after: facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["after", b"after", "before", b"before"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "before", b"before", "kind", b"kind"]) -> None: ...
+
+Global___ResultChange: typing_extensions.TypeAlias = ResultChange
+
+@typing.final
+class RevalidationSummary(google.protobuf.message.Message):
+    """What all changes come to."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: builtins.int
+    GONE_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
+    UNCHANGED_FIELD_NUMBER: builtins.int
+    RULE_SET_VERSION_BEFORE_FIELD_NUMBER: builtins.int
+    RULE_SET_VERSION_AFTER_FIELD_NUMBER: builtins.int
+    REFERENCE_VERSION_BEFORE_FIELD_NUMBER: builtins.int
+    REFERENCE_VERSION_AFTER_FIELD_NUMBER: builtins.int
+    added: builtins.int
+    """Results that would be new."""
+    gone: builtins.int
+    """Results that would go."""
+    changed: builtins.int
+    """Results with other figures."""
+    unchanged: builtins.int
+    """Results that stay as they are."""
+    rule_set_version_before: builtins.str
+    """Rules that judged the run."""
+    rule_set_version_after: builtins.str
+    """The present rules."""
+    reference_version_before: builtins.str
+    """Reference data that judged the run."""
+    reference_version_after: builtins.str
+    """The present reference data."""
+    def __init__(
+        self,
+        *,
+        added: builtins.int = ...,
+        gone: builtins.int = ...,
+        changed: builtins.int = ...,
+        unchanged: builtins.int = ...,
+        rule_set_version_before: builtins.str = ...,
+        rule_set_version_after: builtins.str = ...,
+        reference_version_before: builtins.str = ...,
+        reference_version_after: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["added", b"added", "changed", b"changed", "gone", b"gone", "reference_version_after", b"reference_version_after", "reference_version_before", b"reference_version_before", "rule_set_version_after", b"rule_set_version_after", "rule_set_version_before", b"rule_set_version_before", "unchanged", b"unchanged"]) -> None: ...
+
+Global___RevalidationSummary: typing_extensions.TypeAlias = RevalidationSummary
+
+@typing.final
+class CancelValidationRequest(google.protobuf.message.Message):
+    """Which run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run's id."""
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["validation_id", b"validation_id"]) -> None: ...
+
+Global___CancelValidationRequest: typing_extensions.TypeAlias = CancelValidationRequest
+
+@typing.final
+class CancelValidationResponse(google.protobuf.message.Message):
+    """The run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_FIELD_NUMBER: builtins.int
+    @property
+    def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
+        """As it is now: CANCELLED, PROCESSING until its worker notices, or over already."""
+
+    def __init__(
+        self,
+        *,
+        validation: facnet_grpc.gen.facnet.v1.validation_pb2.Validation | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["validation", b"validation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["validation", b"validation"]) -> None: ...
+
+Global___CancelValidationResponse: typing_extensions.TypeAlias = CancelValidationResponse
+
+@typing.final
+class RetryValidationRequest(google.protobuf.message.Message):
+    """Which run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run's id."""
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["validation_id", b"validation_id"]) -> None: ...
+
+Global___RetryValidationRequest: typing_extensions.TypeAlias = RetryValidationRequest
+
+@typing.final
+class RetryValidationResponse(google.protobuf.message.Message):
+    """The run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_FIELD_NUMBER: builtins.int
+    @property
+    def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
+        """QUEUED again, with its attempts counted anew."""
+
+    def __init__(
+        self,
+        *,
+        validation: facnet_grpc.gen.facnet.v1.validation_pb2.Validation | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["validation", b"validation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["validation", b"validation"]) -> None: ...
+
+Global___RetryValidationResponse: typing_extensions.TypeAlias = RetryValidationResponse
+
+@typing.final
+class DeleteValidationRequest(google.protobuf.message.Message):
+    """Which run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run's id."""
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["validation_id", b"validation_id"]) -> None: ...
+
+Global___DeleteValidationRequest: typing_extensions.TypeAlias = DeleteValidationRequest
+
+@typing.final
+class DeleteValidationResponse(google.protobuf.message.Message):
+    """Nothing is left but an audit line without PHI."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___DeleteValidationResponse: typing_extensions.TypeAlias = DeleteValidationResponse

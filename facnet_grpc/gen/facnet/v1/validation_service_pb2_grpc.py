@@ -43,6 +43,11 @@ class ValidationServiceStub(object):
                 request_serializer=facnet_dot_v1_dot_validation__service__pb2.SubmitValidationRequest.SerializeToString,
                 response_deserializer=facnet_dot_v1_dot_validation__service__pb2.SubmitValidationResponse.FromString,
                 _registered_method=True)
+        self.UploadChunk = channel.unary_unary(
+                '/facnet.v1.ValidationService/UploadChunk',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.UploadChunkRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.UploadChunkResponse.FromString,
+                _registered_method=True)
         self.GetUpload = channel.unary_unary(
                 '/facnet.v1.ValidationService/GetUpload',
                 request_serializer=facnet_dot_v1_dot_validation__service__pb2.GetUploadRequest.SerializeToString,
@@ -78,6 +83,41 @@ class ValidationServiceStub(object):
                 request_serializer=facnet_dot_v1_dot_validation__service__pb2.ListRejectedRowsRequest.SerializeToString,
                 response_deserializer=facnet_dot_v1_dot_validation__service__pb2.ListRejectedRowsResponse.FromString,
                 _registered_method=True)
+        self.ListBillingRecords = channel.unary_unary(
+                '/facnet.v1.ValidationService/ListBillingRecords',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.ListBillingRecordsRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.ListBillingRecordsResponse.FromString,
+                _registered_method=True)
+        self.ListValidationLogs = channel.unary_unary(
+                '/facnet.v1.ValidationService/ListValidationLogs',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.ListValidationLogsRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.ListValidationLogsResponse.FromString,
+                _registered_method=True)
+        self.ExportValidation = channel.unary_stream(
+                '/facnet.v1.ValidationService/ExportValidation',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationResponse.FromString,
+                _registered_method=True)
+        self.RevalidateValidation = channel.unary_stream(
+                '/facnet.v1.ValidationService/RevalidateValidation',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.RevalidateValidationRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.RevalidateValidationResponse.FromString,
+                _registered_method=True)
+        self.CancelValidation = channel.unary_unary(
+                '/facnet.v1.ValidationService/CancelValidation',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.CancelValidationRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.CancelValidationResponse.FromString,
+                _registered_method=True)
+        self.RetryValidation = channel.unary_unary(
+                '/facnet.v1.ValidationService/RetryValidation',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.RetryValidationRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.RetryValidationResponse.FromString,
+                _registered_method=True)
+        self.DeleteValidation = channel.unary_unary(
+                '/facnet.v1.ValidationService/DeleteValidation',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.DeleteValidationRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.DeleteValidationResponse.FromString,
+                _registered_method=True)
 
 
 class ValidationServiceServicer(object):
@@ -90,6 +130,13 @@ class ValidationServiceServicer(object):
     def SubmitValidation(self, request_iterator, context):
         """Takes a file: one header, then chunks; closing the stream ends the file. Once answered, the file is kept and will be
         checked, whatever happens. A stream that breaks keeps what arrived for an hour; see GetUpload.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadChunk(self, request, context):
+        """The same upload, a chunk a call, for clients that cannot stream, such as browsers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +192,56 @@ class ValidationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBillingRecords(self, request, context):
+        """Lists the lines of a completed run, as they were read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListValidationLogs(self, request, context):
+        """Lists what happened to a run, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportValidation(self, request, context):
+        """Sends all results or lines of a completed run as one file, in chunks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevalidateValidation(self, request, context):
+        """Runs the present rules over the stored lines of a completed run and tells what would change; stores nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelValidation(self, request, context):
+        """Ends a run that is not over: a waiting one at once, a running one at its next batch or rule. Saying it again, or of a
+        run that is over, changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryValidation(self, request, context):
+        """Queues a failed run again, as long as its file is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteValidation(self, request, context):
+        """Removes a run that is over, with its lines, results, logs and file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ValidationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +249,11 @@ def add_ValidationServiceServicer_to_server(servicer, server):
                     servicer.SubmitValidation,
                     request_deserializer=facnet_dot_v1_dot_validation__service__pb2.SubmitValidationRequest.FromString,
                     response_serializer=facnet_dot_v1_dot_validation__service__pb2.SubmitValidationResponse.SerializeToString,
+            ),
+            'UploadChunk': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadChunk,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.UploadChunkRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.UploadChunkResponse.SerializeToString,
             ),
             'GetUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUpload,
@@ -188,6 +290,41 @@ def add_ValidationServiceServicer_to_server(servicer, server):
                     request_deserializer=facnet_dot_v1_dot_validation__service__pb2.ListRejectedRowsRequest.FromString,
                     response_serializer=facnet_dot_v1_dot_validation__service__pb2.ListRejectedRowsResponse.SerializeToString,
             ),
+            'ListBillingRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBillingRecords,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.ListBillingRecordsRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.ListBillingRecordsResponse.SerializeToString,
+            ),
+            'ListValidationLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListValidationLogs,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.ListValidationLogsRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.ListValidationLogsResponse.SerializeToString,
+            ),
+            'ExportValidation': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportValidation,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationResponse.SerializeToString,
+            ),
+            'RevalidateValidation': grpc.unary_stream_rpc_method_handler(
+                    servicer.RevalidateValidation,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.RevalidateValidationRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.RevalidateValidationResponse.SerializeToString,
+            ),
+            'CancelValidation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelValidation,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.CancelValidationRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.CancelValidationResponse.SerializeToString,
+            ),
+            'RetryValidation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryValidation,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.RetryValidationRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.RetryValidationResponse.SerializeToString,
+            ),
+            'DeleteValidation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteValidation,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.DeleteValidationRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.DeleteValidationResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'facnet.v1.ValidationService', rpc_method_handlers)
@@ -220,6 +357,33 @@ class ValidationService(object):
             '/facnet.v1.ValidationService/SubmitValidation',
             facnet_dot_v1_dot_validation__service__pb2.SubmitValidationRequest.SerializeToString,
             facnet_dot_v1_dot_validation__service__pb2.SubmitValidationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadChunk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facnet.v1.ValidationService/UploadChunk',
+            facnet_dot_v1_dot_validation__service__pb2.UploadChunkRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.UploadChunkResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -409,6 +573,195 @@ class ValidationService(object):
             '/facnet.v1.ValidationService/ListRejectedRows',
             facnet_dot_v1_dot_validation__service__pb2.ListRejectedRowsRequest.SerializeToString,
             facnet_dot_v1_dot_validation__service__pb2.ListRejectedRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBillingRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facnet.v1.ValidationService/ListBillingRecords',
+            facnet_dot_v1_dot_validation__service__pb2.ListBillingRecordsRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.ListBillingRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListValidationLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facnet.v1.ValidationService/ListValidationLogs',
+            facnet_dot_v1_dot_validation__service__pb2.ListValidationLogsRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.ListValidationLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportValidation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/facnet.v1.ValidationService/ExportValidation',
+            facnet_dot_v1_dot_validation__service__pb2.ExportValidationRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.ExportValidationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevalidateValidation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/facnet.v1.ValidationService/RevalidateValidation',
+            facnet_dot_v1_dot_validation__service__pb2.RevalidateValidationRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.RevalidateValidationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelValidation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facnet.v1.ValidationService/CancelValidation',
+            facnet_dot_v1_dot_validation__service__pb2.CancelValidationRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.CancelValidationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryValidation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facnet.v1.ValidationService/RetryValidation',
+            facnet_dot_v1_dot_validation__service__pb2.RetryValidationRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.RetryValidationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteValidation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facnet.v1.ValidationService/DeleteValidation',
+            facnet_dot_v1_dot_validation__service__pb2.DeleteValidationRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.DeleteValidationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,22 @@ _ValidationServiceSubmitValidationType = typing_extensions.TypeVar(
     ],
 )
 
+_ValidationServiceUploadChunkType = typing_extensions.TypeVar(
+    '_ValidationServiceUploadChunkType',
+    grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse,
+    ],
+)
+
 _ValidationServiceGetUploadType = typing_extensions.TypeVar(
     '_ValidationServiceGetUploadType',
     grpc.UnaryUnaryMultiCallable[
@@ -153,7 +169,119 @@ _ValidationServiceListRejectedRowsType = typing_extensions.TypeVar(
     ],
 )
 
-class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationType, _ValidationServiceGetUploadType, _ValidationServiceWatchValidationType, _ValidationServiceGetValidationType, _ValidationServiceListValidationsType, _ValidationServiceGetValidationSummaryType, _ValidationServiceListValidationResultsType, _ValidationServiceListRejectedRowsType]):
+_ValidationServiceListBillingRecordsType = typing_extensions.TypeVar(
+    '_ValidationServiceListBillingRecordsType',
+    grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse,
+    ],
+)
+
+_ValidationServiceListValidationLogsType = typing_extensions.TypeVar(
+    '_ValidationServiceListValidationLogsType',
+    grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse,
+    ],
+)
+
+_ValidationServiceExportValidationType = typing_extensions.TypeVar(
+    '_ValidationServiceExportValidationType',
+    grpc.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
+    ],
+)
+
+_ValidationServiceRevalidateValidationType = typing_extensions.TypeVar(
+    '_ValidationServiceRevalidateValidationType',
+    grpc.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
+    ],
+)
+
+_ValidationServiceCancelValidationType = typing_extensions.TypeVar(
+    '_ValidationServiceCancelValidationType',
+    grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse,
+    ],
+)
+
+_ValidationServiceRetryValidationType = typing_extensions.TypeVar(
+    '_ValidationServiceRetryValidationType',
+    grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse,
+    ],
+)
+
+_ValidationServiceDeleteValidationType = typing_extensions.TypeVar(
+    '_ValidationServiceDeleteValidationType',
+    grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse,
+    ],
+)
+
+class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationType, _ValidationServiceUploadChunkType, _ValidationServiceGetUploadType, _ValidationServiceWatchValidationType, _ValidationServiceGetValidationType, _ValidationServiceListValidationsType, _ValidationServiceGetValidationSummaryType, _ValidationServiceListValidationResultsType, _ValidationServiceListRejectedRowsType, _ValidationServiceListBillingRecordsType, _ValidationServiceListValidationLogsType, _ValidationServiceExportValidationType, _ValidationServiceRevalidateValidationType, _ValidationServiceCancelValidationType, _ValidationServiceRetryValidationType, _ValidationServiceDeleteValidationType]):
     """Takes claim files, checks them, and says what was found.
 
     Texts come in the language of the `accept-language` metadata: French unless English is asked for.
@@ -165,6 +293,10 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
         grpc.StreamUnaryMultiCallable[
             facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationRequest,
             facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             facnet_grpc.gen.facnet.v1.validation_service_pb2.GetUploadRequest,
@@ -194,6 +326,34 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsRequest,
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -201,6 +361,10 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
         grpc.aio.StreamUnaryMultiCallable[
             facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationRequest,
             facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             facnet_grpc.gen.facnet.v1.validation_service_pb2.GetUploadRequest,
@@ -230,12 +394,43 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsRequest,
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     SubmitValidation: _ValidationServiceSubmitValidationType
     """Takes a file: one header, then chunks; closing the stream ends the file. Once answered, the file is kept and will be
     checked, whatever happens. A stream that breaks keeps what arrived for an hour; see GetUpload.
     """
+
+    UploadChunk: _ValidationServiceUploadChunkType
+    """The same upload, a chunk a call, for clients that cannot stream, such as browsers."""
 
     GetUpload: _ValidationServiceGetUploadType
     """Says how much of an interrupted upload is safely stored."""
@@ -260,10 +455,37 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
     ListRejectedRows: _ValidationServiceListRejectedRowsType
     """Lists the lines of a completed run that could not be read; the first 1,000 are kept."""
 
+    ListBillingRecords: _ValidationServiceListBillingRecordsType
+    """Lists the lines of a completed run, as they were read."""
+
+    ListValidationLogs: _ValidationServiceListValidationLogsType
+    """Lists what happened to a run, oldest first."""
+
+    ExportValidation: _ValidationServiceExportValidationType
+    """Sends all results or lines of a completed run as one file, in chunks."""
+
+    RevalidateValidation: _ValidationServiceRevalidateValidationType
+    """Runs the present rules over the stored lines of a completed run and tells what would change; stores nothing."""
+
+    CancelValidation: _ValidationServiceCancelValidationType
+    """Ends a run that is not over: a waiting one at once, a running one at its next batch or rule. Saying it again, or of a
+    run that is over, changes nothing.
+    """
+
+    RetryValidation: _ValidationServiceRetryValidationType
+    """Queues a failed run again, as long as its file is kept."""
+
+    DeleteValidation: _ValidationServiceDeleteValidationType
+    """Removes a run that is over, with its lines, results, logs and file."""
+
 ValidationServiceAsyncStub: typing_extensions.TypeAlias = ValidationServiceStub[
     grpc.aio.StreamUnaryMultiCallable[
         facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationRequest,
         facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         facnet_grpc.gen.facnet.v1.validation_service_pb2.GetUploadRequest,
@@ -293,6 +515,34 @@ ValidationServiceAsyncStub: typing_extensions.TypeAlias = ValidationServiceStub[
         facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsRequest,
         facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse,
+    ],
 ]
 
 class ValidationServiceServicer(metaclass=abc.ABCMeta):
@@ -311,6 +561,14 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         """Takes a file: one header, then chunks; closing the stream ends the file. Once answered, the file is kept and will be
         checked, whatever happens. A stream that breaks keeps what arrived for an hour; see GetUpload.
         """
+
+    @abc.abstractmethod
+    def UploadChunk(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse]]:
+        """The same upload, a chunk a call, for clients that cannot stream, such as browsers."""
 
     @abc.abstractmethod
     def GetUpload(
@@ -369,5 +627,63 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsResponse]]:
         """Lists the lines of a completed run that could not be read; the first 1,000 are kept."""
+
+    @abc.abstractmethod
+    def ListBillingRecords(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse]]:
+        """Lists the lines of a completed run, as they were read."""
+
+    @abc.abstractmethod
+    def ListValidationLogs(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse]]:
+        """Lists what happened to a run, oldest first."""
+
+    @abc.abstractmethod
+    def ExportValidation(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse], collections.abc.AsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse]]:
+        """Sends all results or lines of a completed run as one file, in chunks."""
+
+    @abc.abstractmethod
+    def RevalidateValidation(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse], collections.abc.AsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse]]:
+        """Runs the present rules over the stored lines of a completed run and tells what would change; stores nothing."""
+
+    @abc.abstractmethod
+    def CancelValidation(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse]]:
+        """Ends a run that is not over: a waiting one at once, a running one at its next batch or rule. Saying it again, or of a
+        run that is over, changes nothing.
+        """
+
+    @abc.abstractmethod
+    def RetryValidation(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse]]:
+        """Queues a failed run again, as long as its file is kept."""
+
+    @abc.abstractmethod
+    def DeleteValidation(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse]]:
+        """Removes a run that is over, with its lines, results, logs and file."""
 
 def add_ValidationServiceServicer_to_server(servicer: ValidationServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
