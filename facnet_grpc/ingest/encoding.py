@@ -22,13 +22,14 @@ MARK_BYTES = MARK.encode()
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _HINTS = frozenset(
     {
-        *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp437", "cp850", "mac-roman", "cp1252"),
+        *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp437", "cp850", "mac-roman", "cp1252"),
         *("iso8859-2", "iso8859-3", "iso8859-4", "iso8859-9", "iso8859-10", "iso8859-13", "iso8859-14", "iso8859-15"),
         *("cp1250", "cp1254", "cp1257"),
     },
 )
 # What calls itself Latin-1 is Windows-1252, as every browser knows.
 _ALIASES = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-8-sig": "utf-8"}
+_WITHOUT_BOM = {"utf-16": "utf-16-le"}
 _C1 = range(0x80, 0xA0)
 
 
@@ -97,7 +98,7 @@ def detect(stream: Stream, hint: str | None, block_bytes: int) -> Encoding:
     bom, name = next(((bom, name) for bom, name in _BOMS if start.startswith(bom)), (b"", ""))
     if hint:
         asked = hinted(hint)
-        bom, name = (bom, name) if name.startswith(asked) else (b"", asked)
+        bom, name = (bom, name) if name.startswith(asked) else (b"", _WITHOUT_BOM.get(asked, asked))
     if name not in {"", "utf-8"}:
         return Encoding(name, bom, is_clean=name == "cp1252")
     is_valid = _is_utf8(start, blocks)

@@ -6,23 +6,19 @@ once for its lines. Memory does not grow with it, and the lines do not depend on
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
-
-import numpy as np
-import pyarrow as pa
+from typing import Self
 
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.ingest import dialect as dialects
-from facnet_grpc.ingest import encoding as encodings
-from facnet_grpc.ingest.blocks import REASONS, Block, BlockReader, read_text
+from facnet_grpc.ingest.batches import Batch, BatchMaker
+from facnet_grpc.ingest.blocks import BlockReader
 from facnet_grpc.ingest.dates import DateTally
-from facnet_grpc.ingest.lines import CAUSES, ClaimLines, LineCaster
-from facnet_grpc.ingest.options import PROBE_BYTES, ReadOptions
+from facnet_grpc.ingest.lines import LineCaster
+from facnet_grpc.ingest.options import ReadOptions
+from facnet_grpc.ingest.probe import read_probe
 from facnet_grpc.ingest.source import OpenSource, Stream
-from facnet_grpc.model.billing import BILLING_SCHEMA, MAX_STORED_REJECTS, REJECTED_SCHEMA
 
 __all__ = ["Batch", "ClaimFile", "Found", "ReadOptions", "open_claims"]
 
@@ -47,24 +43,6 @@ class Found:
     ignored_columns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one block of the file gave."""
-
-    lines: pa.RecordBatch
-    """Accepted lines, in `BILLING_SCHEMA`."""
-    rejected: pa.RecordBatch
-    """Rejected lines, in `REJECTED_SCHEMA`: the first `MAX_STORED_REJECTS` of the file over all batches."""
-    rejected_counts: Mapping[tuple[str, str], int]
-    """(reason, column or ""): rejected lines of this batch, all of them."""
-    defects: Mapping[str, int]
-    """Column: unreadable values of this batch in lines that were kept."""
-    bytes_parsed: int
-    """Cumulative: how far in the stored file reading is."""
-    rows_parsed: int
-    """Cumulative: accepted and rejected lines."""
-
-
 def open_claims(open_source: OpenSource, size_bytes: int, options: ReadOptions = ReadOptions()) -> ClaimFile:  # noqa: B008 - frozen
     """Open a claim file. `open_source` opens it from its beginning, several times; `size_bytes` is its stored size.
 
@@ -82,16 +60,10 @@ class _Opener:
         self._open_source = open_source
         self.size_bytes = size_bytes
         self.options = options
-        with self.stream() as stream:
-            self.compression = stream.compression
-            start = stream.read(64)
-        dialects.refuse_known_binary(start)
-        with self.stream() as stream:
-            self.encoding = encodings.detect(stream, options.encoding_hint, options.block_bytes)
-        probe = self._probe()
-        dialects.refuse_binary(probe)
-        self.dialect = dialects.sniff(probe, options.delimiter_hint)
-        rows = list(dialects.rows(probe, self.dialect, _PROBED_ROWS))
+        self.probe = read_probe(open_source, size_bytes, options)
+        self.encoding = self.probe.encoding
+        self.dialect = dialects.sniff(self.probe.text, options.delimiter_hint)
+        rows = list(dialects.rows(self.probe.text, self.dialect, _PROBED_ROWS))
         self.decimal_mark = dialects.decimal_mark(self._column(rows, "preliminary_cents"))
         self.dates = self._dates(self._column(rows, "service_date"))
         self.order = self.dates.order()
@@ -103,7 +75,7 @@ class _Opener:
         columns = self.dialect.columns
         return Found(
             encoding=self.encoding.label,
-            compression=self.compression,
+            compression=self.probe.compression,
             delimiter=self.dialect.delimiter,
             decimal_mark=self.decimal_mark,
             date_format=self.dates.format(self.order),
@@ -112,15 +84,6 @@ class _Opener:
             missing_wanted=columns.missing_wanted,
             ignored_columns=columns.width - len(columns.positions),
         )
-
-    def _probe(self) -> bytes:
-        probe = b""
-        with self.stream() as stream:
-            for text in read_text(stream, self.encoding, self.options.block_bytes):
-                probe += text
-                if len(probe) >= PROBE_BYTES:
-                    break
-        return probe[:PROBE_BYTES]
 
     def _column(self, rows: list[list[str]], column: str) -> list[str]:
         position = self.dialect.columns.positions[column]
@@ -159,7 +122,7 @@ class ClaimFile:
         self.close()
         self._stream = stream = opener.stream()
         reader = BlockReader(opener.dialect, opener.encoding, tuple(opener.dialect.columns.positions))
-        maker = _BatchMaker(LineCaster(opener.order, opener.decimal_mark))
+        maker = BatchMaker(LineCaster(opener.order, opener.decimal_mark))
         try:
             for block in reader.read(stream, opener.options.block_bytes):
                 yield maker.make(block, stream.position)
@@ -178,96 +141,3 @@ class ClaimFile:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-class _BatchMaker:
-    """Numbers the lines of a file and sorts them into accepted and rejected ones."""
-
-    def __init__(self, caster: LineCaster) -> None:
-        self._caster = caster
-        self._stored = 0
-        self.rows = 0
-
-    def make(self, block: Block, position: int) -> Batch:
-        """Make the next batch."""
-        lines = self._caster.cast(block.cells)
-        good, causes = block.good, lines.causes
-        is_row = np.ones(len(good), np.bool_) if lines.is_none is None else ~lines.is_none
-        kept = np.flatnonzero(is_row & (causes < 0))
-        refused = np.flatnonzero(is_row & (causes >= 0))
-        # Every line of the block that is a line, by position; its place among them makes its number.
-        positions = np.sort(np.concatenate([good[is_row], block.bad])) if len(block.bad) else good[is_row]
-        first, self.rows = self.rows + 1, self.rows + len(positions)
-        rejected = _Rejected(block, lines, refused)
-        stored = rejected.store(positions, first, MAX_STORED_REJECTS - self._stored)
-        self._stored += len(stored)
-        return Batch(
-            lines=_accepted(lines, kept, first + np.searchsorted(positions, good[kept])),
-            rejected=stored,
-            rejected_counts=rejected.counts(),
-            defects=_defects(lines, kept),
-            bytes_parsed=position,
-            rows_parsed=self.rows,
-        )
-
-
-class _Rejected:
-    """The rejected lines of a block: broken ones, and ones with a cell that cannot do."""
-
-    def __init__(self, block: Block, lines: ClaimLines, refused: Any) -> None:
-        self._block = block
-        self._refused = block.good[refused]
-        self._causes = lines.causes[refused]
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Count them by reason and column."""
-        counts: Counter[tuple[str, str]] = Counter()
-        for reason, count in zip(*np.unique(self._block.bad_reasons, return_counts=True), strict=True):
-            counts[REASONS[reason].value, ""] += int(count)
-        for cause, count in zip(*np.unique(self._causes, return_counts=True), strict=True):
-            counts[CAUSES[cause][0].value, CAUSES[cause][1]] += int(count)
-        return dict(counts)
-
-    def store(self, positions: Any, first: int, limit: int) -> pa.RecordBatch:
-        """Return the first `limit` of them with their text; `positions` of all lines, the first one's number."""
-        if limit <= 0 or not len(self._refused) + len(self._block.bad):
-            return _no_rejects()
-        broken = [
-            (int(line), None, REASONS[reason].value)
-            for line, reason in zip(self._block.bad[:limit], self._block.bad_reasons, strict=False)
-        ]
-        refused = [
-            (int(line), CAUSES[cause][1], CAUSES[cause][0].value)
-            for line, cause in zip(self._refused[:limit], self._causes, strict=False)
-        ]
-        rows = sorted([*broken, *refused], key=lambda row: row[0])[:limit]
-        lines, columns, reasons = zip(*rows, strict=True)
-        numbers = first + np.searchsorted(positions, np.array(lines))
-        raw = [text.replace(encodings.MARK, "\ufffd") for text in self._block.raw(list(lines))]
-        return pa.record_batch(
-            [pa.array(numbers, pa.int32()), pa.array(columns, pa.string()), pa.array(reasons), pa.array(raw)],
-            schema=REJECTED_SCHEMA,
-        )
-
-
-def _no_rejects() -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema=REJECTED_SCHEMA)
-
-
-def _accepted(lines: ClaimLines, kept: Any, numbers: Any) -> pa.RecordBatch:
-    is_all = len(kept) == len(lines.causes)
-    indexes = None if is_all else pa.array(kept)
-    columns = [pa.array(numbers, pa.int32())]
-    for field in list(BILLING_SCHEMA)[1:]:
-        column = lines.columns.get(field.name)
-        if column is None:
-            column = pa.nulls(len(kept), field.type)
-        elif indexes is not None:
-            column = column.take(indexes)
-        columns.append(column)
-    return pa.record_batch(columns, schema=BILLING_SCHEMA)
-
-
-def _defects(lines: ClaimLines, kept: Any) -> dict[str, int]:
-    counts = {column: int(is_bad[kept].sum()) for column, is_bad in lines.defects.items()}
-    return {column: count for column, count in counts.items() if count}

@@ -21,30 +21,36 @@ def cells_of(text: str, start: int, delimiter: str):
     """Return the cells of the record at `start` and its end; None if a quote is not closed as it should be."""
     cells, position = [], start
     while True:
-        if text[position : position + 1] == '"':
-            cell, position = "", position + 1
-            while True:
-                if position >= len(text):
-                    return None
-                if text.startswith('""', position):
-                    cell, position = cell + '"', position + 2
-                elif text[position] == '"':
-                    position += 1
-                    break
-                else:
-                    cell, position = cell + text[position], position + 1
-            if position < len(text) and text[position] not in (delimiter, "\r", "\n"):
-                return None
-        else:
-            end = position
-            while end < len(text) and text[end] not in (delimiter, "\r", "\n"):
-                end += 1
-            cell, position = text[position:end], end
+        is_quoted = text[position : position + 1] == '"'
+        found = (quoted_cell if is_quoted else bare_cell)(text, position, delimiter)
+        if found is None:
+            return None
+        cell, position = found
         cells.append(cell)
-        if position < len(text) and text[position] == delimiter:
+        if position == len(text) or text[position] != delimiter:
+            return cells, position
+        position += 1
+
+
+def bare_cell(text: str, start: int, delimiter: str):
+    end = start
+    while end < len(text) and text[end] not in (delimiter, "\r", "\n"):
+        end += 1
+    return text[start:end], end
+
+
+def quoted_cell(text: str, start: int, delimiter: str):
+    cell, position = "", start + 1
+    while position < len(text):
+        if text.startswith('""', position):
+            cell, position = cell + '"', position + 2
+        elif text[position] == '"':
             position += 1
-            continue
-        return cells, position
+            is_closed = position == len(text) or text[position] in (delimiter, "\r", "\n")
+            return (cell, position) if is_closed else None
+        else:
+            cell, position = cell + text[position], position + 1
+    return None
 
 
 def records_of(text: str, delimiter: str, width: int):

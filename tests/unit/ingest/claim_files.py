@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from facnet_grpc.errors import TerminalError
 from facnet_grpc.ingest import ReadOptions, open_claims
 
 HEADER = "Date de Service;Code;Montant Preliminaire;Doctor Info;Patient;Lieu de pratique"
@@ -35,28 +36,20 @@ def read_bytes(raw: bytes, **options):
     )
 
 
-@pytest.fixture(name="read")
-def _read():
-    return read_bytes
-
-
-@pytest.fixture(name="read_lines")
-def _read_lines():
+def read_lines(*lines, header=HEADER, encoding="cp1252", end="\r\n", **options):
     """Read a file of the usual header, or another one, and these lines."""
-
-    def read_lines(*lines, header=HEADER, encoding="cp1252", end="\r\n", **options):
-        return read_bytes("".join(line + end for line in (header, *lines)).encode(encoding), **options)
-
-    return read_lines
+    return read_bytes("".join(line + end for line in (header, *lines)).encode(encoding), **options)
 
 
-@pytest.fixture(name="line")
-def _line():
+def line(**cells):
     """Make a line: the usual cells, some of them replaced."""
+    names = ("date", "code", "amount", "doctor", "patient", "place")
+    usual = dict(zip(names, LINE.split(";"), strict=True))
+    return ";".join((usual | cells).values())
 
-    def make(**cells):
-        names = ("date", "code", "amount", "doctor", "patient", "place")
-        usual = dict(zip(names, LINE.split(";"), strict=True))
-        return ";".join((usual | cells).values())
 
-    return make
+def reason_of(raw: bytes, **options):
+    """Return the error that a file ends with."""
+    with pytest.raises(TerminalError) as caught:
+        read_bytes(raw, **options)
+    return caught.value
