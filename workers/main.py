@@ -17,6 +17,7 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.reference import snapshot
+from facnet_grpc.rules.engine import rule_set_version
 from facnet_grpc.settings import Settings, SettingsError
 from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.pool import Database
@@ -38,6 +39,7 @@ def setup() -> None:
         settings = Settings.from_env()
         logs.configure(settings.log_level, settings.log_format)
         dramatiq.set_broker(assemble(settings))
+        rule_set_version()  # read now what the first run would wait for
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(CANNOT_START) from None

@@ -14,10 +14,10 @@ log = get_logger(__name__)
 
 
 class MetricsPage:
-    """Serves the figures of this process at the first free port from the configured one on.
+    """Serves the figures of this process at the first free port above the configured one.
 
-    Each process of a worker (and the server, if it runs on the same machine) has figures and a page of its own; the
-    port is in the log. Prometheus adds them up.
+    Each process of a worker has figures and a page of its own; the port is in the log, and Prometheus adds them up. The
+    configured port itself is left to a server on the same machine, which would not start without it.
     """
 
     def __init__(self, listen: str) -> None:
@@ -32,7 +32,7 @@ class MetricsPage:
     def open(self) -> None:
         """Begin to serve, unless no address is configured. Having no free port is no reason not to work."""
         host, _, first = self._listen.rpartition(":")
-        for port in range(int(first), min(int(first) + PORTS, 65536)) if host else ():
+        for port in range(int(first) + 1, min(int(first) + 1 + PORTS, 65536)) if host else ():
             try:
                 self._server, _ = start_http_server(port, host.strip("[]"))
             except OSError as error:
