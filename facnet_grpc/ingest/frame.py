@@ -21,6 +21,7 @@ from facnet_grpc.ingest.reasons import RejectReason
 QUOTE, LF, CR = b'"\n\r'
 _EOL = re.compile(rb"[\r\n]")
 _EOL_BYTES = (LF, CR)
+_TEXT = re.compile(rb"[^\r\n]")
 _OPEN = re.compile(rb'"[^"]*+(?:""[^"]*+)*+')
 
 Positions = NDArray[np.int64]
@@ -123,7 +124,8 @@ class Framer:
         lines: list[tuple[int, int, int]] = []
         faults: dict[int, RejectReason] = {}
         position = 0
-        while position < len(data):
+        # Empty lines, and what is between CR and LF, are not worth a look.
+        while (position := _past_empty(data, position)) < len(data):
             line = self._next_line(data, position, final=final)
             if line is None:
                 break
@@ -179,6 +181,11 @@ def record_pattern(delimiter: bytes) -> re.Pattern[bytes]:
     quoted = rb'"[^"]*+(?:""[^"]*+)*+"(?=[' + mark + rb"\r\n]|\Z)"
     cell = rb"(?:" + quoted + rb'|(?!")[^' + mark + rb"\r\n]*+)"
     return re.compile(cell + rb"(?:" + mark + cell + rb")*+")
+
+
+def _past_empty(data: bytes, position: int) -> int:
+    match = _TEXT.search(data, position)
+    return match.start() if match else len(data)
 
 
 def _close(ends: Positions, length: int) -> Positions:
