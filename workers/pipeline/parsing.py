@@ -20,7 +20,7 @@ BATCHES_AHEAD = 3
 class Parsing:
     """Parses a claim file in a thread of its own, for as long as the context lasts.
 
-    `on_found` is called in that thread once the file is understood, before its first line.
+    `on_found` is called by whoever takes the batches, before the first one, while the thread goes on.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Parsing:
         self._open_file = open_file
         self._on_found = on_found
         self._board = board
-        self._channel: Channel[Batch] = Channel(BATCHES_AHEAD)
+        self._channel: Channel[Found | Batch] = Channel(BATCHES_AHEAD)
         self._collector = LineCollector()
         self._found: Found | None = None
         self._thread = Thread(target=self._run, name="parsing", daemon=True)
@@ -48,8 +48,13 @@ class Parsing:
             self._thread.join()
 
     def batches(self, check: Callable[[], None]) -> Iterator[Batch]:
-        """Yield batches as they get ready; raises what the parser raised, and what `check` raises."""
-        return self._channel.items(check)
+        """Yield batches as they get ready; raises what the parser, `check` and `on_found` raise."""
+        for item in self._channel.items(check):
+            if isinstance(item, Found):
+                self._found = item
+                self._on_found(item)
+            else:
+                yield item
 
     @property
     def found(self) -> Found:
@@ -65,8 +70,7 @@ class Parsing:
     def _run(self) -> None:
         try:
             with self._open_file() as file:
-                self._found = file.found
-                self._on_found(file.found)
+                self._channel.put(file.found)
                 self._hand_over(file.batches())
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that loads
             self._channel.end(error)

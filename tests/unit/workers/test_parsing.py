@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 
 from facnet_grpc.errors import Reason, RunCancelled, TerminalError
+from facnet_grpc.ingest.reader import Found
 from facnet_grpc.model.billing import BILLING_SCHEMA, RULE_SCHEMA
 from workers.pipeline.parsing import Parsing
 from workers.pipeline.progress import ProgressBoard
 
-FOUND = SimpleNamespace(encoding="utf-8")
+FOUND = Found("utf-8", None, ";", ",", "%Y-%m-%d", 1, {}, (), 0)
 EMPTY = pa.RecordBatch.from_pylist([], schema=BILLING_SCHEMA)
 
 
@@ -67,7 +68,7 @@ def _take_one_and_leave(parsing):
 
 
 @pytest.mark.parametrize("where", ["open", "found"])
-def test_what_goes_wrong_in_the_thread_is_raised_where_batches_are_taken(where):
+def test_what_goes_wrong_is_raised_where_batches_are_taken(where):
     def fail(*_):
         raise TerminalError(Reason.NOT_A_CSV)
 
