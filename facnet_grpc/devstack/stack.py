@@ -76,16 +76,18 @@ def stack(options: StackOptions, stop: _Stop) -> Iterator[Stack]:
         data_dir = opened.enter_context(_data_dir(options))
         logs = _private(data_dir / "logs")
         environment = _environment(options, data_dir, opened)
-        migrate(environment["DATABASE_URL"])
-        target = environment["FACNET_LISTEN"]
         patience = float(environment["FACNET_SHUTDOWN_SECONDS"]) + STOP_MARGIN_SECONDS
-        children = []
-        for name in ("server", "worker"):
-            command = [sys.executable, "-m", "facnet_grpc", "serve" if name == "server" else name]
-            child = Child(name, command, environment, logs / f"{name}.log")
+
+        def start(name: str, command: str) -> Child:
+            child = Child(name, [sys.executable, "-m", "facnet_grpc", command], environment, logs / f"{name}.log")
             opened.callback(child.stop, patience, stop.is_urgent)
-            children.append(child)
-        running = Stack(target, data_dir, tuple(children))
+            return child
+
+        # The server takes a while to come up and needs no tables for it; the worker looks for work at once.
+        server = start("server", "serve")
+        migrate(environment["DATABASE_URL"])
+        worker = start("worker", "worker")
+        running = Stack(environment["FACNET_LISTEN"], data_dir, (server, worker))
         _wait_until_ready(running, stop)
         yield running
 

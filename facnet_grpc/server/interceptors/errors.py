@@ -58,6 +58,8 @@ async def status_errors(call: Call) -> AsyncIterator[None]:
         yield
     except (asyncio.CancelledError, grpc.aio.AbortError):
         raise
+    except NotImplementedError:  # by the generated base class, for a call that is described but not served
+        await call.context.abort(grpc.StatusCode.UNIMPLEMENTED, "This call is not served.")
     except FacnetError as error:
         await _abort(call, error)
     except Exception as error:  # noqa: BLE001 - the last resort: logged by class and place, since its text may quote a cell

@@ -66,10 +66,9 @@ def environment(clean_postgres_url: str, redis_url: str) -> dict[str, str]:
 
 @pytest.fixture
 def stack(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    process = dev(environment)
-    yield process
-    process.kill()
-    process.communicate()
+    with dev(environment) as process:
+        yield process
+        process.kill()
 
 
 def announced(process: subprocess.Popen[str]) -> dict[str, str]:
@@ -106,12 +105,11 @@ def test_a_stack_that_is_killed_leaves_no_process(stack: subprocess.Popen[str]) 
 
 
 def test_a_stack_whose_server_dies_says_so(environment: dict[str, str]) -> None:
-    process = dev(environment)
-    announced(process)
-    server = next(pid for pid in members(process.pid) if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    os.kill(server, signal.SIGKILL)
-    assert process.wait(30) == 1
-    process.communicate()
+    with dev(environment) as process:
+        announced(process)
+        server = next(pid for pid in members(process.pid) if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(server, signal.SIGKILL)
+        assert process.wait(30) == 1
 
 
 def settings(**changes: object) -> Settings:

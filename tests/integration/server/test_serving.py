@@ -59,6 +59,12 @@ def test_a_method_that_is_not_there_is_unimplemented(server: Server) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_a_call_that_is_described_but_not_served_is_unimplemented(server: Server) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        server.stub.CancelValidation(pb.CancelValidationRequest())
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
 def test_a_request_that_is_no_protobuf_breaks_only_itself(server: Server) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         server.channel.unary_unary("/facnet.v1.ValidationService/GetValidation")(b"\xff\xff\xff")
@@ -180,7 +186,8 @@ def test_a_signal_ends_a_server_in_order(environment: dict[str, str]) -> None:
         assert refused(lambda: list(stream)).reason == "SHUTTING_DOWN"
     status, said = process.end()
     assert status == 0, said
-    assert [json.loads(line)["event"] for line in said.splitlines()][-2:] == ["server_stopping", "server_stopped"]
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert [event for event in events if event != "call"] == ["server_started", "server_stopping", "server_stopped"]
 
 
 def test_a_second_signal_ends_a_server_at_once(environment: dict[str, str]) -> None:

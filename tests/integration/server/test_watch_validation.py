@@ -252,17 +252,14 @@ def test_a_hundred_watchers_cost_one_reader_and_leave_nothing(server: Server) ->
             firsts = [asyncio.Event() for _ in range(100)]
             tasks = [asyncio.create_task(follow(stub, run_ids[i % 5], first)) for i, first in enumerate(firsts)]
             await asyncio.gather(*(first.wait() for first in firsts))
-            threads = {thread.name for thread in threading.enumerate()}
-            assert len([name for name in threads if name.startswith("follower")]) == 1
+            assert [thread.name for thread in threading.enumerate()].count("follower") == 1
             await asyncio.to_thread(work)
             return await asyncio.gather(*tasks)
 
     def work() -> None:
-        workers = [Worker(server, run_id).start() for run_id in run_ids]
-        for percent in (10.0, 50.0):
-            for worker in workers:
-                worker.say(percent)
-        for worker in workers:
+        for worker in [Worker(server, run_id).start() for run_id in run_ids]:
+            worker.say(10.0)
+            worker.say(50.0)
             worker.complete()
 
     for seen in asyncio.run(follow_all()):
