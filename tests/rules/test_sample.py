@@ -1,0 +1,32 @@
+"""The shipped sample, all the way from its bytes: the rules against their naive twins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import facnet_grpc.sample
+from facnet_grpc.ingest.reader import open_claims
+from facnet_grpc.rules.lines import LineCollector
+from facnet_grpc.rules.registry import select
+from tests.rules.compare import NAIVE, findings_of, passes_of, with_sites
+
+SAMPLE = Path(facnet_grpc.sample.__file__).parent / "claims-5000.csv"
+
+
+@pytest.fixture(scope="module")
+def table():
+    collector = LineCollector()
+    with open_claims(lambda: SAMPLE.open("rb"), SAMPLE.stat().st_size) as file:
+        for batch in file.batches():
+            collector.add(batch.lines)
+    return collector.finish()
+
+
+@pytest.mark.parametrize("rule", select(NAIVE), ids=lambda rule: rule.info.id)
+def test_a_rule_finds_what_its_naive_twin_finds_in_the_sample(rule, table):
+    outcome = rule.evaluate(table, with_sites())
+    expected, passes = NAIVE[rule.info.id](table.to_pylist())
+    assert findings_of(rule.info.id, outcome) == sorted(expected, key=repr)
+    assert passes_of(outcome) == {name: count for name, count in passes.items() if count}
