@@ -42,6 +42,9 @@ OPTIONS = (
     # Clients may ping every 10 s, also while they have no call, without being sent away.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # When a server comes back, everybody's watches do at once. grpc would reset those beyond a thousand that wait.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 40_000),
     # Two servers on one port are a mistake, not a way to share load.
     ("grpc.so_reuseport", 0),
 )
