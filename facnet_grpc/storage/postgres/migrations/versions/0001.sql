@@ -135,3 +135,68 @@ CREATE TABLE validation_logs (
     data jsonb NOT NULL DEFAULT '{}',                 -- ids, counts, codes, column names; no PHI
     PRIMARY KEY (run_id, log_number)
 );
+
+-- What the RAMQ publishes, by version. A version's rows never change; `adoption` alone says which is in force: the
+-- highest. Content that was there before comes into force again under its old name.
+CREATE TABLE reference_versions (
+    version text PRIMARY KEY,
+    origin text NOT NULL CHECK (origin IN ('shipped', 'imported')),
+    source text NOT NULL,                             -- where its parts are from, and of which date
+    content_hash text NOT NULL UNIQUE,                -- of all its rows: the same content is the same version
+    adoption bigint NOT NULL UNIQUE,
+    code_count bigint NOT NULL,                       -- distinct codes, which may have several tariffs
+    establishment_count bigint NOT NULL,
+    context_count bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE billing_codes (
+    version text NOT NULL,
+    code text NOT NULL,
+    entry_number integer NOT NULL,                    -- from 1, within the code
+    place text NOT NULL,
+    tariff_cents bigint,
+    base_units integer,
+    tab text NOT NULL,
+    label text NOT NULL,
+    valid_from date NOT NULL,
+    PRIMARY KEY (version, code, entry_number)
+);
+
+CREATE TABLE establishments (
+    version text NOT NULL,
+    number text NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    gmf boolean NOT NULL,
+    PRIMARY KEY (version, number)
+);
+
+CREATE TABLE contexts (
+    version text NOT NULL,
+    token text NOT NULL,
+    label text NOT NULL,
+    ends_on date,
+    PRIMARY KEY (version, token)
+);
+
+-- What would be different if a run were judged today: asked for by the server, worked out by a worker, read by the
+-- server, deleted. Not worth a write-ahead log: after a crash the caller asks again.
+CREATE UNLOGGED TABLE revalidations (
+    id uuid PRIMARY KEY,
+    run_id uuid NOT NULL,
+    asked_at timestamptz NOT NULL DEFAULT now(),
+    attempts integer NOT NULL DEFAULT 0,
+    done_at timestamptz,
+    summary jsonb,                                    -- model/revalidation.py, once it is done well
+    error_code text                                   -- once it is done badly
+);
+
+CREATE UNLOGGED TABLE revalidation_changes (
+    revalidation_id uuid NOT NULL,
+    change_number integer NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('added', 'gone', 'changed')),
+    before_number integer,                            -- the run's result; null if added
+    after jsonb,                                      -- the present rules' result; null if gone
+    PRIMARY KEY (revalidation_id, change_number)
+);
