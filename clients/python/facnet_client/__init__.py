@@ -1,31 +1,41 @@
-"""The client: submit, watch, read, from Python and from the command line."""
+"""The client: submit, watch, read, from Python and from the command line.
 
-from facnet_client.backoff import Retry
-from facnet_client.client import FacnetClient
-from facnet_client.errors import (
-    Conflict,
-    CorruptData,
-    FacnetError,
-    InvalidRequest,
-    NotFound,
-    Refused,
-    ServerError,
-    Unavailable,
-    UploadLost,
-)
-from facnet_client.values import (
-    Certainty,
-    Phase,
-    Priority,
-    RejectedRow,
-    Result,
-    Severity,
-    Status,
-    Submitted,
-    Summary,
-    Update,
-    Validation,
-)
+What is imported from here is loaded when it is asked for, so that the command line can say how gRPC has to behave
+before gRPC is loaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facnet_client.backoff import Retry
+    from facnet_client.client import FacnetClient
+    from facnet_client.errors import (
+        Conflict,
+        CorruptData,
+        FacnetError,
+        InvalidRequest,
+        NotFound,
+        Refused,
+        ServerError,
+        Unavailable,
+        UploadLost,
+    )
+    from facnet_client.values import (
+        Certainty,
+        Phase,
+        Priority,
+        RejectedRow,
+        Result,
+        Severity,
+        Status,
+        Submitted,
+        Summary,
+        Update,
+        Validation,
+    )
 
 __all__ = [
     "Certainty",
@@ -51,3 +61,15 @@ __all__ = [
     "UploadLost",
     "Validation",
 ]
+
+_HOMES = ("client", "errors", "values", "backoff")
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module that it lives in."""
+    if name in __all__:
+        for home in _HOMES:
+            module = import_module(f"facnet_client.{home}")
+            if name in vars(module):
+                return vars(module)[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -45,6 +45,26 @@ FACNET = """
 """
 
 
+# A watch that behaves as if a callback had swallowed the exception of the first Ctrl-C.
+LOSE_FIRST_INTERRUPT = """
+    import time
+    from facnet_client.cli import follow
+    def deaf(client, validation_id):
+        try:
+            yield from client.watch(validation_id)
+        except KeyboardInterrupt:
+            time.sleep(60)
+    original = follow.follow
+    from facnet_client.cli import run
+    class Deaf:
+        def __init__(self, client):
+            self.client = client
+        def watch(self, validation_id):
+            return deaf(self.client, validation_id)
+    run.follow = lambda client, validation_id, show: original(Deaf(client), validation_id, show)
+"""
+
+
 @pytest.fixture
 def claims(tmp_path):
     path = tmp_path / "claims.csv"
@@ -56,10 +76,10 @@ def claims(tmp_path):
 def start(tmp_path):
     started = []
 
-    def start(*arguments, endless=False, script=None):
+    def start(*arguments, endless=False, script=None, before=""):
         stack = tmp_path / "stack.py"
         stack.write_text(textwrap.dedent(script or STACK.format(here=str(HERE), marks=str(tmp_path), endless=endless)))
-        program = textwrap.dedent(FACNET.format(command=str(stack)))
+        program = textwrap.dedent(before) + textwrap.dedent(FACNET.format(command=str(stack)))
         environ = {name: value for name, value in os.environ.items() if name not in ("FACNET_SERVER", "LANG", "LC_ALL")}
         process = subprocess.Popen(
             [sys.executable, "-c", program, *map(str, arguments)],
@@ -101,6 +121,15 @@ def test_an_interrupted_run_leaves_nothing_running(start, claims, tmp_path, numb
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (code, b"", b"")
+    assert (tmp_path / "stopped").exists()
+
+
+def test_an_interrupt_that_gets_lost_comes_again(start, claims, tmp_path):
+    process = start("run", claims, endless=True, before=LOSE_FIRST_INTERRUPT)
+    wait_for(tmp_path / "watched")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
     assert (tmp_path / "stopped").exists()
 
 

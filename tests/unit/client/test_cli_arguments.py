@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import facnet_client
 from facnet_client.cli.app import everywhere_first
 from facnet_client.cli.choices import day, labels
 from facnet_client.cli.output import plain, printable, to_json
@@ -45,3 +46,10 @@ def test_json_keeps_letters_and_the_order_of_fields():
 
 def test_file_names_cannot_steer_the_terminal():
     assert printable("a\x1b[2Jb\n.csv") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}.csv"
+
+
+def test_every_public_name_of_the_library_is_there():
+    for name in facnet_client.__all__:
+        assert getattr(facnet_client, name).__name__ == name
+    with pytest.raises(AttributeError):
+        facnet_client.nothing  # noqa: B018 - asking is the test

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
+# gRPC prints its own troubles on standard error; ours are told in the reader's language. It asks once, when loaded.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 
 def main() -> None:
     """Run `facnet` with the arguments of the process, and exit."""
-    # gRPC prints its own troubles on standard error; ours are told in the reader's language. It asks once, when loaded.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from typer.main import get_command  # noqa: PLC0415 - see above
+    from typer.main import get_command  # noqa: PLC0415 - what is slow to load is loaded when it is needed
 
     from facnet_client.cli.app import build_app  # noqa: PLC0415 - likewise
     from facnet_client.cli.texts import choose, load  # noqa: PLC0415 - likewise

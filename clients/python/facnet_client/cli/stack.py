@@ -21,6 +21,7 @@ from facnet_client.cli.problem import Problem
 _COMMAND = ("-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--until-stdin-closes")
 _STOP_SECONDS = 30
 _KILL_SECONDS = 5
+_AGAIN_SECONDS = 1.0
 _SAID_BYTES = 4000
 
 # One module of each extra that nothing works without, and how to get it.
@@ -40,7 +41,7 @@ def embedded_stack() -> Iterator[str]:
     Raises `Problem` if it does not start.
     """
     require("server", "embedded")
-    with tempfile.TemporaryFile() as said, _terminations_unwind():
+    with tempfile.TemporaryFile() as said, _signals_unwind():
         child = subprocess.Popen(  # noqa: S603 - this very interpreter, fixed arguments
             [sys.executable, *_COMMAND],
             stdin=subprocess.PIPE,
@@ -51,6 +52,7 @@ def embedded_stack() -> Iterator[str]:
         try:
             yield _target(child, said)
         finally:
+            _settled()
             _stop(child)
 
 
@@ -92,16 +94,37 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _terminations_unwind() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP leave through every `finally`, as Ctrl-C does."""
+def _signals_unwind() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP leave through every `finally`, as Ctrl-C does; and make sure that all three arrive.
+
+    An exception that a signal raises can be lost in a callback or stop at a lock that it left behind itself, so the
+    signal comes again every second until `_settled` is called.
+    """
+    first: list[int] = []
 
     def leave(number: int, frame: FrameType | None) -> None:
         del frame
-        sys.exit(128 + number)
+        first.append(number)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        if first[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + first[0])
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in _caught()}
     try:
         yield
     finally:
+        _settled()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _caught() -> list[int]:
+    """Return the signals to handle: SIGINT only if it is not ignored, as it is in background jobs."""
+    asked: list[int] = [signal.SIGTERM, signal.SIGHUP, signal.SIGALRM]
+    return asked if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else [*asked, signal.SIGINT]
+
+
+def _settled() -> None:
+    """Let no signal come again: from here on everything ends by itself."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
