@@ -165,7 +165,10 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
 def _metrics_page(listen: str) -> Callable[[], None]:
     host, _, port = listen.rpartition(":")
-    server, thread = prometheus_client.start_http_server(int(port), addr=host.strip("[]"))
+    try:
+        server, thread = prometheus_client.start_http_server(int(port), addr=host.strip("[]"))
+    except (OSError, ValueError):
+        raise OSError(f"FACNET_METRICS_LISTEN: cannot listen on {listen}") from None
 
     def close() -> None:
         server.shutdown()

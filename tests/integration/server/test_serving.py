@@ -210,11 +210,12 @@ def test_a_second_signal_ends_a_server_at_once(environment: dict[str, str]) -> N
         over.set()
 
 
-def test_an_address_that_is_taken_is_said_plainly(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("setting", ["FACNET_LISTEN", "FACNET_METRICS_LISTEN"])
+def test_an_address_that_is_taken_is_said_plainly(environment: dict[str, str], setting: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        status, said = Process(environment | {"FACNET_LISTEN": f"127.0.0.1:{taken.getsockname()[1]}"}).end()
+        status, said = Process(environment | {setting: f"127.0.0.1:{taken.getsockname()[1]}"}).end()
     assert status == 78
     assert "cannot listen on" in said.splitlines()[-1]
 
