@@ -1,0 +1,163 @@
+"""Health insurance numbers (NAM), over the whole dictionary of patients at once.
+
+A NAM is 12 characters: 3 letters of the surname, 1 of the first name, YY, MM (+50 for women), DD, a sequence character
+and a check character (the RAMQ's public description of its card). Some exports mask the birth date of it, as in
+`ABCDxxxx1234`; such a patient's key is the masked NAM and the folded name.
+
+The check character follows no published rule. What is done here, weights over the EBCDIC codes of name, sex, full
+birth date and sequence, agrees with what can be seen; it may raise a doubt and must never refuse a line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facnet_grpc.rules.vocabulary import Ints, Mask
+
+Bytes = npt.NDArray[np.uint8]
+
+LENGTH = 12
+NO_DAY = -(1 << 40)  # in place of a day that is not known
+OLDEST_YEARS = 120
+
+_WEIGHTS = np.array([1, 3, 7, 9, 1, 7, 1, 3, 4, 5, 7, 6, 9, 1], np.int64)
+_EBCDIC = np.frombuffer(bytes(range(128)).decode("ascii").encode("cp037"), np.uint8).astype(np.int64)
+_WOMEN_FROM = 51  # a month of 51-62 is a woman's
+
+
+@dataclass(frozen=True)
+class Nams:
+    """The NAMs in a dictionary of patient keys: every array has one entry a key."""
+
+    keys: pa.Array  # strings
+
+    @cached_property
+    def well_formed(self) -> Mask:
+        """Four letters, six digits, two letters or digits, and nothing more."""
+        exact: Mask = np.asarray(pc.equal(pc.binary_length(self.keys), LENGTH))
+        return self._framed & _every(_digits(self._bytes[:, 4:8])) & exact
+
+    @cached_property
+    def masked(self) -> Mask:
+        """Keys whose birth year and month are struck out by `xxxx`."""
+        struck = (self._bytes[:, 4:8] | 0x20) == ord("x")
+        return self._framed & _every(struck)
+
+    def birth_days(self, century: int) -> Ints:
+        """Return birth days (since 1970-01-01) if born in `century` (1900, 2000); `NO_DAY` for no such day."""
+        year = century + self._number(4)
+        month, day = self._month, self._number(8)
+        first = (year - 1970) * 12 + (month - 1)
+        days = _first_of(first) + (day - 1)
+        fits = (month >= 1) & (month <= 12) & (day >= 1) & (days < _first_of(first + 1))  # noqa: PLR2004 - months
+        return np.where(self.well_formed & fits, days, NO_DAY)
+
+    def check_fits(self, century: int) -> Mask:
+        """Return where the check character is what the weights give for a birth in `century`."""
+        digits = _two_digits(century // 100 + np.zeros(len(self._bytes), np.int64))
+        sex = np.where(self._woman, ord("F"), ord("M")).astype(np.uint8)[:, None]
+        text = np.hstack(
+            [
+                self._bytes[:, :4],
+                sex,
+                digits,
+                self._bytes[:, 4:6],
+                _two_digits(self._month % 100),
+                self._bytes[:, 8:11],
+            ],
+        )
+        sums = _EBCDIC[text & 0x7F] @ _WEIGHTS
+        fits: Mask = self.well_formed & (sums % 10 == self._bytes[:, 11].astype(np.int64) - ord("0"))
+        return fits
+
+    def born(self, patients: Ints, days: Ints) -> Ints:
+        """Return the birth day of each of `patients` (indices of keys) as of a day of service, `NO_DAY` if unknown.
+
+        The century is the latest one before the service. If the check character speaks for the other one, and the
+        patient would not be older than 120 years, nobody can tell: the birth day is unknown.
+        """
+        late = self._late[patients]
+        early = self._early[patients]
+        possible = (early != NO_DAY) & (days - early <= OLDEST_YEARS * 366)
+        doubtful = possible & self._only_early_fits[patients]
+        recent = np.where(doubtful, NO_DAY, late)
+        return np.where((late != NO_DAY) & (late <= days), recent, np.where(early <= days, early, NO_DAY))
+
+    def impossible(self, patients: Ints, days: Ints) -> Mask:
+        """Return where no century gives a day of birth on or before the day of service."""
+        late, early = self._late[patients], self._early[patients]
+        found = ((late != NO_DAY) & (late <= days)) | ((early != NO_DAY) & (early <= days))
+        wrong: Mask = self.well_formed[patients] & ~found
+        return wrong
+
+    @cached_property
+    def check_fails(self) -> Mask:
+        """Well-formed NAMs whose check character fits neither century."""
+        return self.well_formed & ~self.check_fits(1900) & ~self.check_fits(2000)
+
+    @cached_property
+    def _late(self) -> Ints:
+        return self.birth_days(2000)
+
+    @cached_property
+    def _early(self) -> Ints:
+        return self.birth_days(1900)
+
+    @cached_property
+    def _only_early_fits(self) -> Mask:
+        return self.check_fits(1900) & ~self.check_fits(2000)
+
+    @cached_property
+    def _bytes(self) -> Bytes:
+        """The first 12 bytes of each key, 12 zeros for a key that is shorter."""
+        head = pc.binary_slice(self.keys.cast(pa.binary()), 0, LENGTH)
+        whole = pc.equal(pc.binary_length(head), LENGTH)
+        padded = pc.if_else(whole, head, pa.scalar(b"0" * LENGTH)).cast(pa.binary(LENGTH))
+        values = np.frombuffer(padded.buffers()[1], np.uint8)[padded.offset * LENGTH :]
+        return values[: len(padded) * LENGTH].reshape(-1, LENGTH)
+
+    @cached_property
+    def _framed(self) -> Mask:
+        head, tail = self._bytes[:, :4], self._bytes[:, 8:]
+        ends = _letters(tail[:, 2:]) | _digits(tail[:, 2:])
+        return _every(_letters(head)) & _every(_digits(tail[:, :2])) & _every(ends)
+
+    @cached_property
+    def _woman(self) -> Mask:
+        return self._number(6) >= _WOMEN_FROM
+
+    @cached_property
+    def _month(self) -> Ints:
+        return self._number(6) - np.where(self._woman, 50, 0)
+
+    def _number(self, at: int) -> Ints:
+        pair = self._bytes[:, at : at + 2].astype(np.int64) - ord("0")
+        return pair[:, 0] * 10 + pair[:, 1]
+
+
+def _every(answers: Mask) -> Mask:
+    every: Mask = np.logical_and.reduce(answers, axis=1)
+    return every
+
+
+def _letters(characters: Bytes) -> Mask:
+    return (characters >= ord("A")) & (characters <= ord("Z"))
+
+
+def _digits(characters: Bytes) -> Mask:
+    return (characters >= ord("0")) & (characters <= ord("9"))
+
+
+def _two_digits(numbers: Ints) -> Bytes:
+    return np.stack([numbers // 10 % 10, numbers % 10], axis=1).astype(np.uint8) + np.uint8(ord("0"))
+
+
+def _first_of(months: Ints) -> Ints:
+    """Return the first day of each month counted from 1970-01."""
+    return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)

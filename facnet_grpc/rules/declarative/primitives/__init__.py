@@ -1,0 +1,1 @@
+"""What checks are made of: each primitive asks one kind of question of many lines at once."""

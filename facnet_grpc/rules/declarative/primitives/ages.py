@@ -1,0 +1,39 @@
+"""How old a patient has to be: `age_range`."""
+
+from __future__ import annotations
+
+from facnet_grpc.rules.declarative.nam import NO_DAY
+from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work
+from facnet_grpc.rules.declarative.sheet import months_between
+
+_MONTHS = {"years": 12, "months": 1}
+
+
+def age_range(work: Work) -> Hits:
+    """Find lines of patients who are younger than `min` or older than `max`, in completed units."""
+    params, sheet = work.params, work.sheet
+    born = sheet.born(work.rows)
+    known = born != NO_DAY
+    rows, born = work.rows[known], born[known]
+    days = sheet.claims.day[rows]
+    age = days - born if params["unit"] == "days" else months_between(born, days) // _MONTHS[params["unit"]]
+    outside = age < params["min"]
+    if params["max"] is not None:
+        outside |= age > params["max"]
+    return Hits.lines(rows[outside], len(rows), facts={"age": age[outside]})
+
+
+PRIMITIVES = (
+    Primitive(
+        name="age_range",
+        run=age_range,
+        doc="An age of `min` to `max` completed `unit`s (both included) on the day of service.",
+        fields={
+            "unit": Field("choice", default="years", choices=("years", "months", "days")),
+            "min": Field("int", default=0),
+            "max": Field("int"),
+        },
+        needs=lambda _: ("patient_key",),
+        facts=("age",),
+    ),
+)

@@ -1,0 +1,151 @@
+"""The lines of one file as checks ask for them: which have these codes, who is how old, what belongs together.
+
+Everything is worked out when it is first asked for, and once for all checks of a run. A check whose codes are not in
+the file's dictionary of codes touches no line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facnet_grpc.rules.declarative import days_off
+from facnet_grpc.rules.declarative.nam import NO_DAY, Nams
+from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+
+# Columns that checks read and that are dictionaries in `RULE_SCHEMA`.
+DICTIONARIES = frozenset({"place", "code", "context", "doctor_key", "patient_key", "patient_name", "role"})
+_RADIX = 1 << 16  # numpy sorts 16-bit numbers by radix
+
+
+class Sheet:
+    """A table of `RULE_SCHEMA`, and what checks have asked of it so far. Rows are positions in the table."""
+
+    def __init__(self, lines: pa.Table) -> None:
+        self.claims = Claims(lines)
+        self._lines = lines
+        self._columns: dict[str, Ints] = {}
+
+    def has(self, column: str) -> bool:
+        """Return whether a column is there and holds something."""
+        return column in self._lines.column_names and not self.claims.is_empty(column)
+
+    def where_known(self, rows: Ints, columns: Iterable[str]) -> Ints:
+        """Return the rows that have a value in each of `columns`."""
+        for column in columns:
+            rows = rows[self.known(column)[rows]]
+        return rows
+
+    def known(self, column: str) -> Mask:
+        """Return which lines have a value in a column."""
+        if column in DICTIONARIES:
+            return self.index(column) >= 0
+        if column not in self._lines.column_names:
+            return np.zeros(len(self.claims), np.bool_)
+        return np.asarray(self.claims.column(column).is_valid())
+
+    def index(self, column: str) -> Ints:
+        """Return a dictionary column as indices, -1 where a line has no value."""
+        if column not in self._columns:
+            self._columns[column] = self._indices(column)
+        return self._columns[column]
+
+    def texts(self, column: str) -> list[str]:
+        """Return the distinct values of a dictionary column, in the order of `index`."""
+        if column not in self._lines.column_names:
+            return []
+        return [value or "" for value in self.claims.dictionary(column).to_pylist()]
+
+    def where(self, column: str, test: Callable[[str], bool]) -> Mask:
+        """Return the lines whose value passes `test`, which is asked once per distinct value."""
+        answers = [bool(text) and test(text) for text in self.texts(column)]
+        return np.array([*answers, False], np.bool_)[self.index(column)]
+
+    @cached_property
+    def billed(self) -> Ints:
+        """The rows of billed lines, ascending."""
+        return np.flatnonzero(self.claims.billed)
+
+    def with_codes(self, codes: frozenset[str]) -> Ints:
+        """Return the billed rows that have one of `codes`, ascending."""
+        rows, starts = self._by_code
+        wanted = [index for index, text in enumerate(self.texts("code")) if text in codes]
+        if not wanted:
+            return np.zeros(0, np.int64)
+        return np.sort(np.concatenate([rows[starts[index] : starts[index + 1]] for index in wanted]))
+
+    def first_of(self, codes: frozenset[str]) -> bool:
+        """Return whether any of `codes` is in the file's dictionary at all."""
+        return any(text in codes for text in self.texts("code"))
+
+    @cached_property
+    def paid_cents(self) -> Ints:
+        """Paid amounts in cents; -1 where the file does not say."""
+        return np.asarray(self.claims.column("paid_cents").fill_null(-1)).astype(np.int64)
+
+    @cached_property
+    def month(self) -> Ints:
+        """Months of the service dates, counted from 1970-01."""
+        return self.claims.day.view("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+
+    @cached_property
+    def off(self) -> Mask:
+        """Lines of a Saturday, a Sunday or a holiday."""
+        return days_off.is_off(self.claims.day)
+
+    @cached_property
+    def nams(self) -> Nams:
+        """The patients' NAMs, in the order of the dictionary of patients."""
+        return Nams(self.claims.dictionary("patient_key").cast(pa.string()).fill_null(""))
+
+    def born(self, rows: Ints) -> Ints:
+        """Return the patients' birth days, `NO_DAY` where the NAM does not tell."""
+        patients = self.index("patient_key")[rows]
+        days = np.full(len(rows), NO_DAY, np.int64)
+        named = patients >= 0
+        days[named] = self.nams.born(patients[named], self.claims.day[rows[named]])
+        return days
+
+    def invoices(self, rows: Ints) -> Ints:
+        """Return a number for each invoice of `rows`, -1 where a line has none."""
+        if "invoice" not in self._lines.column_names:
+            return np.full(len(rows), -1, np.int64)
+        encoded = self.claims.column("invoice").take(pa.array(rows)).dictionary_encode()
+        return np.asarray(encoded.indices.fill_null(-1)).astype(np.int64)
+
+    def text(self, column: str, rows: Ints) -> pa.Array:
+        """Return the text of a dictionary column in these rows, "" where there is none."""
+        if column not in self._lines.column_names:
+            return pa.array([""] * len(rows))
+        return pc.fill_null(self.claims.text(column, rows), "")
+
+    @cached_property
+    def _by_code(self) -> tuple[Ints, Ints]:
+        """Billed rows sorted by code, and where each code of the dictionary begins."""
+        size = len(self.texts("code"))
+        codes = self.index("code")[self.billed]
+        order = np.argsort(codes.astype(np.uint16) if size < _RADIX else codes, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=size))])
+        return self.billed[order], starts
+
+    def _indices(self, column: str) -> Ints:
+        if column not in self._lines.column_names:
+            return np.full(len(self.claims), -1, np.int64)
+        array = self.claims.column(column)
+        indices = np.asarray(array.indices.fill_null(-1)).astype(np.int64)
+        blank = [index for index, value in enumerate(array.dictionary.to_pylist()) if not value]
+        return np.where(np.isin(indices, blank), -1, indices) if blank else indices
+
+
+def months_between(earlier: Ints, later: Ints) -> Ints:
+    """Return how many whole months lie between days: from January 31 to March 30 it is one."""
+    first, last = earlier.view("datetime64[D]"), later.view("datetime64[D]")
+    first_month, last_month = first.astype("datetime64[M]"), last.astype("datetime64[M]")
+    first_day = (first - first_month.astype("datetime64[D]")).astype(np.int64)
+    last_day = (last - last_month.astype("datetime64[D]")).astype(np.int64)
+    months: Ints = (last_month - first_month).astype(np.int64) - (last_day < first_day)
+    return months

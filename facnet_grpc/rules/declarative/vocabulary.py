@@ -1,0 +1,26 @@
+"""All primitives by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from facnet_grpc.rules.declarative.primitives import (
+    ages,
+    caps,
+    clock,
+    counting,
+    durations,
+    exclusion,
+    fields_of_lines,
+    formats,
+    intervals,
+    tariffs,
+)
+from facnet_grpc.rules.declarative.primitives.base import Primitive
+
+_MODULES = (ages, caps, clock, counting, durations, exclusion, fields_of_lines, formats, intervals, tariffs)
+
+PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(
+    {primitive.name: primitive for module in _MODULES for primitive in module.PRIMITIVES},
+)
