@@ -40,7 +40,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
         description="Redis 7 or Valkey, as a redis://, rediss:// or unix:// URL; its eviction policy must be noeviction.",
     )
-    blob_dir: Path = Field(description="Directory where uploaded files wait for a worker; shared by server and workers.")
+    blob_dir: Path = Field(
+        description="Directory where uploaded files wait for a worker; shared by server and workers."
+    )
     pseudonym_key: SecretStr = Field(
         min_length=32,
         description="Secret that the pseudonyms of patients and doctors are made with; at least 32 characters, the same everywhere.",
@@ -49,27 +51,44 @@ class Settings(BaseSettings):
     listen: str = Field("127.0.0.1:50051", description="Address and port of the gRPC server; loopback only.")
     metrics_listen: str = Field("127.0.0.1:9464", description="Address and port of the Prometheus page; empty: none.")
     max_file_bytes: int = Field(2 * GIB, gt=0, description="Largest file taken, in bytes.")
-    max_expanded_bytes: int = Field(64 * GIB, gt=0, description="Largest size of a compressed file once expanded, in bytes.")
-    max_expansion_ratio: int = Field(200, gt=0, description="How many times its own size a compressed file may expand to.")
+    max_expanded_bytes: int = Field(
+        64 * GIB, gt=0, description="Largest size of a compressed file once expanded, in bytes."
+    )
+    max_expansion_ratio: int = Field(
+        200, gt=0, description="How many times its own size a compressed file may expand to."
+    )
     max_chunk_bytes: int = Field(MIB, gt=0, description="Largest chunk taken, in bytes.")
     max_open_uploads: int = Field(100, gt=0, description="How many uploads one owner may have open at once.")
     upload_ttl_seconds: int = Field(3600, gt=0, description="How long the bytes of a broken upload are kept.")
+    failed_blob_seconds: int = Field(
+        86_400, ge=0, description="How long the file of a failed run is kept for RetryValidation."
+    )
     io_threads: int = Field(16, gt=0, description="Threads of the server that talk to PostgreSQL and the disk.")
     database_connections: int = Field(16, gt=0, description="Most connections that one process holds to PostgreSQL.")
     default_deadline_seconds: float = Field(30.0, gt=0, description="Deadline of unary calls that bring none.")
-    heartbeat_seconds: float = Field(15.0, gt=0, description="How often a watcher hears something when nothing changes.")
+    heartbeat_seconds: float = Field(
+        15.0, gt=0, description="How often a watcher hears something when nothing changes."
+    )
     shutdown_seconds: float = Field(30.0, ge=0, description="How long calls and jobs may go on after SIGTERM.")
 
     worker_processes: int = Field(2, gt=0, description="Processes of one worker; each works on one run at a time.")
     worker_threads: int = Field(1, gt=0, description="Runs that one worker process works on at once.")
-    lease_seconds: float = Field(30.0, gt=0, description="How long a silent worker keeps a run before another may take it.")
+    lease_seconds: float = Field(
+        30.0, gt=0, description="How long a silent worker keeps a run before another may take it."
+    )
     max_attempts: int = Field(3, gt=0, description="How many times work on a run may begin.")
     retry_base_seconds: float = Field(2.0, gt=0, description="Wait before the second attempt; doubles, with jitter.")
-    reconcile_seconds: float = Field(5.0, gt=0, description="How often workers look for lost messages and expired leases.")
+    reconcile_seconds: float = Field(
+        5.0, gt=0, description="How often workers look for lost messages and expired leases."
+    )
     rule_packs_dir: Path | None = Field(None, description="Folder with rule packs of your own.")
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="Log lines for machines or for people; auto: by terminal.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="Log lines for machines or for people; auto: by terminal."
+    )
 
     @field_validator("listen")
     @classmethod

@@ -61,13 +61,18 @@ def assemble(settings: Settings) -> RedisBroker:
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
         changed=partial(ending.changed, resources),
-        chores=Retention(resources.database, resources.blobs).chores,
+        chores=_retention(resources).chores,
     )
     components = (resources.database, MetricsPage(settings.metrics_listen), reconciler)
     stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)
     worker_broker = broker.make(settings.redis_url.get_secret_value(), components, stop_jobs)
     actors.declare(worker_broker, partial(validate, resources))
     return worker_broker
+
+
+def _retention(resources: Resources) -> Retention:
+    seconds = resources.settings.failed_blob_seconds
+    return Retention(resources.database, resources.blobs, failed_blob_seconds=seconds)
 
 
 def make_resources(settings: Settings) -> Resources:

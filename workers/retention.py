@@ -1,5 +1,7 @@
 """Deletes files that nobody needs any more: of broken uploads, of ended runs, and of nobody at all.
 
+The file of a failed run is kept for a while, so that it can be tried again.
+
 Called by the reconciler, so by one worker at a time. What fails in between is found again in the next round, as a file
 that belongs to nobody if not otherwise.
 """
@@ -26,9 +28,10 @@ log = get_logger(__name__)
 class Retention:
     """Each method is a chore of the reconciler and raises `FacnetError` if PostgreSQL or the disk does not answer."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, *, failed_blob_seconds: float) -> None:
         self._database = database
         self._blobs = blobs
+        self._failed_blob_seconds = failed_blob_seconds
 
     @property
     def chores(self) -> tuple[Callable[[], None], ...]:
@@ -44,14 +47,23 @@ class Retention:
         _note("upload", len(gone))
 
     def delete_ended(self) -> None:
-        """Delete the files of ended runs whose worker did not come to it."""
+        """Delete the files of ended runs whose worker did not come to it, and of failed ones that nobody tried again."""
         with self._database.connection() as conn:
-            ended = runs.ended_with_blob(conn, older_than_seconds=GRACE_SECONDS, limit=AT_ONCE)
-        for run_id, blob_key in ended:
-            self._blobs.delete(blob_key)
-            with self._database.connection() as conn:
-                runs.clear_blob(conn, run_id)
-        _note("blob_of_ended_run", len(ended))
+            ended = runs.ended_with_blob(
+                conn,
+                older_than_seconds=GRACE_SECONDS,
+                failed_older_than_seconds=self._failed_blob_seconds,
+                limit=AT_ONCE,
+            )
+        _note("blob_of_ended_run", sum(self._delete_blob(run_id, blob_key) for run_id, blob_key in ended))
+
+    def _delete_blob(self, run_id: UUID, blob_key: str) -> bool:
+        """Delete a file while the run is locked: whoever wants to try it again waits, and then finds it gone."""
+        with self._database.connection() as conn:
+            gone = runs.forget_blob(conn, run_id, blob_key)
+            if gone:
+                self._blobs.delete(blob_key)
+        return gone
 
     def delete_orphans(self) -> None:
         """Delete files that belong to no run and parts that belong to no upload."""

@@ -50,6 +50,14 @@ class MemoryEvents:
             self._woken = True
             self._news.notify_all()
 
+    def forget(self, run_id: UUID) -> None:
+        """Remove all events of a run."""
+        with self._news:
+            self._events.pop(run_id, None)
+
+    def check(self) -> None:
+        """Return."""
+
     def _after(self, after: Mapping[UUID, str]) -> list[Event]:
         return [
             event

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Protocol, cast
 from uuid import UUID, uuid4
 
@@ -24,6 +24,7 @@ from facnet_grpc.model.run import Progress, RunPhase, RunStatus, SeverityCounts
 
 KEEP_EVENTS = 200
 KEEP_SECONDS = 3600
+KEEP_ENDED = 100
 TIMEOUT_SECONDS = 1.0
 
 # The longest single wait for news: shorter than a client's patience for an answer (see `connect`).
@@ -52,6 +53,12 @@ class EventStream(Protocol):
     def interrupt(self) -> None:
         """Wake `tail()` from another thread, or let the next one return at once. Never raises."""
 
+    def forget(self, run_id: UUID) -> None:
+        """Remove all events of a run."""
+
+    def check(self) -> None:
+        """Return if events can be published."""
+
 
 def is_position(text: str) -> bool:
     """Whether `text` may be passed to `tail` as a position."""
@@ -75,6 +82,7 @@ class RedisEvents:
     def __init__(self, client: redis.Redis, *, prefix: str = "facnet:") -> None:
         self._client = client
         self._prefix = f"{prefix}events:"
+        self._ended_key = f"{prefix}ended"  # runs whose last event is published, by when that was
         # Waking a blocked XREAD takes a message on a stream that it reads: this one is only ours.
         self._wake_key = f"{prefix}wake:{uuid4()}"
         self._wake_position = _START
@@ -87,6 +95,37 @@ class RedisEvents:
                 pipe.xadd(key, {"event": _encode(event)}, maxlen=KEEP_EVENTS, approximate=True)
                 pipe.expire(key, KEEP_SECONDS)
                 pipe.execute()
+            if event.status.is_terminal:
+                self._drop_oldest(event.run_id)
+        except redis.RedisError:
+            raise TransientError from None
+
+    def _drop_oldest(self, ended: UUID) -> None:
+        """Keep the events of the last `KEEP_ENDED` runs that ended: PostgreSQL knows what became of the others."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.zadd(self._ended_key, {str(ended): time()})
+            pipe.zrange(self._ended_key, 0, -KEEP_ENDED - 1)
+            pipe.expire(self._ended_key, KEEP_SECONDS)
+            _, oldest, _ = pipe.execute()
+            if oldest:
+                pipe.zrem(self._ended_key, *oldest)
+                pipe.delete(*(f"{self._prefix}{run_id.decode()}" for run_id in oldest))
+                pipe.execute()
+
+    def forget(self, run_id: UUID) -> None:
+        """Remove all events of a run."""
+        try:
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.delete(self._key(run_id))
+                pipe.zrem(self._ended_key, str(run_id))
+                pipe.execute()
+        except redis.RedisError:
+            raise TransientError from None
+
+    def check(self) -> None:
+        """Return if events can be published."""
+        try:
+            self._client.ping()
         except redis.RedisError:
             raise TransientError from None
 

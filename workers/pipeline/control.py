@@ -49,6 +49,11 @@ class Control:
         """Note that the run may be another worker's by now."""
         self._error = LeaseLost()
 
+    @property
+    def error(self) -> FacnetError | None:
+        """Why the work has to stop, None unless it was cancelled or has lost its lease."""
+        return self._error
+
     def check(self) -> None:
         """Raise `LeaseLost`, `RunCancelled` or dramatiq's `Shutdown` if the work has to stop."""
         if self._error is not None:

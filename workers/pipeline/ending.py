@@ -36,9 +36,9 @@ class _Step:
 
 
 def ended(resources: Resources, run: Run, status: RunStatus, progress: Progress | None = None) -> None:
-    """Tell the watchers of a run that its end is committed, then delete its file."""
+    """Tell the watchers of a run that its end is committed, then delete its file, unless it can be tried again."""
     publish(resources, Event(run.id, status, progress))
-    if run.blob_key is not None:
+    if run.blob_key is not None and status is not RunStatus.FAILED:
         _discard(resources, run, run.blob_key)
 
 

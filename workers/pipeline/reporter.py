@@ -1,4 +1,8 @@
-"""The thread beside an attempt: keeps its lease, learns of a cancel, tells watchers how far it is."""
+"""The thread beside an attempt: keeps its lease, learns of a cancel, tells watchers how far it is.
+
+The attempt itself looks between batches and rules whether it has to stop. One that does not come to it, because a COPY
+waits or a rule takes long, is ended from here: the run is settled, and the session that holds its rows is ended.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,18 @@ from types import TracebackType
 from typing import Self
 
 from facnet_grpc import metrics
-from facnet_grpc.errors import FacnetError, LeaseLost
+from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
 from facnet_grpc.logs import get_logger
 from facnet_grpc.model.event import Event
 from facnet_grpc.model.run import Claim, Progress, RunStatus
-from facnet_grpc.storage.postgres import runs
+from facnet_grpc.storage.postgres import records, runs
+from workers.pipeline import ending
 from workers.pipeline.control import Control
 from workers.pipeline.progress import ProgressBoard
 from workers.pipeline.resources import Resources
 from workers.pipeline.throttle import LEAST_GAP, Throttle
 
+CANCEL_PATIENCE_SECONDS = 0.3  # for an attempt to stop by itself
 BEAT_PATIENCE_SECONDS = 2.0  # for a connection: events wait for the heartbeat
 log = get_logger(__name__)
 
@@ -35,6 +41,7 @@ class Reporter:
         self._published: Progress | None = None
         self._publishing_failed = False
         self._last_beat = time.monotonic()  # the claim was the first
+        self._cancelled_at: float | None = None
         self._stopped = Flag()
         self._thread = Thread(target=self._run, name="reporter", daemon=True)
 
@@ -58,7 +65,9 @@ class Reporter:
         while not self._stopped.is_set():
             now = time.monotonic()
             self._publish(now)
-            if time.monotonic() - self._last_beat >= self._beat_seconds:
+            if self._cancelled_at is not None:
+                self._insist(now - self._cancelled_at)
+            elif time.monotonic() - self._last_beat >= self._beat_seconds:
                 self._beat(now)
             self._stopped.wait(min(LEAST_GAP, self._beat_seconds))
 
@@ -100,3 +109,17 @@ class Reporter:
             self._last_beat = now
             if cancelled:
                 self._control.cancel()
+                self._cancelled_at = now
+
+    def _insist(self, waited: float) -> None:
+        """End a cancelled run without the thread that works on it; that one finds its lease lost."""
+        if waited < CANCEL_PATIENCE_SECONDS or self._stopped.is_set():
+            return
+        self.stop()
+        ending.failed(self._resources, self._claim, self._board.progress, RunCancelled())
+        self._control.lose_lease()
+        try:
+            with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
+                records.evict(conn, self._claim.run.id)
+        except FacnetError as error:
+            log.warning("session_not_ended", run_id=str(self._claim.run.id), reason=error.reason)

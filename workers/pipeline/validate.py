@@ -73,7 +73,8 @@ def _work(resources: Resources, claim: Claim) -> None:
         with Reporter(resources, claim, board, control) as reporter:
             Attempt(resources, claim, board, control).work(before_commit=reporter.stop)
     except BaseException as error:  # noqa: BLE001 - every error means something for the run
-        ending.failed(resources, claim, board.progress, error)
+        # What was broken off because it had to stop fails in some way that means nothing.
+        ending.failed(resources, claim, board.progress, control.error or error)
     else:
         metrics.RUNS.labels(RunStatus.COMPLETED).inc()
         ending.ended(resources, claim.run, RunStatus.COMPLETED, board.finished())

@@ -25,9 +25,14 @@ class RecordWriter(RunCopy):
         super().__init__(conn, "billing_records", run_id, BILLING_SCHEMA)
 
 
+def evict(conn: Connection, run_id: UUID) -> None:
+    """End the session that has rows of a run in an open transaction, if there is one: they are rolled back."""
+    conn.execute(SQL["evict"], {"run_id": run_id})
+
+
 def _take_over(conn: Connection, run_id: UUID) -> None:
     params = {"run_id": run_id}
     locked = conn.execute(SQL["try_lock"], params).fetchone()
     if locked is not None and not locked[0]:
-        conn.execute(SQL["evict"], params)
+        evict(conn, run_id)
         conn.execute(SQL["lock"], params)

@@ -16,7 +16,16 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
-from facnet_grpc.errors import Conflict, FacnetError, LeaseLost, NotFound, Reason, RunCancelled, TransientError
+from facnet_grpc.errors import (
+    Conflict,
+    FacnetError,
+    LeaseLost,
+    NotFound,
+    Reason,
+    RunCancelled,
+    TerminalError,
+    TransientError,
+)
 from facnet_grpc.model.run import (
     TERMINAL,
     Claim,
@@ -33,6 +42,7 @@ from facnet_grpc.model.summary import Summary
 from facnet_grpc.storage.postgres.queries import load
 
 SQL = load("runs")
+_ENDED = sorted(status.value for status in TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +213,48 @@ def cancel(conn: Connection, claim: Claim) -> None:
     _fenced(conn, "cancel", claim, _change(RunStatus.CANCELLED))
 
 
-def request_cancel(conn: Connection, run_id: UUID, owner: str) -> Run:
+def request_cancel(conn: Connection, run_id: UUID, owner: str) -> tuple[Run, bool]:
     """Cancel a waiting run at once, ask the worker of a running one to stop, leave an ended one as it is.
 
-    Returns the run as it is now. Raises `NotFound`.
+    Returns the run as it is now, and whether this very call has ended it. Raises `NotFound`.
     """
     row = _one(conn, "request_cancel", _change(RunStatus.CANCELLED) | {"id": run_id, "owner": owner})
-    return _run(row) if row else get(conn, run_id, owner)
+    if row is None:
+        return get(conn, run_id, owner), False
+    run = _run(row)
+    return run, run.status is RunStatus.CANCELLED
+
+
+def retry(conn: Connection, failed: Run) -> Run:
+    """Queue a failed run again, with its attempts counted anew.
+
+    Raises `Conflict` (WRONG_STATE) if it is not FAILED (any more), `TerminalError` (BLOB_MISSING) if its file is not
+    kept (any more), `NotFound` if it is gone.
+    """
+    params = {"id": failed.id, "owner": failed.owner, "blob_key": failed.blob_key}
+    row = _one(conn, "retry", {"target": RunStatus.QUEUED.value, **params})
+    if row is not None:
+        return _run(row)
+    run = get(conn, failed.id, failed.owner)
+    raise TerminalError(Reason.BLOB_MISSING) if run.status is RunStatus.FAILED else wrong_state(run)
+
+
+def lock(conn: Connection, run_id: UUID, owner: str) -> Run:
+    """Return a run that nobody else can change until the end of the transaction. Raises `NotFound`."""
+    row = _one(conn, "lock", {"id": run_id, "owner": owner})
+    if row is None:
+        raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))
+    return _run(row)
+
+
+def delete(conn: Connection, run_id: UUID) -> None:
+    """Forget a run; what else there is of it goes before (see `erasure`)."""
+    conn.execute(SQL["delete"], {"id": run_id})
+
+
+def wrong_state(run: Run) -> Conflict:
+    """Return the error that the state of `run` does not allow something."""
+    return Conflict(Reason.WRONG_STATE, validation_id=str(run.id), status=run.status.value)
 
 
 def clear_blob(conn: Connection, run_id: UUID) -> None:
@@ -233,14 +278,26 @@ def expired(conn: Connection, *, max_attempts: int, delay_seconds: float = 0.0, 
     return get_many(conn, [row["id"] for row in _all(conn, "expired", params)])
 
 
-def ended_with_blob(conn: Connection, *, older_than_seconds: float, limit: int) -> list[tuple[UUID, str]]:
-    """Return ended runs, and the keys of their files, that a worker did not come to delete."""
+def ended_with_blob(
+    conn: Connection,
+    *,
+    older_than_seconds: float,
+    failed_older_than_seconds: float,
+    limit: int,
+) -> list[tuple[UUID, str]]:
+    """Return ended runs, and the keys of their files, whose files nobody needs any more: a failed run needs it longer."""
     params = {
-        "ended": sorted(status.value for status in TERMINAL),
+        "ended": _ENDED,
         "older_than_seconds": older_than_seconds,
+        "failed_older_than_seconds": failed_older_than_seconds,
         "limit": limit,
     }
     return [(row["id"], row["blob_key"]) for row in _all(conn, "ended_with_blob", params)]
+
+
+def forget_blob(conn: Connection, run_id: UUID, blob_key: str) -> bool:
+    """Note that the file of an ended run is gone; False if the run needs it again. Delete the file, then commit."""
+    return _one(conn, "forget_blob", {"id": run_id, "blob_key": blob_key, "ended": _ENDED}) is not None
 
 
 def known_blobs(conn: Connection, keys: Sequence[str]) -> set[str]:

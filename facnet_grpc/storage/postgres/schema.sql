@@ -202,3 +202,13 @@ CREATE UNLOGGED TABLE revalidation_changes (
     after jsonb,                                      -- the present rules' result; null if gone
     PRIMARY KEY (revalidation_id, change_number)
 );
+
+-- What was done to runs that may be gone. It outlives them: ids, counts and codes only, no file name, no PHI.
+CREATE TABLE audit_log (
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    owner text NOT NULL,
+    action text NOT NULL,
+    run_id uuid NOT NULL,
+    detail jsonb NOT NULL DEFAULT '{}'
+);

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from facnet_grpc.errors import LeaseLost, Reason, RunCancelled, TerminalError
+from facnet_grpc.errors import Conflict, LeaseLost, Reason, RunCancelled, TerminalError
 from facnet_grpc.model.run import TRANSITIONS, Claim, Progress, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import DayFigures, Summary
 from facnet_grpc.storage.postgres import runs
@@ -262,17 +262,18 @@ def test_reconcilers_do_not_wait_for_each_other(database, take):
 
 def test_cancelling_a_waiting_run_ends_it(change, add):
     run = add()
-    cancelled = change(runs.request_cancel, run.id, "local")
+    cancelled, ended = change(runs.request_cancel, run.id, "local")
+    assert ended
     assert cancelled.status is RunStatus.CANCELLED
     assert cancelled.finished_at is not None
-    assert change(runs.request_cancel, run.id, "local") == cancelled
+    assert change(runs.request_cancel, run.id, "local") == (cancelled, False)
 
 
 def test_cancelling_a_running_one_asks_its_worker(change, take, now):
     claim = take()
-    asked = change(runs.request_cancel, claim.run.id, "local")
-    assert asked.status is RunStatus.PROCESSING
-    again = change(runs.request_cancel, claim.run.id, "local")
+    asked, ended = change(runs.request_cancel, claim.run.id, "local")
+    assert (asked.status, ended) == (RunStatus.PROCESSING, False)
+    again, _ = change(runs.request_cancel, claim.run.id, "local")
     assert again.cancel_requested_at == asked.cancel_requested_at
     assert change(runs.beat, claim, None, lease_seconds=60) is True
     change(runs.cancel, claim)
@@ -304,7 +305,44 @@ def test_cancelling_an_ended_run_changes_nothing(database, change, add, now, sta
     run = add()
     force(database, run, status)
     before = now(run)
-    assert change(runs.request_cancel, run.id, "local") == before
+    assert change(runs.request_cancel, run.id, "local") == (before, False)
+
+
+def test_a_failed_run_is_queued_again_with_all_its_attempts(change, take, now):
+    claim = take(max_attempts=1)
+    change(runs.beat, claim, Progress(1, RunPhase.RULES, 80.0, rows_parsed=9), lease_seconds=60)
+    change(runs.request_cancel, claim.run.id, "local")
+    change(runs.fail, claim, TerminalError(Reason.NO_USABLE_ROWS))
+    waiting = change(runs.retry, now(claim.run))
+    assert (waiting.status, waiting.attempt, waiting.uncounted_attempts) == (RunStatus.QUEUED, 1, 1)
+    assert (waiting.error_code, waiting.finished_at, waiting.percent, waiting.total_rows) == (None, None, 0.0, 0)
+    again = take(waiting, max_attempts=1)
+    assert again.run.attempt == 2
+
+
+@pytest.mark.parametrize("status", [RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.QUEUED])
+def test_only_a_failed_run_is_tried_again(database, change, add, now, status):
+    run = add()
+    force(database, run, status)
+    before = now(run)
+    with pytest.raises(Conflict) as refused:
+        change(runs.retry, run)
+    assert (refused.value.reason, refused.value.params["status"]) == (Reason.WRONG_STATE, status.value)
+    assert now(run) == before
+
+
+def test_a_file_is_deleted_or_its_run_tried_again_but_not_both(database, change, add, now):
+    run = add()
+    force(database, run, RunStatus.FAILED)
+    failed = now(run)
+    assert change(runs.forget_blob, run.id, run.blob_key)
+    with pytest.raises(TerminalError) as refused:
+        change(runs.retry, failed)
+    assert refused.value.reason is Reason.BLOB_MISSING
+    other = add()
+    force(database, other, RunStatus.FAILED)
+    change(runs.retry, now(other))
+    assert not change(runs.forget_blob, other.id, other.blob_key)
 
 
 def test_the_table_itself_refuses_a_lease_without_work(postgres_url, database, add):

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from facnet_grpc.errors import Conflict, NotFound, Reason, TransientError
+from facnet_grpc.errors import Conflict, NotFound, Reason, TerminalError, TransientError
 from facnet_grpc.model.run import Priority, RunStatus
 from facnet_grpc.storage.postgres import runs
 from facnet_grpc.storage.postgres.runs import RunFilter
@@ -143,16 +143,29 @@ def test_files_of_ended_runs_are_found_until_they_are_deleted(database, add, tak
     waiting, claim = add(), take()
     with database.connection() as conn:
         runs.cancel(conn, claim)
-        assert runs.ended_with_blob(conn, older_than_seconds=60, limit=9) == []
+        assert ended_with_blob(conn, 60) == []
     with database.connection() as conn:
-        assert runs.ended_with_blob(conn, older_than_seconds=0, limit=9) == [(claim.run.id, claim.run.blob_key)]
+        assert ended_with_blob(conn, 0) == [(claim.run.id, claim.run.blob_key)]
         assert runs.known_blobs(conn, [waiting.blob_key, claim.run.blob_key, "nobody's"]) == {
             waiting.blob_key,
             claim.run.blob_key,
         }
         runs.clear_blob(conn, claim.run.id)
-        assert runs.ended_with_blob(conn, older_than_seconds=0, limit=9) == []
+        assert ended_with_blob(conn, 0) == []
         assert runs.get(conn, claim.run.id).blob_key is None
+
+
+def test_files_of_failed_runs_are_kept_longer(database, take):
+    claim = take()
+    with database.connection() as conn:
+        runs.fail(conn, claim, TerminalError())
+    with database.connection() as conn:
+        assert ended_with_blob(conn, 0, failed=60) == []
+        assert ended_with_blob(conn, 60, failed=0) == [(claim.run.id, claim.run.blob_key)]
+
+
+def ended_with_blob(conn, seconds, failed=3600):
+    return runs.ended_with_blob(conn, older_than_seconds=seconds, failed_older_than_seconds=failed, limit=9)
 
 
 def test_a_key_whose_run_goes_away_meanwhile_is_a_passing_trouble(database, new_run, add, monkeypatch):

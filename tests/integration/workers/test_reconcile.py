@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from facnet_grpc.errors import TransientError
+from facnet_grpc.errors import TerminalError, TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import RunStatus
@@ -18,6 +18,7 @@ from workers.pipeline import ending
 from workers.reconcile import Reconciler
 from workers.retention import Retention
 
+KEPT = 600.0
 READY = f"{NAMESPACE}:{QUEUE}"
 
 
@@ -32,7 +33,7 @@ def reconciler(bench, redis_client, monkeypatch):
         parts.queue,
         messages=lambda: redis_client.llen(READY),
         changed=lambda run: ending.changed(parts, run),
-        chores=Retention(parts.database, parts.blobs).chores,
+        chores=Retention(parts.database, parts.blobs, failed_blob_seconds=KEPT).chores,
     )
 
 
@@ -94,8 +95,8 @@ def test_a_file_that_kills_its_worker_every_time_fails(bench, reconciler):
         expire(bench, run_id)
         reconciler.look()
     run = bench.run(run_id)
-    assert (run.status, run.error_code, run.blob_key) == (RunStatus.FAILED, "WORKER_CRASHED", None)
-    assert bench.blobs() == set()
+    assert (run.status, run.error_code) == (RunStatus.FAILED, "WORKER_CRASHED")
+    assert bench.blobs() == {run.blob_key}
     assert bench.events(run_id)[-1].status is RunStatus.FAILED
 
 
@@ -143,6 +144,18 @@ def test_the_file_of_an_ended_run_is_removed(bench, reconciler):
     run_id = bench.submit(b"content")
     with bench.resources.database.connection() as conn:
         runs.request_cancel(conn, run_id, "local")
+    reconciler.look()
+    assert (bench.run(run_id).blob_key, bench.blobs()) == (None, set())
+
+
+def test_the_file_of_a_failed_run_is_kept_for_its_time_and_no_longer(bench, reconciler):
+    run_id = bench.submit(b"content")
+    with bench.resources.database.connection() as conn:
+        runs.fail(conn, runs.claim(conn, run_id, lease_seconds=30, max_attempts=3), TerminalError())
+    reconciler.look()
+    assert bench.blobs() == {bench.run(run_id).blob_key}
+    age = f"{KEPT + 1} seconds"
+    bench.execute("UPDATE validation_runs SET finished_at = now() - %s::interval WHERE id = %s", age, run_id)
     reconciler.look()
     assert (bench.run(run_id).blob_key, bench.blobs()) == (None, set())
 

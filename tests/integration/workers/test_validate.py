@@ -175,7 +175,7 @@ def test_a_file_that_cannot_be_validated_fails_at_once(bench, code, content):
     run = bench.validate(run_id)
     assert (run.status, run.error_code, run.attempt) == (RunStatus.FAILED, code, 1)
     assert bench.stored(run_id) == NOTHING
-    assert bench.blobs() == set()
+    assert bench.blobs() == {run.blob_key}  # kept, so that it can be tried again
     assert bench.events(run_id)[-1].status is RunStatus.FAILED
 
 
@@ -264,7 +264,7 @@ def test_a_copy_that_postgres_refuses_is_tried_again_and_then_fails(bench):
         bench.execute("UPDATE validation_runs SET next_attempt_at = now() WHERE id = %s", run_id)
         run = bench.validate(run_id)
     assert (run.status, run.error_code, run.attempt) == (RunStatus.FAILED, "ATTEMPTS_EXHAUSTED", 3)
-    assert bench.blobs() == set()
+    assert bench.blobs() == {run.blob_key}
     with bench.resources.database.connection() as conn:
         told = repr(logs.page(conn, run_id, limit=20)).encode()
     assert not any(secret in told for secret in PHI)

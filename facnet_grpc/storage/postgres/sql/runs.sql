@@ -204,14 +204,41 @@ FROM decided
 WHERE run.id = decided.id
 RETURNING run.id;
 
+-- name: retry
+-- Queues a failed run again. Its attempts so far do not count any more; their number goes on growing.
+UPDATE validation_runs
+SET status = %(target)s, uncounted_attempts = attempt, next_attempt_at = NULL, cancel_requested_at = NULL,
+    finished_at = NULL, error_code = NULL, error_params = '{}', error_message = NULL,
+    progress = 0, bytes_parsed = 0, total_rows = 0, processed_rows = 0, rejected_rows = 0,
+    error_count = 0, warning_count = 0, optimization_count = 0, info_count = 0
+WHERE id = %(id)s AND owner = %(owner)s AND status = 'FAILED' AND blob_key = %(blob_key)s
+RETURNING {run_columns};
+
+-- name: lock
+-- Reads a run of an owner, and keeps everybody else from changing it until the end of the transaction.
+SELECT {run_columns} FROM validation_runs WHERE id = %(id)s AND owner = %(owner)s FOR UPDATE;
+
+-- name: delete
+-- Forgets a run.
+DELETE FROM validation_runs WHERE id = %(id)s;
+
 -- name: ended_with_blob
--- Finds ended runs whose file is still there, because their worker died between commit and deletion.
+-- Finds ended runs whose file is still there: their worker died between commit and deletion, or they failed, and are
+-- past the time that their files are kept for another try.
 SELECT id, blob_key
 FROM validation_runs
 WHERE blob_key IS NOT NULL AND status = ANY(%(ended)s)
-    AND finished_at <= now() - make_interval(secs => %(older_than_seconds)s)
+    AND finished_at <= now() - make_interval(secs =>
+        CASE status WHEN 'FAILED' THEN %(failed_older_than_seconds)s ELSE %(older_than_seconds)s END::double precision)
 ORDER BY id
 LIMIT %(limit)s;
+
+-- name: forget_blob
+-- Notes that the file of an ended run is about to be deleted; no row if the run has been queued again meanwhile.
+UPDATE validation_runs
+SET blob_key = NULL
+WHERE id = %(id)s AND blob_key = %(blob_key)s AND status = ANY(%(ended)s)
+RETURNING id;
 
 -- name: known_blobs
 -- Says which of some files belong to a run.

@@ -1,0 +1,25 @@
+-- Taking everything of a run away, and noting that it was done.
+
+-- name: records
+-- Removes the lines.
+DELETE FROM billing_records WHERE run_id = %(run_id)s;
+
+-- name: rejects
+-- Removes the rejected lines.
+DELETE FROM rejected_rows WHERE run_id = %(run_id)s;
+
+-- name: results
+-- Removes what the rules found.
+DELETE FROM validation_results WHERE run_id = %(run_id)s;
+
+-- name: logs
+-- Removes what happened to the run.
+DELETE FROM validation_logs WHERE run_id = %(run_id)s;
+
+-- name: uploads
+-- Removes what is known of how the file came: its name.
+DELETE FROM uploads WHERE run_id = %(run_id)s;
+
+-- name: note
+-- Appends a line to the audit log.
+INSERT INTO audit_log (owner, action, run_id, detail) VALUES (%(owner)s, %(action)s, %(run_id)s, %(detail)s);
