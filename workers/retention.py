@@ -47,7 +47,7 @@ class Retention:
         _note("upload", len(gone))
 
     def delete_ended(self) -> None:
-        """Delete the files of ended runs whose worker did not come to it, and of failed ones that nobody tried again."""
+        """Delete files of ended runs whose worker did not come to it, and of failed ones that nobody tried again."""
         with self._database.connection() as conn:
             ended = runs.ended_with_blob(
                 conn,

@@ -285,7 +285,7 @@ def ended_with_blob(
     failed_older_than_seconds: float,
     limit: int,
 ) -> list[tuple[UUID, str]]:
-    """Return ended runs, and the keys of their files, whose files nobody needs any more: a failed run needs it longer."""
+    """Return ended runs whose files nobody needs any more (a failed run needs its own longer), with their keys."""
     params = {
         "ended": _ENDED,
         "older_than_seconds": older_than_seconds,
