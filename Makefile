@@ -7,6 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Trust what the machine trusts, where it says so: a company's proxy has certificates of its own.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
 CSV ?= facnet_grpc/sample/claims-5000.csv
 T ?= tests
 
