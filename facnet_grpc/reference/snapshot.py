@@ -44,6 +44,8 @@ class Establishment:
 
     number: str  # 5 digits
     gmf: bool  # whether it is a site of a GMF (groupe de médecine de famille)
+    name: str = ""
+    type: str = ""  # such as CLSC, CH, GMF-U, cabinet
 
 
 @dataclass(frozen=True, slots=True)

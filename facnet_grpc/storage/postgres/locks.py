@@ -6,6 +6,8 @@ from psycopg import Connection
 
 # Any number will do that nothing else locks.
 RECONCILER = 0x66_61_63_72_65_63
+REFERENCE = 0x66_61_63_72_65_66
+REVALIDATION = 0x66_61_63_72_65_76
 
 
 def try_lock(conn: Connection, number: int) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.storage.postgres.failures import translate
 from facnet_grpc.storage.postgres.pool import CONNECT_SECONDS
+from facnet_grpc.storage.postgres.reference import load_shipped
 
 # Any number will do that nothing else locks.
 _LOCK = 0x66_61_63_6E_65_74
@@ -23,7 +24,7 @@ _LOCATION = "facnet_grpc.storage.postgres:migrations"
 
 
 def migrate(url: str) -> None:
-    """Apply the changes that are missing, all or none; waits while another process does so.
+    """Apply the changes that are missing and store the shipped reference, all or none; waits while another does so.
 
     Raises `TransientError` if PostgreSQL is away.
     """
@@ -32,6 +33,7 @@ def migrate(url: str) -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        _load_reference(connection)
 
 
 def pending(url: str) -> list[str]:
@@ -40,6 +42,12 @@ def pending(url: str) -> list[str]:
         heads = MigrationContext.configure(connection).get_current_heads()
     missing = ScriptDirectory.from_config(_config()).iterate_revisions("heads", heads or "base")
     return [script.revision for script in missing][::-1]
+
+
+def _load_reference(connection: Connection) -> None:
+    driver = connection.connection.driver_connection
+    if isinstance(driver, psycopg.Connection):  # which it is; SQLAlchemy's types do not say so
+        load_shipped(driver)
 
 
 def _config() -> Config:
