@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from threading import Event as Flag
 from threading import Thread
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
@@ -65,6 +65,7 @@ class Reconciler:
         with self._database.connection() as conn:
             if not locks.try_lock(conn, locks.RECONCILER):
                 return False
+            faults.point("reconciler.locked")
             for chore in self._chores:
                 _do(chore)
         return True
@@ -73,6 +74,7 @@ class Reconciler:
         """Take runs from workers that have gone silent; they wait again, or end here."""
         with self._database.connection() as conn:
             changed = runs.expired(conn, max_attempts=self._settings.max_attempts, limit=AT_ONCE)
+        faults.point("reconciler.taken_back")
         for run in changed:
             log.warning("lease_expired", run_id=str(run.id), status=run.status, attempt=run.attempt)
             metrics.RECONCILED.labels("lease").inc()
@@ -91,6 +93,7 @@ class Reconciler:
             return
         for run_id in due:
             self._queue.enqueue(ValidateRun(run_id))
+            faults.point("reconciler.queued_again")
         metrics.RECONCILED.labels("message").inc(len(due))
         log.info("runs_queued_again", count=len(due))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import Conflict
 from facnet_grpc.logs import get_logger
 from facnet_grpc.storage.blobs import BlobInfo, BlobStore
@@ -63,6 +63,7 @@ class Retention:
             gone = runs.forget_blob(conn, run_id, blob_key)
             if gone:
                 self._blobs.delete(blob_key)
+                faults.point("retention.blob_deleted")
         return gone
 
     def delete_orphans(self) -> None:

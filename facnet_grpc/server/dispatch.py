@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
@@ -35,7 +35,9 @@ class Dispatcher:
 
     async def _send(self, run_id: UUID) -> None:
         try:
+            faults.point("server.job.enqueuing")
             await self._blocking.run(self._queue.enqueue, ValidateRun(run_id))
+            faults.point("server.job.enqueued")
         except FacnetError as error:
             metrics.ENQUEUE_FAILURES.inc()
             log.warning("enqueue_failed", run_id=str(run_id), **exception_fields(error))

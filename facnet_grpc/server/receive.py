@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 
 import google_crc32c
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import CorruptData, LimitExceeded, Reason, WrongOffset
 from facnet_grpc.server.blocking import Blocking
 
@@ -109,6 +109,7 @@ class Receiver:
         await self._flush()
         await self._settle()
         await self._blocking.run(self._sink.sync)
+        faults.point("server.upload.synced")
         return self._hash.hexdigest()
 
     async def close(self) -> int:
@@ -152,6 +153,7 @@ class Receiver:
         data = b"".join(chunk.data for chunk in chunks[:sound]) if sound != 1 else chunks[0].data
         if data:
             self._sink.write(data)
+            faults.point("server.upload.chunk_written")
             self._hash.update(data)
             self._sync(len(data))
         if sound < len(chunks):

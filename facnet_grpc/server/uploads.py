@@ -16,7 +16,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import Conflict, CorruptData, FacnetError, InvalidInput, LimitExceeded, Reason
 from facnet_grpc.model.run import NewRun, Run
 from facnet_grpc.model.upload import Upload, UploadHeader
@@ -98,8 +98,7 @@ class Uploads:
         Raises the errors of `Receiver`, `InvalidInput` (EMPTY_FILE), `CorruptData` (size or checksum differ from the
         header), `Conflict`, `NotFound` (somebody else's upload), `LimitExceeded`, `TransientError`.
         """
-        if header.size_bytes is not None and header.size_bytes > self._limits.max_file:
-            raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=self._limits.max_file)
+        self._refuse_too_large(header)
         known = await self._blocking.run(self._find_by_key, header.idempotency_key, owner)
         with metrics.UPLOADS_OPEN.track_inprogress():
             if known is not None:
@@ -107,15 +106,48 @@ class Uploads:
             opened = await self._open(header, owner, upload_id)
             if isinstance(opened, Run):
                 return opened
-            try:
+            faults.point("server.upload.opened")
+            async with self._kept(opened):
                 await self._fill(opened, chunks)
-            except FacnetError as error:
-                await asyncio.shield(self._background.start(self._leave(opened, error.reason)))
-                raise
-            except BaseException:  # the stream broke, or the server stops
-                self._background.start(self._leave(opened, None))
-                raise
             return await asyncio.shield(self._background.start(self._complete(opened, owner)))
+
+    async def append(
+        self, header: UploadHeader, owner: str, upload_id: UUID, chunk: Chunk | None, *, finish: bool
+    ) -> tuple[int, Run | None]:
+        """Take one chunk of a file, and perhaps its end; return the bytes safely stored, and the run once there is one.
+
+        The same upload may be gone on with by `receive`, and the other way round. Raises what `receive` raises.
+        """
+        self._refuse_too_large(header)
+        # Only the end needs to know what the bytes before it were.
+        opened = await self._open(header, owner, upload_id, rehash=finish)
+        if isinstance(opened, Run):
+            return opened.size_bytes, opened
+        async with self._kept(opened):
+            if chunk is not None:
+                await opened.receiver.add(chunk)
+            if not finish:
+                await opened.receiver.finish()
+        if not finish:
+            return await asyncio.shield(self._background.start(self._leave(opened, None))), None
+        run = await asyncio.shield(self._background.start(self._complete(opened, owner)))
+        return run.size_bytes, run
+
+    def _refuse_too_large(self, header: UploadHeader) -> None:
+        if header.size_bytes is not None and header.size_bytes > self._limits.max_file:
+            raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=self._limits.max_file)
+
+    @contextlib.asynccontextmanager
+    async def _kept(self, opened: _Opened) -> AsyncIterator[None]:
+        """Leave the upload in order if what is done within fails: it can be gone on with."""
+        try:
+            yield
+        except FacnetError as error:
+            await asyncio.shield(self._background.start(self._leave(opened, error.reason)))
+            raise
+        except BaseException:  # the stream broke, or the server stops
+            self._background.start(self._leave(opened, None))
+            raise
 
     async def _hash_only(self, known: Run, header: UploadHeader, chunks: AsyncIterator[Chunk]) -> Run:
         receiver = Receiver(Nowhere(), self._receiver_limits(header), self._blocking)
@@ -126,7 +158,7 @@ class Uploads:
         _compare(known, sha256, size)
         return known
 
-    async def _open(self, header: UploadHeader, owner: str, upload_id: UUID) -> _Opened | Run:
+    async def _open(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool = True) -> _Opened | Run:
         """Begin an upload or go on with it; or return its run, if an earlier stream was just finishing it."""
         upload = await self._blocking.run(self._begin, header, owner, upload_id)
         part = await self._part(upload_id)
@@ -137,7 +169,7 @@ class Uploads:
             _compare(run, header.sha256, header.size_bytes)
             return run
         receiver = Receiver(part, self._receiver_limits(header), self._blocking)
-        if part.size:
+        if part.size and rehash:
             stored = await self._blocking.run(self._blobs.open_part_for_reading, upload_id)
             await receiver.go_on(stored)
         return _Opened(upload, header, part, receiver)
@@ -177,8 +209,8 @@ class Uploads:
             await self._blocking.run(self._blobs.delete_part, opened.upload.id)
         return run
 
-    async def _leave(self, opened: _Opened, reason: Reason | None) -> None:
-        """Keep what arrived for the next stream, or drop it if there cannot be one."""
+    async def _leave(self, opened: _Opened, reason: Reason | None) -> int:
+        """Keep what arrived for the next stream, or drop it if there cannot be one; return how many bytes it is."""
         size = 0
         with contextlib.suppress(FacnetError):  # the client hears of the first error; these bytes were not promised
             size = await opened.receiver.close()
@@ -187,6 +219,7 @@ class Uploads:
                 await self._blocking.run(self._drop, opened.upload.id)
             else:
                 await self._blocking.run(self._keep, opened.upload.id, size or opened.part.size)
+        return opened.part.size
 
     def _receiver_limits(self, header: UploadHeader) -> Limits:
         return Limits(self._limits.max_file, self._limits.max_chunk, header.size_bytes)
@@ -247,10 +280,14 @@ class Uploads:
         )
         with self._database.connection() as conn:
             run, is_new = runs.insert(conn, new)
+            faults.point("server.run.inserted")
             uploads.touch(conn, opened.upload.id, opened.part.size, self._limits.ttl_seconds)
             uploads.finish(conn, opened.upload.id, run.id)
+            faults.point("server.upload.finished")
             if is_new:
                 self._blobs.commit(opened.upload.id, new.blob_key or "")
+                faults.point("server.blob.committed")
+        faults.point("server.run.committed")
         return run, is_new
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from psycopg import Connection
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.ingest.reader import ClaimFile, Found, ReadOptions, open_claims
 from facnet_grpc.model.run import Claim
@@ -53,6 +53,8 @@ class Attempt:
                 self._store(conn, report)
                 before_commit()
                 self._complete(conn, tally, report)
+                faults.point("worker.commit.before")
+        faults.point("worker.commit.after")
         _count(tally, report)
 
     def _load(self, conn: Connection) -> tuple[Tally, pa.Table, Found]:
@@ -86,6 +88,7 @@ class Attempt:
         def between(outcome: RuleOutcome | None) -> None:
             self._control.check()
             if outcome is not None:
+                faults.point("worker.rules.between")
                 self._board.judged(done=outcome.rules_done, total=outcome.rules_total, counts=outcome.counts)
                 if outcome.error_class is not None:
                     metrics.RULE_FAILURES.labels(outcome.rule_id).inc()
@@ -100,6 +103,7 @@ class Attempt:
             self._control.check()
             part = report.results.slice(start, RESULTS_AT_ONCE)
             results.write(conn, self._run.id, part)
+            faults.point("worker.results.mid")
             self._board.stored(done=start + part.num_rows, total=count)
 
     def _complete(self, conn: Connection, tally: Tally, report: RulesReport) -> None:

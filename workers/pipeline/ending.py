@@ -13,7 +13,7 @@ from functools import partial
 
 from psycopg import Connection
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError, LeaseLost, Reason, TerminalError
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.logs import exception_fields, get_logger
@@ -38,6 +38,7 @@ class _Step:
 def ended(resources: Resources, run: Run, status: RunStatus, progress: Progress | None = None) -> None:
     """Tell the watchers of a run that its end is committed, then delete its file, unless it can be tried again."""
     publish(resources, Event(run.id, status, progress))
+    faults.point("worker.end.published")
     if run.blob_key is not None and status is not RunStatus.FAILED:
         _discard(resources, run, run.blob_key)
 
@@ -58,9 +59,11 @@ def failed(resources: Resources, claim: Claim, progress: Progress, error: BaseEx
     if outcome is Outcome.ABANDON:
         metrics.LEASE_LOSSES.inc()
         return
+    faults.point("worker.failure.settling")
     step = _step(resources, claim, outcome, error)
     if not _written(resources, claim, step, _reason(error)):
         return
+    faults.point("worker.failure.settled")
     if step.status.is_terminal:
         ended(resources, claim.run, step.status, progress)
     else:
@@ -122,8 +125,10 @@ def _given_back(resources: Resources, claim: Claim, outcome: Outcome, reason: st
 def _discard(resources: Resources, run: Run, blob_key: str) -> None:
     try:
         resources.blobs.delete(blob_key)
+        faults.point("worker.blob.deleted")
         with resources.database.connection() as conn:
             runs.clear_blob(conn, run.id)
+        faults.point("worker.blob.cleared")
     except FacnetError as error:
         log.warning("blob_not_deleted", run_id=str(run.id), **exception_fields(error))
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import pyarrow as pa
 from psycopg import Connection
 
+from facnet_grpc import faults
 from facnet_grpc.ingest.reader import Batch
 from facnet_grpc.model.summary import DefectFigures, RejectionFigures
 from facnet_grpc.storage.postgres import rejects
@@ -69,10 +70,12 @@ def load(conn: Connection, run_id: UUID, batches: Iterable[Batch], board: Progre
     with RecordWriter(conn, run_id) as writer:
         for batch in batches:
             writer.write(batch.lines)
+            faults.point("worker.copy.mid")
             tally.add(batch)
             board.loaded(bytes_loaded=batch.bytes_parsed, rows_loaded=tally.accepted)
             if batch.rejected.num_rows:
                 waiting.append(batch.rejected)
     for rejected in waiting:
         rejects.write(conn, run_id, rejected)
+    faults.point("worker.copy.done")
     return tally

@@ -9,6 +9,7 @@ from typing import Self
 
 import pyarrow as pa
 
+from facnet_grpc import faults
 from facnet_grpc.ingest.reader import Batch, ClaimFile, Found
 from facnet_grpc.rules.lines import LineCollector
 from workers.pipeline.channel import Channel
@@ -71,6 +72,7 @@ class Parsing:
         try:
             with self._open_file() as file:
                 self._channel.put(file.found)
+                faults.point("worker.parse.first")
                 self._hand_over(file.batches())
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that loads
             self._channel.end(error)
@@ -79,7 +81,9 @@ class Parsing:
 
     def _hand_over(self, batches: Iterator[Batch]) -> None:
         rejected = 0
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            if number:
+                faults.point("worker.parse.mid")
             rejected += sum(batch.rejected_counts.values())
             self._board.parsed(bytes_parsed=batch.bytes_parsed, rows_parsed=batch.rows_parsed, rows_rejected=rejected)
             self._collector.add(batch.lines)

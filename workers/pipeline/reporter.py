@@ -12,7 +12,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
 from facnet_grpc.logs import get_logger
 from facnet_grpc.model.event import Event
@@ -87,6 +87,7 @@ class Reporter:
         else:
             self._throttle.sent(now)
             self._published = progress
+            faults.point("worker.progress.published")
 
     def _note_silence(self, error: FacnetError) -> None:
         metrics.EVENT_PUBLISH_FAILURES.inc()
@@ -97,6 +98,7 @@ class Reporter:
     def _beat(self, now: float) -> None:
         settings = self._resources.settings
         try:
+            faults.point("worker.heartbeat")
             with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
                 cancelled = runs.beat(conn, self._claim, self._board.progress, lease_seconds=settings.lease_seconds)
         except LeaseLost:

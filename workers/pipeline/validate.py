@@ -8,7 +8,7 @@ from uuid import UUID
 import pyarrow as pa
 from psycopg import Connection
 
-from facnet_grpc import metrics
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Claim, RunStatus
@@ -42,6 +42,7 @@ def validate(resources: Resources, run_id: UUID) -> None:
 
 
 def _claim(resources: Resources, run_id: UUID) -> Claim | None:
+    faults.point("worker.claim.before")
     try:
         with resources.database.connection() as conn:
             claim = _first_in_line(conn, resources, run_id)
@@ -51,6 +52,7 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
     if claim is None:
         log.debug("nothing_to_claim", run_id=str(run_id))
         return None
+    faults.point("worker.claim.after")
     run = claim.run
     metrics.QUEUE_SECONDS.observe((datetime.now(UTC) - run.created_at).total_seconds())
     log.info("run_claimed", run_id=str(run.id), attempt=run.attempt, size_bytes=run.size_bytes)

@@ -9,6 +9,7 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
+from facnet_grpc import faults
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
@@ -17,10 +18,13 @@ from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.rules.registry import select
 from facnet_grpc.server import convert, fields
 from facnet_grpc.server.blocking import Blocking
+from facnet_grpc.server.control import RunControl
+from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.pages import cut
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.request import current
-from facnet_grpc.server.services.stream import UploadStream
+from facnet_grpc.server.services.control import ControlCalls
+from facnet_grpc.server.services.stream import UploadStream, received
 from facnet_grpc.server.tokens import Cursor, number_position, number_token, page_token, uuid_position
 from facnet_grpc.server.uploads import Uploads
 from facnet_grpc.server.watch import WatchHub
@@ -34,7 +38,7 @@ ROWS_PER_PAGE = 100
 Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
 
 
-class ValidationService(pb_grpc.ValidationServiceServicer):
+class ValidationService(ControlCalls, pb_grpc.ValidationServiceServicer):
     """Takes claim files, follows them, and says what was found."""
 
     def __init__(
@@ -46,7 +50,11 @@ class ValidationService(pb_grpc.ValidationServiceServicer):
         redactor: Redactor,
         blocking: Blocking,
         idle_seconds: float,
+        control: RunControl,
+        dispatcher: Dispatcher,
     ) -> None:
+        self._control = control
+        self._dispatcher = dispatcher
         self._uploads = uploads
         self._hub = hub
         self._reads = reads
@@ -66,6 +74,7 @@ class ValidationService(pb_grpc.ValidationServiceServicer):
         except FacnetError:
             await stream.drain()
             raise
+        faults.point("server.submit.answering")
         return convert.submitted(run)
 
     async def _submit(self, stream: UploadStream, context: Context) -> Run:
@@ -79,6 +88,22 @@ class ValidationService(pb_grpc.ValidationServiceServicer):
         upload_id = header.upload_id or uuid7()
         await context.send_initial_metadata(((UPLOAD_HEADER, str(upload_id)),))
         return await self._uploads.receive(header, owner, upload_id, stream.chunks())
+
+    async def UploadChunk(self, request: pb.UploadChunkRequest, _context: Context) -> pb.UploadChunkResponse:  # noqa: N802 - named by the API
+        """Take a chunk of a file, and perhaps its end."""
+        owner = current().caller.owner
+        header = convert.upload_header(request.header)
+        if header.upload_id is None:
+            fields.refuse("header.upload_id")
+        if header.rule_ids:
+            select(header.rule_ids)
+        chunk = received(request.chunk) if request.HasField("chunk") else None
+        if chunk is None and not request.finish:
+            fields.refuse("chunk")
+        if (run := await self._uploads.earlier(header, owner)) is not None:
+            return convert.uploaded(run.size_bytes, run)
+        stored = await self._uploads.append(header, owner, header.upload_id, chunk, finish=request.finish)
+        return convert.uploaded(*stored)
 
     async def GetUpload(self, request: pb.GetUploadRequest, _context: Context) -> pb.GetUploadResponse:  # noqa: N802 - named by the API
         """Say how much of an upload is stored."""
@@ -96,6 +121,7 @@ class ValidationService(pb_grpc.ValidationServiceServicer):
         locale = current().locale
         async with aclosing(self._hub.watch(run_id, current().caller.owner, cursor)) as views:
             async for view in views:
+                faults.point("server.watch.sending")
                 yield convert.watched(view, locale, datetime.now(UTC))
 
     async def GetValidation(self, request: pb.GetValidationRequest, _context: Context) -> pb.GetValidationResponse:  # noqa: N802 - named by the API
