@@ -60,19 +60,8 @@ class Nams:
 
     def check_fits(self, century: int) -> Mask:
         """Return where the check character is what the weights give for a birth in `century`."""
-        digits = _two_digits(century // 100 + np.zeros(len(self._bytes), np.int64))
-        sex = np.where(self._woman, ord("F"), ord("M")).astype(np.uint8)[:, None]
-        text = np.hstack(
-            [
-                self._bytes[:, :4],
-                sex,
-                digits,
-                self._bytes[:, 4:6],
-                _two_digits(self._month % 100),
-                self._bytes[:, 8:11],
-            ],
-        )
-        sums = _EBCDIC[text & 0x7F] @ _WEIGHTS
+        first, second = f"{century // 100}".encode("cp037")
+        sums = self._sum_without_century + first * _WEIGHTS[5] + second * _WEIGHTS[6]
         fits: Mask = self.well_formed & (sums % 10 == self._bytes[:, 11].astype(np.int64) - ord("0"))
         return fits
 
@@ -123,6 +112,16 @@ class Nams:
         return values[: len(padded) * LENGTH].reshape(-1, LENGTH)
 
     @cached_property
+    def _sum_without_century(self) -> Ints:
+        """The weighted sum over name (weights 0-3), sex (4), year (7-8), month (9-10), day (11-12), sequence (13)."""
+        total: Ints = np.where(self._woman, *(code * _WEIGHTS[4] for code in "FM".encode("cp037")))
+        # A woman's month has 50 more than what is summed up.
+        total -= np.where(self._woman, 5 * _WEIGHTS[9], 0)
+        for column, weight in enumerate((0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13)):
+            total += (_EBCDIC * _WEIGHTS[weight])[self._bytes[:, column] & 0x7F]
+        return total
+
+    @cached_property
     def _framed(self) -> Mask:
         head, tail = self._bytes[:, :4], self._bytes[:, 8:]
         ends = _letters(tail[:, 2:]) | _digits(tail[:, 2:])
@@ -141,6 +140,17 @@ class Nams:
         return pair[:, 0] * 10 + pair[:, 1]
 
 
+def nam_letters(names: pa.Array) -> pa.Array:
+    """Return the four letters that each `LAST, FIRST` gives a NAM, null where it is not written so.
+
+    Accents, blanks and hyphens do not count; a short surname is filled up with X.
+    """
+    bare = pc.replace_substring_regex(pc.utf8_normalize(pc.utf8_upper(names), "NFD"), "[^A-Z,]", "")
+    parts = pc.extract_regex(bare, "^(?P<last>[A-Z]+),(?P<first>[A-Z])")
+    last = pc.utf8_rpad(pc.utf8_slice_codeunits(pc.struct_field(parts, "last"), 0, 3), 3, "X")
+    return pc.binary_join_element_wise(last, pc.struct_field(parts, "first"), "")
+
+
 def _every(answers: Mask) -> Mask:
     every: Mask = np.logical_and.reduce(answers, axis=1)
     return every
@@ -152,10 +162,6 @@ def _letters(characters: Bytes) -> Mask:
 
 def _digits(characters: Bytes) -> Mask:
     return (characters >= ord("0")) & (characters <= ord("9"))
-
-
-def _two_digits(numbers: Ints) -> Bytes:
-    return np.stack([numbers // 10 % 10, numbers % 10], axis=1).astype(np.uint8) + np.uint8(ord("0"))
 
 
 def _first_of(months: Ints) -> Ints:

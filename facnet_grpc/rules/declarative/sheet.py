@@ -78,10 +78,6 @@ class Sheet:
             return np.zeros(0, np.int64)
         return np.sort(np.concatenate([rows[starts[index] : starts[index + 1]] for index in wanted]))
 
-    def first_of(self, codes: frozenset[str]) -> bool:
-        """Return whether any of `codes` is in the file's dictionary at all."""
-        return any(text in codes for text in self.texts("code"))
-
     @cached_property
     def paid_cents(self) -> Ints:
         """Paid amounts in cents; -1 where the file does not say."""
@@ -137,8 +133,8 @@ class Sheet:
             return np.full(len(self.claims), -1, np.int64)
         array = self.claims.column(column)
         indices = np.asarray(array.indices.fill_null(-1)).astype(np.int64)
-        blank = [index for index, value in enumerate(array.dictionary.to_pylist()) if not value]
-        return np.where(np.isin(indices, blank), -1, indices) if blank else indices
+        blank = np.flatnonzero(np.asarray(pc.equal(pc.binary_length(array.dictionary), 0).fill_null(True)))
+        return np.where(np.isin(indices, blank), -1, indices) if len(blank) else indices
 
 
 def months_between(earlier: Ints, later: Ints) -> Ints:

@@ -9,17 +9,32 @@ from facnet_grpc.rules.declarative.primitives import (
     ages,
     caps,
     clock,
+    companions,
     counting,
     durations,
     exclusion,
     fields_of_lines,
     formats,
     intervals,
+    sequence,
     tariffs,
 )
 from facnet_grpc.rules.declarative.primitives.base import Primitive
 
-_MODULES = (ages, caps, clock, counting, durations, exclusion, fields_of_lines, formats, intervals, tariffs)
+_MODULES = (
+    ages,
+    caps,
+    clock,
+    companions,
+    counting,
+    durations,
+    exclusion,
+    fields_of_lines,
+    formats,
+    intervals,
+    sequence,
+    tariffs,
+)
 
 PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(
     {primitive.name: primitive for module in _MODULES for primitive in module.PRIMITIVES},

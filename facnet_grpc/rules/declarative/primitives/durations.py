@@ -1,12 +1,10 @@
-"""How long something takes: `duration_range`, `min_gap`, `no_overlap`.
+"""How long something takes: `duration_range`.
 
 A line's units are quarter-hours up to 7 and minutes from 8 on, and one quarter-hour if there are none (the reading of
 the rule `clinical_intervention`).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +15,6 @@ from facnet_grpc.rules.declarative.grouping import (
     chronological,
     number,
     part_of,
-    running_end,
     surplus_first,
 )
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Params, Primitive, Work
@@ -25,7 +22,7 @@ from facnet_grpc.rules.declarative.sheet import Sheet
 from facnet_grpc.rules.groups import Groups
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
-_QUARTER = 15
+QUARTER = 15
 _MINUTES_FROM = 8  # units of 8 and more are minutes
 
 
@@ -35,7 +32,7 @@ def duration_range(work: Work) -> Hits:
 
 
 def _of_sessions(work: Work) -> Hits:
-    sessions = _sessions(work)
+    sessions = timed_sessions(work)
     minutes = sessions.minutes
     wrong = _outside(minutes, work.params)
     groups = sessions.groups.having(wrong)
@@ -53,8 +50,8 @@ def _of_units(work: Work) -> Hits:
     """Judge minutes by units, as a whole number of quarter-hours of no more than `max`."""
     units = work.sheet.claims.units[work.rows]
     rows, units = work.rows[units > 0], units[units > 0]
-    minutes = np.where(units < _MINUTES_FROM, units * _QUARTER, units)
-    wrong = _outside(minutes, work.params) | (minutes % _QUARTER != 0)
+    minutes = np.where(units < _MINUTES_FROM, units * QUARTER, units)
+    wrong = _outside(minutes, work.params) | (minutes % QUARTER != 0)
     return Hits.lines(rows[wrong], len(rows), facts={"minutes": minutes[wrong], **_bounds(work.params)})
 
 
@@ -80,10 +77,10 @@ def _of_groups(work: Work) -> Hits:
 def _of_periods(work: Work) -> Hits:
     """Compare the additional periods that are billed for a session with what its minutes give."""
     sheet, params = work.sheet, work.params
-    sessions = _sessions(work)
+    sessions = timed_sessions(work)
     groups, minutes = sessions.groups, sessions.minutes
     extra = sheet.where("code", params["extra"].__contains__)
-    billed = groups.total(np.where(extra, _all_periods(sheet), 0))
+    billed = groups.total(np.where(extra, all_periods(sheet), 0))
     expected = expected_periods(minutes, params["first"])
     too_many = params["look_for"] == "too_many"
     wrong = (billed > expected) if too_many else (billed < expected) & (groups.total(~extra) > 0)
@@ -126,14 +123,14 @@ def _tariff(work: Work, code: str | None, place: str) -> int:
 def expected_periods(minutes: Ints, first: int) -> Ints:
     """Return the quarter-hours beyond the first period: a last one counts from 8 minutes on."""
     rest = np.maximum(minutes - first, 0)
-    return rest // _QUARTER + (rest % _QUARTER >= _MINUTES_FROM)
+    return rest // QUARTER + (rest % QUARTER >= _MINUTES_FROM)
 
 
 def _of_observation(work: Work) -> Hits:
     """Find lines that bill more quarter-hours than their time gives after the first period, which is never paid."""
     minutes = work.sheet.claims.minutes[work.rows]
     rows, minutes = work.rows[minutes >= 0], minutes[minutes >= 0]
-    expected = np.maximum(minutes - work.params["first"], 0) // _QUARTER
+    expected = np.maximum(minutes - work.params["first"], 0) // QUARTER
     billed = _periods(work.sheet, rows)
     wrong = billed > expected
     lost = work.sheet.claims.cents[rows] * (billed - expected) // billed
@@ -164,7 +161,7 @@ def _bounds(params: Params) -> dict[str, int]:
     return {name: params[name] for name in ("min", "max") if params[name] is not None}
 
 
-def _sessions(work: Work) -> Sessions:
+def timed_sessions(work: Work) -> Sessions:
     """Return the sessions of lines with start and end; a group with a line without them has none."""
     sheet, claims = work.sheet, work.sheet.claims
     keyed = Keyed.of(sheet, work.rows, work.group)
@@ -178,99 +175,20 @@ def _sessions(work: Work) -> Sessions:
 
 def _periods(sheet: Sheet, rows: Ints) -> Ints:
     units = np.maximum(sheet.claims.units[rows], 1)
-    return np.where(units < _MINUTES_FROM, units, -(-units // _QUARTER))
+    return np.where(units < _MINUTES_FROM, units, -(-units // QUARTER))
 
 
-def _all_periods(sheet: Sheet) -> Ints:
+def all_periods(sheet: Sheet) -> Ints:
+    """Return the periods of every line by its units."""
     return _periods(sheet, np.arange(len(sheet.claims)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Day:
-    """Sessions of a doctor's day in order of start, each of one patient."""
-
-    sessions: Sessions
-    order: Ints
-    day: Ints  # the doctor's day of each, in that order
-
-    @classmethod
-    def of(cls, work: Work) -> _Day:
-        sessions = _sessions(work)
-        first = sessions.groups.first
-        claims = work.sheet.claims
-        day, _ = number(work.sheet.index("doctor_key")[first] * (1 << 32) + claims.day[first])
-        order = np.lexsort([claims.record[first], sessions.start, day])
-        return cls(sessions, order, day[order])
-
-    def hits(self, work: Work, later: Ints, earlier: Ints, milder: Mask | None) -> Hits:
-        """Return hits of a later session and the earlier one that it runs into."""
-        groups = self.sessions.groups
-        sizes = np.stack([groups.sizes[later], groups.sizes[earlier]], axis=1)
-        rows = [
-            groups.rows[groups.starts[one] : groups.starts[one + 1]]
-            for pair in zip(later, earlier, strict=True)
-            for one in pair
-        ]
-        joined = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-        affected = Groups(joined, np.concatenate([[0], np.cumsum(sizes.sum(axis=1))]))
-        is_later = np.repeat(np.tile([True, False], len(later)), sizes.ravel())
-        facts = {
-            "start": _clock(work, groups.first[later]),
-            "other_code": work.sheet.text("code", groups.first[earlier]),
-        }
-        return Hits(affected, len(groups), risk=part_of(affected, is_later), facts=facts, milder=milder)
-
-
-def _clock(work: Work, rows: Ints) -> list[str]:
-    return [f"{second // 3600:02}:{second // 60 % 60:02}" for second in work.sheet.claims.start[rows].tolist()]
-
-
-def min_gap(work: Work) -> Hits:
-    """Find sessions that begin before the one before them, of another patient, has run its billed periods."""
-    sheet = work.sheet
-    day = _Day.of(work)
-    groups = day.sessions.groups
-    extra = sheet.where("code", work.params["extra"].__contains__)
-    billed = groups.total(np.where(extra, _all_periods(sheet), 0))
-    due = day.sessions.start + (work.params["first"] + _QUARTER * billed) * 60
-    before, after = day.order[:-1], day.order[1:]
-    patient = sheet.index("patient_key")[groups.first]
-    early = (day.day[1:] == day.day[:-1]) & (billed[before] > 0) & (patient[before] != patient[after])
-    early &= day.sessions.start[after] < due[before]
-    return day.hits(work, after[early], before[early], None)
-
-
-def no_overlap(work: Work) -> Hits:
-    """Find sessions that begin before an earlier one of the doctor's day has ended; milder for the same patient."""
-    sheet = work.sheet
-    day = _Day.of(work)
-    if not len(day.order):
-        return Hits.none()
-    start, end = day.sessions.start[day.order], day.sessions.end[day.order]
-    reach = running_end(day.day, end)
-    holder = _last_true(np.concatenate([[True], (day.day[1:] != day.day[:-1]) | (end[1:] > reach[:-1])]))
-    later = np.flatnonzero((day.day[1:] == day.day[:-1]) & (start[1:] < reach[:-1])) + 1
-    earlier = holder[later - 1]
-    first = day.sessions.groups.first[day.order]
-    group_act = sheet.where("code", work.params["collective"].__contains__)[first]
-    same_act = (start[later] == start[earlier]) & (end[later] == end[earlier])
-    apart = ~(group_act[later] & group_act[earlier] & same_act)
-    later, earlier = later[apart], earlier[apart]
-    patient = sheet.index("patient_key")[first]
-    return day.hits(work, day.order[later], day.order[earlier], patient[later] == patient[earlier])
-
-
-def _last_true(marks: Mask) -> Ints:
-    """Return, for each position, the latest one at or before it that is marked."""
-    return np.maximum.accumulate(np.where(marks, np.arange(len(marks)), 0))
-
-
-_TIMES = ("start_time", "end_time")
-_GAP = Field("int", default=_QUARTER)
+TIMES = ("start_time", "end_time")
+GAP = Field("int", default=QUARTER)
 
 
 def _needs(params: Params) -> tuple[str, ...]:
-    return ("units",) if params["of"] in ("units", "groups") else _TIMES
+    return ("units",) if params["of"] in ("units", "groups") else TIMES
 
 
 PRIMITIVES = (
@@ -286,27 +204,9 @@ PRIMITIVES = (
             "extra": Field("codes", default=frozenset()),
             "extra_of": Field("code_by_code", default={}),
             "look_for": Field("choice", default="too_many", choices=("too_many", "too_few")),
-            "gap_minutes": _GAP,
+            "gap_minutes": GAP,
         },
         needs=_needs,
         facts=("minutes", "min", "max", "billed", "expected", "count"),
-    ),
-    Primitive(
-        name="min_gap",
-        run=min_gap,
-        doc="The next patient no sooner than `first` minutes and the billed quarter-hours (`extra`) after a start.",
-        fields={"first": Field("int", default=30), "extra": Field("codes", required=True), "gap_minutes": _GAP},
-        needs=lambda _: _TIMES,
-        facts=("start", "other_code"),
-        groups=("doctor", "patient", "day"),
-    ),
-    Primitive(
-        name="no_overlap",
-        run=no_overlap,
-        doc="Timed sessions of a doctor do not overlap; `collective` acts with the same times are one.",
-        fields={"collective": Field("codes", default=frozenset()), "gap_minutes": Field("int", default=0)},
-        needs=lambda _: _TIMES,
-        facts=("start", "other_code"),
-        groups=("doctor", "patient", "day"),
     ),
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import date
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.grouping import OTHER_SESSION, Keyed, chronological, part_of, rank, surplus_first
+from facnet_grpc.rules.declarative.nam import nam_letters
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Params, Primitive, Work
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
@@ -60,26 +62,13 @@ def _nam_name(work: Work) -> _Found:
     sheet = work.sheet
     rows, patients = _named(work)
     rows = sheet.where_known(rows[(sheet.nams.well_formed | sheet.nams.masked)[patients]], ["patient_name"])
-    expected = [_letters_of(text) for text in sheet.texts("patient_name")]
-    prefixes = {prefix: index for index, prefix in enumerate(dict.fromkeys(expected))}
-    by_name = np.array([prefixes[prefix] for prefix in expected], np.int64)
-    by_nam = np.array([prefixes.get(text[:4], -1) for text in sheet.texts("patient_key")], np.int64)
-    names, keys = sheet.index("patient_name")[rows], sheet.index("patient_key")[rows]
-    readable = np.array([bool(prefix) for prefix in expected], np.bool_)[names] if len(rows) else np.zeros(0, np.bool_)
-    rows, names, keys = rows[readable], names[readable], keys[readable]
-    return rows, by_name[names] != by_nam[keys]
-
-
-def _letters_of(name: str) -> str:
-    """Return the four letters that `LAST, FIRST` gives a NAM; "" if it is not written so."""
-    last, comma, first = name.partition(",")
-    if not comma or not _bare(last) or not _bare(first):
-        return ""
-    return _bare(last)[:3].ljust(3, "X") + _bare(first)[0]
-
-
-def _bare(text: str) -> str:
-    return "".join(letter for letter in unicodedata.normalize("NFD", text.upper()) if "A" <= letter <= "Z")
+    wanted = nam_letters(sheet.claims.dictionary("patient_name").cast(pa.string()))
+    written = pc.utf8_slice_codeunits(sheet.claims.dictionary("patient_key").cast(pa.string()), 0, 4)
+    codes = np.asarray(pa.concat_arrays([wanted, written]).dictionary_encode().indices.fill_null(-1))
+    by_name, by_nam = codes[: len(wanted)], codes[len(wanted) :]
+    names, patients = by_name[sheet.index("patient_name")[rows]], by_nam[sheet.index("patient_key")[rows]]
+    readable = names >= 0
+    return rows[readable], (names != patients)[readable]
 
 
 def _named(work: Work) -> tuple[Ints, Ints]:
