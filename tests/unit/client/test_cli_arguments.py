@@ -48,6 +48,10 @@ def test_file_names_cannot_steer_the_terminal():
     assert printable("a\x1b[2Jb\n.csv") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}.csv"
 
 
+def test_unbreakable_spaces_reach_the_terminal():
+    assert printable("112,40\N{NO-BREAK SPACE}$ payés\N{NARROW NO-BREAK SPACE}!") == "112,40\u00a0$ payés\u202f!"
+
+
 def test_every_public_name_of_the_library_is_there():
     for name in facnet_client.__all__:
         assert getattr(facnet_client, name).__name__ == name

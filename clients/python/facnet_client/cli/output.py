@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NoReturn
+from unicodedata import category
 
 from rich.console import Console
 
@@ -30,8 +31,15 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def printable(text: str) -> str:
-    """Return `text` without control characters: file names come from anywhere and end up in terminals."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """Return `text` without control characters: file names come from anywhere and end up in terminals.
+
+    Spaces of every width stay: French is full of unbreakable ones.
+    """
+    return "".join(char if _is_harmless(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    return char.isprintable() or category(char) == "Zs"
 
 
 def plain(value: Any) -> Any:
