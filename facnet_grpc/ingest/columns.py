@@ -40,6 +40,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 _MANGLED = "[^a-z0-9]{0,4}"  # what is left of an accented letter: nothing, `?`, U+FFFD, `Ã©` …
+_DIGIT = re.compile("[0-9]")
 _DIGITS_ECHOED = 3  # a header cell with more digits than that might be data
 
 
@@ -66,10 +67,14 @@ def name_of(column: str) -> str:
 
 def recognise(text: str) -> tuple[str, int] | None:
     """Return the canonical column that a header cell names, and which of its names (0 is the usual one)."""
+    if _DIGIT.search(text):  # no name has one, and most cells that are no names have some
+        return None
     text = unicodedata.normalize("NFC", text).strip().lower()
     if text == "#":
         return "line_label", 0
-    return next(((column, rank) for pattern, column, rank in _patterns() if pattern.fullmatch(text)), None)
+    pattern, meanings = _names()
+    found = pattern.fullmatch(text)
+    return meanings[found.lastgroup] if found and found.lastgroup else None
 
 
 def match(cells: Sequence[str]) -> Columns:
@@ -127,12 +132,15 @@ def _fold(text: str) -> str:
 
 
 @cache
-def _patterns() -> tuple[tuple[re.Pattern[str], str, int], ...]:
+def _names() -> tuple[re.Pattern[str], Mapping[str, tuple[str, int]]]:
+    """Return one pattern for all names, and the column and rank that each of its groups stands for."""
     names = [(name, column, rank) for column, column_names in NAMES.items() for rank, name in enumerate(column_names)]
-    return tuple((_pattern(name), column, rank) for name, column, rank in names if name != "#")
+    known = {f"n{number}": entry for number, entry in enumerate(names) if entry[0] != "#"}
+    patterns = [f"(?P<{group}>{_pattern(name)})" for group, (name, _, _) in known.items()]
+    return re.compile("|".join(patterns)), {group: (column, rank) for group, (_, column, rank) in known.items()}
 
 
-def _pattern(name: str) -> re.Pattern[str]:
+def _pattern(name: str) -> str:
     parts = []
     for letter in unicodedata.normalize("NFC", name).lower():
         base = unicodedata.normalize("NFD", letter)[0]
@@ -140,4 +148,4 @@ def _pattern(name: str) -> re.Pattern[str]:
             parts.append(f"(?:{base}|{_MANGLED})")
         else:
             parts.append(letter if letter.isalnum() else r"[\W_]*")
-    return re.compile(r"[\W_]*" + "".join(parts) + r"[\W_]*")
+    return r"[\W_]*" + "".join(parts) + r"[\W_]*"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,6 +176,7 @@ class Framer:
         return Frame(match.end() if match else len(data), Layout(none, none, none, {}))
 
 
+@cache
 def record_pattern(delimiter: bytes) -> re.Pattern[bytes]:
     """Return what matches a line up to its end, or up to the first cell whose quote is not closed as it should."""
     mark = re.escape(delimiter)
