@@ -423,23 +423,27 @@ class WatchValidationRequest(google.protobuf.message.Message):
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     AFTER_CURSOR_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run."""
+    """The run. Either this or batch_id."""
     after_cursor: builtins.str
     """Cursor of the last message that was received, to go on after a broken stream."""
+    batch_id: builtins.str
+    """The batch. Either this or validation_id."""
     def __init__(
         self,
         *,
         validation_id: builtins.str = ...,
         after_cursor: builtins.str = ...,
+        batch_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_cursor", b"after_cursor", "validation_id", b"validation_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_cursor", b"after_cursor", "batch_id", b"batch_id", "validation_id", b"validation_id"]) -> None: ...
 
 Global___WatchValidationRequest: typing_extensions.TypeAlias = WatchValidationRequest
 
 @typing.final
 class WatchValidationResponse(google.protobuf.message.Message):
-    """The state of a run at one moment."""
+    """The state of a run at one moment; or that of a batch, with the figures of all its runs together."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -459,12 +463,13 @@ class WatchValidationResponse(google.protobuf.message.Message):
     ETA_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
     PREVIEW_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
     cursor: builtins.str
     """Where to go on after a broken stream; opaque."""
     validation_id: builtins.str
-    """The run."""
+    """The run; empty for a batch."""
     attempt: builtins.int
-    """Which attempt this is about."""
+    """Which attempt this is about; 0 for a batch."""
     status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
     """Where the run is in its life."""
     phase: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationPhase.ValueType
@@ -501,6 +506,12 @@ class WatchValidationResponse(google.protobuf.message.Message):
         doctors and patients, and their numbers are not final.
         """
 
+    @property
+    def batch(self) -> Global___BatchCounts:
+        """The runs of the batch by status, if a batch is followed. Its own status is QUEUED while none has begun, PROCESSING
+        while one is not over, then FAILED if one failed, CANCELLED if one was cancelled, else COMPLETED.
+        """
+
     def __init__(
         self,
         *,
@@ -520,12 +531,223 @@ class WatchValidationResponse(google.protobuf.message.Message):
         eta: google.protobuf.duration_pb2.Duration | None = ...,
         error: facnet_grpc.gen.facnet.v1.validation_pb2.RunError | None = ...,
         preview: collections.abc.Iterable[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult] | None = ...,
+        batch: Global___BatchCounts | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "error", b"error", "eta", b"eta", "queue_position", b"queue_position", "result_counts", b"result_counts"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "bytes_parsed", b"bytes_parsed", "cursor", b"cursor", "error", b"error", "eta", b"eta", "percent", b"percent", "phase", b"phase", "preview", b"preview", "queue_position", b"queue_position", "result_counts", b"result_counts", "rows_loaded", b"rows_loaded", "rows_parsed", b"rows_parsed", "rows_rejected", b"rows_rejected", "status", b"status", "total_bytes", b"total_bytes", "validation_id", b"validation_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "batch", b"batch", "error", b"error", "eta", b"eta", "queue_position", b"queue_position", "result_counts", b"result_counts"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "batch", b"batch", "bytes_parsed", b"bytes_parsed", "cursor", b"cursor", "error", b"error", "eta", b"eta", "percent", b"percent", "phase", b"phase", "preview", b"preview", "queue_position", b"queue_position", "result_counts", b"result_counts", "rows_loaded", b"rows_loaded", "rows_parsed", b"rows_parsed", "rows_rejected", b"rows_rejected", "status", b"status", "total_bytes", b"total_bytes", "validation_id", b"validation_id"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_queue_position", b"_queue_position"]) -> typing.Literal["queue_position"] | None: ...
 
 Global___WatchValidationResponse: typing_extensions.TypeAlias = WatchValidationResponse
+
+@typing.final
+class BatchCounts(google.protobuf.message.Message):
+    """How many runs of a batch there are of each status."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    QUEUED_FIELD_NUMBER: builtins.int
+    PROCESSING_FIELD_NUMBER: builtins.int
+    COMPLETED_FIELD_NUMBER: builtins.int
+    FAILED_FIELD_NUMBER: builtins.int
+    CANCELLED_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """The batch."""
+    queued: builtins.int
+    """Waiting."""
+    processing: builtins.int
+    """Being worked on."""
+    completed: builtins.int
+    """Done."""
+    failed: builtins.int
+    """Ended without results."""
+    cancelled: builtins.int
+    """Cancelled by a caller."""
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        queued: builtins.int = ...,
+        processing: builtins.int = ...,
+        completed: builtins.int = ...,
+        failed: builtins.int = ...,
+        cancelled: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "cancelled", b"cancelled", "completed", b"completed", "failed", b"failed", "processing", b"processing", "queued", b"queued"]) -> None: ...
+
+Global___BatchCounts: typing_extensions.TypeAlias = BatchCounts
+
+@typing.final
+class GetBatchRequest(google.protobuf.message.Message):
+    """Which batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    INCLUDE_DUPLICATES_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """The batch, as the runs were submitted with it."""
+    include_duplicates: builtins.bool
+    """Look for lines that are in more than one file; takes about a second per million lines."""
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        include_duplicates: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "include_duplicates", b"include_duplicates"]) -> None: ...
+
+Global___GetBatchRequest: typing_extensions.TypeAlias = GetBatchRequest
+
+@typing.final
+class GetBatchResponse(google.protobuf.message.Message):
+    """The batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    PERCENT_FIELD_NUMBER: builtins.int
+    TOTAL_ROWS_FIELD_NUMBER: builtins.int
+    PROCESSED_ROWS_FIELD_NUMBER: builtins.int
+    REJECTED_ROWS_FIELD_NUMBER: builtins.int
+    RESULT_COUNTS_FIELD_NUMBER: builtins.int
+    AT_RISK_FIELD_NUMBER: builtins.int
+    POTENTIAL_GAIN_FIELD_NUMBER: builtins.int
+    VALIDATIONS_FIELD_NUMBER: builtins.int
+    DUPLICATES_FIELD_NUMBER: builtins.int
+    DUPLICATE_COUNT_FIELD_NUMBER: builtins.int
+    status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
+    """Its status, as in WatchValidationResponse."""
+    percent: builtins.float
+    """0 to 100: its runs by the size of their files."""
+    total_rows: builtins.int
+    """Data lines, accepted and rejected, of all runs."""
+    processed_rows: builtins.int
+    """Lines stored."""
+    rejected_rows: builtins.int
+    """Lines rejected."""
+    duplicate_count: builtins.int
+    """How many such lines there are; not set unless they were asked for."""
+    @property
+    def counts(self) -> Global___BatchCounts:
+        """Its runs by status."""
+
+    @property
+    def result_counts(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts:
+        """Results of the completed runs."""
+
+    @property
+    def at_risk(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
+        """Money that may be lost, of the completed runs; a line counts at most once within its file."""
+
+    @property
+    def potential_gain(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
+        """Money that could be gained, of the completed runs."""
+
+    @property
+    def validations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.validation_pb2.Validation]:
+        """Its runs, oldest first; the first 1,000. ListValidations has all."""
+
+    @property
+    def duplicates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BatchDuplicate]:
+        """Lines that are in more than one file, the first 100 by day and code; empty unless they were asked for."""
+
+    def __init__(
+        self,
+        *,
+        counts: Global___BatchCounts | None = ...,
+        status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType = ...,
+        percent: builtins.float = ...,
+        total_rows: builtins.int = ...,
+        processed_rows: builtins.int = ...,
+        rejected_rows: builtins.int = ...,
+        result_counts: facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts | None = ...,
+        at_risk: facnet_grpc.gen.facnet.v1.money_pb2.Money | None = ...,
+        potential_gain: facnet_grpc.gen.facnet.v1.money_pb2.Money | None = ...,
+        validations: collections.abc.Iterable[facnet_grpc.gen.facnet.v1.validation_pb2.Validation] | None = ...,
+        duplicates: collections.abc.Iterable[Global___BatchDuplicate] | None = ...,
+        duplicate_count: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_duplicate_count", b"_duplicate_count", "at_risk", b"at_risk", "counts", b"counts", "duplicate_count", b"duplicate_count", "potential_gain", b"potential_gain", "result_counts", b"result_counts"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_duplicate_count", b"_duplicate_count", "at_risk", b"at_risk", "counts", b"counts", "duplicate_count", b"duplicate_count", "duplicates", b"duplicates", "percent", b"percent", "potential_gain", b"potential_gain", "processed_rows", b"processed_rows", "rejected_rows", b"rejected_rows", "result_counts", b"result_counts", "status", b"status", "total_rows", b"total_rows", "validations", b"validations"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_duplicate_count", b"_duplicate_count"]) -> typing.Literal["duplicate_count"] | None: ...
+
+Global___GetBatchResponse: typing_extensions.TypeAlias = GetBatchResponse
+
+@typing.final
+class BatchDuplicate(google.protobuf.message.Message):
+    """A line that is in several files of a batch: the same RAMQ id, code, day and doctor, with an amount above zero."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEVERITY_FIELD_NUMBER: builtins.int
+    RAMQ_ID_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    SERVICE_DATE_FIELD_NUMBER: builtins.int
+    DOCTOR_KEY_FIELD_NUMBER: builtins.int
+    PLACES_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    SOLUTION_FIELD_NUMBER: builtins.int
+    severity: facnet_grpc.gen.facnet.v1.result_pb2.Severity.ValueType
+    """WARNING."""
+    ramq_id: builtins.str
+    """RAMQ invoice id."""
+    code: builtins.str
+    """Billing code."""
+    service_date: builtins.str
+    """Day of service, YYYY-MM-DD."""
+    doctor_key: builtins.str
+    """Pseudonym of the doctor."""
+    message: builtins.str
+    """What was found."""
+    solution: builtins.str
+    """What to do about it."""
+    @property
+    def places(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BatchPlace]:
+        """Where it is; the first 10 places."""
+
+    def __init__(
+        self,
+        *,
+        severity: facnet_grpc.gen.facnet.v1.result_pb2.Severity.ValueType = ...,
+        ramq_id: builtins.str = ...,
+        code: builtins.str = ...,
+        service_date: builtins.str = ...,
+        doctor_key: builtins.str = ...,
+        places: collections.abc.Iterable[Global___BatchPlace] | None = ...,
+        message: builtins.str = ...,
+        solution: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "doctor_key", b"doctor_key", "message", b"message", "places", b"places", "ramq_id", b"ramq_id", "service_date", b"service_date", "severity", b"severity", "solution", b"solution"]) -> None: ...
+
+Global___BatchDuplicate: typing_extensions.TypeAlias = BatchDuplicate
+
+@typing.final
+class BatchPlace(google.protobuf.message.Message):
+    """A line of one of the batch's files."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_ID_FIELD_NUMBER: builtins.int
+    FILE_NAME_FIELD_NUMBER: builtins.int
+    RECORD_NUMBER_FIELD_NUMBER: builtins.int
+    validation_id: builtins.str
+    """The run."""
+    file_name: builtins.str
+    """The name of its file."""
+    record_number: builtins.int
+    """The line (1 = first data line)."""
+    def __init__(
+        self,
+        *,
+        validation_id: builtins.str = ...,
+        file_name: builtins.str = ...,
+        record_number: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["file_name", b"file_name", "record_number", b"record_number", "validation_id", b"validation_id"]) -> None: ...
+
+Global___BatchPlace: typing_extensions.TypeAlias = BatchPlace
 
 @typing.final
 class GetValidationRequest(google.protobuf.message.Message):
@@ -1385,17 +1607,25 @@ class ExportValidationResponse(google.protobuf.message.Message):
 
     DATA_FIELD_NUMBER: builtins.int
     MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    TOTAL_ROWS_FIELD_NUMBER: builtins.int
     data: builtins.bytes
     """Its next bytes."""
     media_type: builtins.str
     """Media type of the file; on the first message."""
+    rows: builtins.int
+    """Results or lines that the bytes so far are of."""
+    total_rows: builtins.int
+    """Results or lines that the whole file is of."""
     def __init__(
         self,
         *,
         data: builtins.bytes = ...,
         media_type: builtins.str = ...,
+        rows: builtins.int = ...,
+        total_rows: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "media_type", b"media_type"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "media_type", b"media_type", "rows", b"rows", "total_rows", b"total_rows"]) -> None: ...
 
 Global___ExportValidationResponse: typing_extensions.TypeAlias = ExportValidationResponse
 

@@ -98,6 +98,11 @@ class ValidationServiceStub(object):
                 request_serializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationRequest.SerializeToString,
                 response_deserializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationResponse.FromString,
                 _registered_method=True)
+        self.GetBatch = channel.unary_unary(
+                '/facnet.v1.ValidationService/GetBatch',
+                request_serializer=facnet_dot_v1_dot_validation__service__pb2.GetBatchRequest.SerializeToString,
+                response_deserializer=facnet_dot_v1_dot_validation__service__pb2.GetBatchResponse.FromString,
+                _registered_method=True)
         self.RevalidateValidation = channel.unary_stream(
                 '/facnet.v1.ValidationService/RevalidateValidation',
                 request_serializer=facnet_dot_v1_dot_validation__service__pb2.RevalidateValidationRequest.SerializeToString,
@@ -152,6 +157,7 @@ class ValidationServiceServicer(object):
     def WatchValidation(self, request, context):
         """Follows a run: its present state at once, every change after that, its terminal state, then OK. Never goes back
         within an attempt. A slow reader gets the latest state, not a backlog.
+        Follows a batch instead if one is named: all its runs together, until none is left that waits or is worked on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,6 +214,13 @@ class ValidationServiceServicer(object):
 
     def ExportValidation(self, request, context):
         """Sends all results or lines of a completed run as one file, in chunks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBatch(self, request, context):
+        """Sums up a batch: its runs by status, its figures, and lines that are in more than one of its files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -304,6 +317,11 @@ def add_ValidationServiceServicer_to_server(servicer, server):
                     servicer.ExportValidation,
                     request_deserializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationRequest.FromString,
                     response_serializer=facnet_dot_v1_dot_validation__service__pb2.ExportValidationResponse.SerializeToString,
+            ),
+            'GetBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBatch,
+                    request_deserializer=facnet_dot_v1_dot_validation__service__pb2.GetBatchRequest.FromString,
+                    response_serializer=facnet_dot_v1_dot_validation__service__pb2.GetBatchResponse.SerializeToString,
             ),
             'RevalidateValidation': grpc.unary_stream_rpc_method_handler(
                     servicer.RevalidateValidation,
@@ -654,6 +672,33 @@ class ValidationService(object):
             '/facnet.v1.ValidationService/ExportValidation',
             facnet_dot_v1_dot_validation__service__pb2.ExportValidationRequest.SerializeToString,
             facnet_dot_v1_dot_validation__service__pb2.ExportValidationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facnet.v1.ValidationService/GetBatch',
+            facnet_dot_v1_dot_validation__service__pb2.GetBatchRequest.SerializeToString,
+            facnet_dot_v1_dot_validation__service__pb2.GetBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

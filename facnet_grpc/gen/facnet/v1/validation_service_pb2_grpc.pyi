@@ -217,6 +217,22 @@ _ValidationServiceExportValidationType = typing_extensions.TypeVar(
     ],
 )
 
+_ValidationServiceGetBatchType = typing_extensions.TypeVar(
+    '_ValidationServiceGetBatchType',
+    grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse,
+    ],
+)
+
 _ValidationServiceRevalidateValidationType = typing_extensions.TypeVar(
     '_ValidationServiceRevalidateValidationType',
     grpc.UnaryStreamMultiCallable[
@@ -281,7 +297,7 @@ _ValidationServiceDeleteValidationType = typing_extensions.TypeVar(
     ],
 )
 
-class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationType, _ValidationServiceUploadChunkType, _ValidationServiceGetUploadType, _ValidationServiceWatchValidationType, _ValidationServiceGetValidationType, _ValidationServiceListValidationsType, _ValidationServiceGetValidationSummaryType, _ValidationServiceListValidationResultsType, _ValidationServiceListRejectedRowsType, _ValidationServiceListBillingRecordsType, _ValidationServiceListValidationLogsType, _ValidationServiceExportValidationType, _ValidationServiceRevalidateValidationType, _ValidationServiceCancelValidationType, _ValidationServiceRetryValidationType, _ValidationServiceDeleteValidationType]):
+class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationType, _ValidationServiceUploadChunkType, _ValidationServiceGetUploadType, _ValidationServiceWatchValidationType, _ValidationServiceGetValidationType, _ValidationServiceListValidationsType, _ValidationServiceGetValidationSummaryType, _ValidationServiceListValidationResultsType, _ValidationServiceListRejectedRowsType, _ValidationServiceListBillingRecordsType, _ValidationServiceListValidationLogsType, _ValidationServiceExportValidationType, _ValidationServiceGetBatchType, _ValidationServiceRevalidateValidationType, _ValidationServiceCancelValidationType, _ValidationServiceRetryValidationType, _ValidationServiceDeleteValidationType]):
     """Takes claim files, checks them, and says what was found.
 
     Texts come in the language of the `accept-language` metadata: French unless English is asked for.
@@ -337,6 +353,10 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
         grpc.UnaryStreamMultiCallable[
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
@@ -406,6 +426,10 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
             facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
+            facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse,
+        ],
         grpc.aio.UnaryStreamMultiCallable[
             facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
             facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
@@ -438,6 +462,7 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
     WatchValidation: _ValidationServiceWatchValidationType
     """Follows a run: its present state at once, every change after that, its terminal state, then OK. Never goes back
     within an attempt. A slow reader gets the latest state, not a backlog.
+    Follows a batch instead if one is named: all its runs together, until none is left that waits or is worked on.
     """
 
     GetValidation: _ValidationServiceGetValidationType
@@ -463,6 +488,9 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
 
     ExportValidation: _ValidationServiceExportValidationType
     """Sends all results or lines of a completed run as one file, in chunks."""
+
+    GetBatch: _ValidationServiceGetBatchType
+    """Sums up a batch: its runs by status, its figures, and lines that are in more than one of its files."""
 
     RevalidateValidation: _ValidationServiceRevalidateValidationType
     """Runs the present rules over the stored lines of a completed run and tells what would change; stores nothing."""
@@ -527,6 +555,10 @@ ValidationServiceAsyncStub: typing_extensions.TypeAlias = ValidationServiceStub[
         facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
         facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
+        facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse,
+    ],
     grpc.aio.UnaryStreamMultiCallable[
         facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
         facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse,
@@ -586,6 +618,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.WatchValidationResponse], collections.abc.AsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.WatchValidationResponse]]:
         """Follows a run: its present state at once, every change after that, its terminal state, then OK. Never goes back
         within an attempt. A slow reader gets the latest state, not a backlog.
+        Follows a batch instead if one is named: all its runs together, until none is left that waits or is worked on.
         """
 
     @abc.abstractmethod
@@ -651,6 +684,14 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse], collections.abc.AsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse]]:
         """Sends all results or lines of a completed run as one file, in chunks."""
+
+    @abc.abstractmethod
+    def GetBatch(
+        self,
+        request: facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse]]:
+        """Sums up a batch: its runs by status, its figures, and lines that are in more than one of its files."""
 
     @abc.abstractmethod
     def RevalidateValidation(
