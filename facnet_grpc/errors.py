@@ -1,6 +1,8 @@
 """Everything that can go wrong, as one tree.
 
     FacnetError
+    ├── Unauthenticated       the caller is not known
+    ├── Forbidden             the caller is known, and may not do this
     ├── InvalidInput          the caller's request cannot be read
     ├── NotFound              no such thing, or not the caller's
     ├── Conflict              the state of things does not allow it
@@ -30,6 +32,10 @@ class Reason(StrEnum):
     BACKEND_UNAVAILABLE = "BACKEND_UNAVAILABLE"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    RATE_LIMITED = "RATE_LIMITED"
+    TOO_MANY_CALLS = "TOO_MANY_CALLS"
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     BAD_PAGE_TOKEN = "BAD_PAGE_TOKEN"
     BAD_CURSOR = "BAD_CURSOR"
@@ -51,6 +57,7 @@ class Reason(StrEnum):
     DISK_FULL = "DISK_FULL"
     TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS"
     UPLOAD_BUSY = "UPLOAD_BUSY"
+    TOO_MANY_RUNS = "TOO_MANY_RUNS"
     NOT_A_CSV = "NOT_A_CSV"
     NO_USABLE_HEADER = "NO_USABLE_HEADER"
     MISSING_COLUMNS = "MISSING_COLUMNS"
@@ -84,6 +91,18 @@ class FacnetError(Exception):
     def __str__(self) -> str:
         """Return `REASON name=value …`, fit for a log."""
         return " ".join([self.reason, *(f"{name}={value!r}" for name, value in sorted(self.params.items()))])
+
+
+class Unauthenticated(FacnetError):
+    """The caller is not known; `params["why"]` is one of a few words, never a part of what was presented."""
+
+    default_reason = Reason.UNAUTHENTICATED
+
+
+class Forbidden(FacnetError):
+    """The caller is known, and may not do this; `params["role"]` is the role that may."""
+
+    default_reason = Reason.PERMISSION_DENIED
 
 
 class InvalidInput(FacnetError):

@@ -16,7 +16,13 @@ from facnet_grpc.texts import Locale, error_text
 DOMAIN = "facnet.v1"
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
 RETRY_SECONDS = 1
-RETRY_REASONS = (Reason.UPLOAD_BUSY, Reason.TOO_MANY_UPLOADS)  # worth waiting for, though not TransientErrors
+RETRY_REASONS = (
+    Reason.UPLOAD_BUSY,
+    Reason.TOO_MANY_UPLOADS,
+    Reason.TOO_MANY_RUNS,
+    Reason.TOO_MANY_CALLS,
+    Reason.RATE_LIMITED,
+)  # worth waiting for, though not TransientErrors
 RESOURCES = {
     Reason.VALIDATION_NOT_FOUND: ("facnet.v1.Validation", "validation_id"),
     Reason.UPLOAD_NOT_FOUND: ("facnet.v1.Upload", "upload_id"),

@@ -22,6 +22,8 @@ log = get_logger(__name__)
 # What a kind of error means on the wire.
 CODES: Mapping[type[object], grpc.StatusCode] = MappingProxyType(
     {
+        errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+        errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
         errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
         errors.NotFound: grpc.StatusCode.NOT_FOUND,
         errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,

@@ -32,6 +32,14 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The server is shutting down; another one, or the same one later, will answer."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 4
     """The call took longer than its deadline."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 5
+    """The caller is not known: no credentials, or some that are not accepted."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 6
+    """The caller is known, and has no role that allows this call."""
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 7
+    """The caller's owner makes calls faster than allowed."""
+    ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 8
+    """The caller's owner has too many calls open at once."""
     ERROR_REASON_INVALID_ARGUMENT: _ErrorReason.ValueType  # 10
     """A field of the request is missing or malformed; BadRequest names it."""
     ERROR_REASON_BAD_PAGE_TOKEN: _ErrorReason.ValueType  # 11
@@ -74,6 +82,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The caller has too many uploads open."""
     ERROR_REASON_UPLOAD_BUSY: _ErrorReason.ValueType  # 30
     """Another stream is writing to this upload."""
+    ERROR_REASON_TOO_MANY_RUNS: _ErrorReason.ValueType  # 31
+    """The caller's owner has too many runs that are not finished."""
     ERROR_REASON_NOT_A_CSV: _ErrorReason.ValueType  # 40
     """The file is not text: a picture, a PDF, a spreadsheet."""
     ERROR_REASON_NO_USABLE_HEADER: _ErrorReason.ValueType  # 41
@@ -118,6 +128,14 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 3
 """The server is shutting down; another one, or the same one later, will answer."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 4
 """The call took longer than its deadline."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 5
+"""The caller is not known: no credentials, or some that are not accepted."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 6
+"""The caller is known, and has no role that allows this call."""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 7
+"""The caller's owner makes calls faster than allowed."""
+ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 8
+"""The caller's owner has too many calls open at once."""
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason.ValueType  # 10
 """A field of the request is missing or malformed; BadRequest names it."""
 ERROR_REASON_BAD_PAGE_TOKEN: ErrorReason.ValueType  # 11
@@ -160,6 +178,8 @@ ERROR_REASON_TOO_MANY_UPLOADS: ErrorReason.ValueType  # 29
 """The caller has too many uploads open."""
 ERROR_REASON_UPLOAD_BUSY: ErrorReason.ValueType  # 30
 """Another stream is writing to this upload."""
+ERROR_REASON_TOO_MANY_RUNS: ErrorReason.ValueType  # 31
+"""The caller's owner has too many runs that are not finished."""
 ERROR_REASON_NOT_A_CSV: ErrorReason.ValueType  # 40
 """The file is not text: a picture, a PDF, a spreadsheet."""
 ERROR_REASON_NO_USABLE_HEADER: ErrorReason.ValueType  # 41
