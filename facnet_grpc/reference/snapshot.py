@@ -65,10 +65,15 @@ class ReferenceSnapshot:
     codes: Mapping[str, tuple[CodeEntry, ...]] = field(default_factory=lambda: MappingProxyType({}))
     establishments: Mapping[str, Establishment] = field(default_factory=lambda: MappingProxyType({}))
     contexts: Mapping[str, ContextElement] = field(default_factory=lambda: MappingProxyType({}))
+    _by_tab: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def codes_of_tab(self, tab: str) -> frozenset[str]:
         """Return the codes that the manual lists in a tab."""
-        return frozenset(code for code, entries in self.codes.items() if any(entry.tab == tab for entry in entries))
+        if tab not in self._by_tab:  # for a small file, looking through all codes takes longer than its rules
+            self._by_tab[tab] = frozenset(
+                code for code, entries in self.codes.items() if any(entry.tab == tab for entry in entries)
+            )
+        return self._by_tab[tab]
 
     def tariff_cents(self, code: str, place: str, on: date) -> int | None:
         """Return the tariff of `code` at a class of place on a day; None if the manual gives none.
