@@ -74,8 +74,8 @@ class Reconciler:
         """Take runs from workers that have gone silent; they wait again, or end here."""
         with self._database.connection() as conn:
             changed = runs.expired(conn, max_attempts=self._settings.max_attempts, limit=AT_ONCE)
-        faults.point("reconciler.taken_back")
         for run in changed:
+            faults.point("reconciler.taken_back")
             log.warning("lease_expired", run_id=str(run.id), status=run.status, attempt=run.attempt)
             metrics.RECONCILED.labels("lease").inc()
             self._changed(run)
