@@ -16,8 +16,7 @@ from facnet_grpc import logs
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
-from facnet_grpc.reference import snapshot
-from facnet_grpc.rules.engine import rule_set_version
+from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings, SettingsError
 from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.pool import Database
@@ -25,6 +24,7 @@ from workers import actors, broker
 from workers.middleware.metrics_page import MetricsPage
 from workers.pipeline import ending
 from workers.pipeline.control import Stopping
+from workers.pipeline.references import References
 from workers.pipeline.resources import Resources
 from workers.pipeline.validate import validate
 from workers.reconcile import Reconciler
@@ -39,7 +39,6 @@ def setup() -> None:
         settings = Settings.from_env()
         logs.configure(settings.log_level, settings.log_format)
         dramatiq.set_broker(assemble(settings))
-        rule_set_version()  # read now what the first run would wait for
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(CANNOT_START) from None
@@ -88,6 +87,7 @@ def make_resources(settings: Settings) -> Resources:
         blobs=LocalBlobStore(settings.blob_dir),
         events=RedisEvents(connect(redis_url)),
         queue=JobQueue(make_broker(redis_url)),
-        reference=snapshot.shipped(),
+        rules=registry.load(settings.rule_packs_dir),
+        references=References(),
         stopping=Stopping(),
     )

@@ -43,13 +43,16 @@ BILLING_SCHEMA = pa.schema(
 RULE_SCHEMA = pa.schema(
     [
         pa.field("record_number", pa.int32(), nullable=False),
+        pa.field("invoice", TEXT),
         pa.field("ramq_id", TEXT),
         pa.field("service_date", pa.date32(), nullable=False),
         pa.field("start_time", pa.time32("s")),
         pa.field("end_time", pa.time32("s")),
+        pa.field("payment_period", DICT),
         pa.field("place", DICT),
         pa.field("code", DICT, nullable=False),
         pa.field("units", pa.int32()),
+        pa.field("role", DICT),
         pa.field("context", DICT),
         pa.field("preliminary_cents", pa.int64(), nullable=False),
         pa.field("paid_cents", pa.int64()),

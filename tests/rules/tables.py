@@ -11,7 +11,10 @@ import pyarrow as pa
 from facnet_grpc.model.billing import RULE_SCHEMA
 
 DEFAULTS: Mapping[str, Any] = {
+    "invoice": None,
     "ramq_id": None,
+    "payment_period": None,
+    "role": None,
     "service_date": date(2025, 3, 3),
     "start_time": None,
     "end_time": None,

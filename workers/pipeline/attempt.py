@@ -13,8 +13,9 @@ from facnet_grpc import faults, metrics
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.ingest.reader import ClaimFile, Found, ReadOptions, open_claims
 from facnet_grpc.model.run import Claim
-from facnet_grpc.rules import registry
-from facnet_grpc.rules.engine import RuleOutcome, RulesReport, rule_set_version, run_rules
+from facnet_grpc.reference.snapshot import ReferenceSnapshot
+from facnet_grpc.rules.engine import RuleOutcome, RulesReport, run_rules
+from facnet_grpc.rules.registry import for_run
 from facnet_grpc.storage.postgres import logs, results, runs
 from workers.pipeline.control import Control
 from workers.pipeline.loading import Tally, load
@@ -34,6 +35,7 @@ class Attempt:
         self._run = claim.run
         self._board = board
         self._control = control
+        self._reference: ReferenceSnapshot
 
     def work(self, *, before_commit: Callable[[], None]) -> None:
         """Do everything and commit it, or raise and leave nothing behind.
@@ -42,6 +44,8 @@ class Attempt:
         Raises what `Control.check` raises, `TerminalError` for a file that cannot be validated, `TransientError` for a
         part that does not answer.
         """
+        with self._resources.database.connection() as conn:
+            self._reference = self._resources.references.in_force(conn)
         # No limit for a statement: a COPY is one, however long it takes, and cancel and lease are watched beside it.
         with self._resources.database.connection(statement_timeout=None) as conn:
             with metrics.PHASE_SECONDS.labels("loading").time():
@@ -93,9 +97,8 @@ class Attempt:
                 if outcome.error_class is not None:
                     metrics.RULE_FAILURES.labels(outcome.rule_id).inc()
 
-        rules = registry.select(self._run.rule_ids)
-        reference = self._resources.reference
-        return run_rules(lines, reference, rules, between=between, missing_columns=found.missing_wanted)
+        rules = for_run(self._resources.rules.select(self._run.rule_ids), self._run.created_at)
+        return run_rules(lines, self._reference, rules, between=between, missing_columns=found.missing_wanted)
 
     def _store(self, conn: Connection, report: RulesReport) -> None:
         count = report.results.num_rows
@@ -117,8 +120,8 @@ class Attempt:
             total_rows=tally.total,
             processed_rows=tally.accepted,
             rejected_rows=tally.rejected,
-            rule_set_version=rule_set_version(),
-            reference_version=self._resources.reference.version,
+            rule_set_version=self._resources.rules.version,
+            reference_version=self._reference.version,
         )
 
 

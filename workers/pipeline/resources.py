@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from facnet_grpc.events.stream import EventStream
 from facnet_grpc.jobs.queue import JobQueue
-from facnet_grpc.reference.snapshot import ReferenceSnapshot
+from facnet_grpc.rules.registry import Registry
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs import BlobStore
 from facnet_grpc.storage.postgres.pool import Database
 from workers.pipeline.control import Stopping
+from workers.pipeline.references import References
 
 
 @dataclass(frozen=True)
@@ -22,5 +23,6 @@ class Resources:
     blobs: BlobStore
     events: EventStream
     queue: JobQueue
-    reference: ReferenceSnapshot
+    rules: Registry
+    references: References
     stopping: Stopping

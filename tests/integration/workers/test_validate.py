@@ -20,8 +20,8 @@ from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE, JobQueue, make_broker
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.model.run import Priority, RunStatus
-from facnet_grpc.rules import registry
 from facnet_grpc.rules.base import Outcome, RuleInfo
+from facnet_grpc.rules.registry import Registry
 from facnet_grpc.storage.postgres import logs, results, runs
 from facnet_grpc.storage.postgres.records import RecordWriter
 from workers.pipeline.validate import validate
@@ -69,9 +69,10 @@ class FakeRule:
 
 
 @pytest.fixture
-def rules(monkeypatch):
+def rules(resources, monkeypatch):
     """One rule that finds something and one that raises."""
-    monkeypatch.setattr(registry, "RULES", (FakeRule("finds"), FakeRule("raises", raises=True)))
+    fakes = Registry.of(FakeRule("finds"), FakeRule("raises", raises=True))
+    monkeypatch.setattr(resources.rules, "listed", fakes.listed)
 
 
 def test_the_sample_is_validated_from_claim_to_end(bench, sample):
