@@ -96,8 +96,8 @@ class Case:
     def failure(self, reference: ReferenceSnapshot) -> str:
         """Return what is found instead of what is expected; "" if they agree."""
         rule = CheckRule.of(self.check).for_run(_today(self.check), Desk())
-        table = _table(self.rows)
-        outcome = rule.evaluate(table, reference)
+        lines = table(self.rows)
+        outcome = rule.evaluate(lines, reference)
         found = sorted(_found(outcome), key=str)
         wanted = sorted(self.expected, key=str)
         seen = [_comparable(one, wanted) for one in found]
@@ -174,7 +174,8 @@ def _cents(text: str) -> int:
     return round(float(text) * 100)
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Return complete rows as a table of `CASE_SCHEMA`."""
     columns = [_column([row[column.name] for row in rows], column.type) for column in CASE_SCHEMA]
     return pa.Table.from_arrays(columns, schema=CASE_SCHEMA)
 

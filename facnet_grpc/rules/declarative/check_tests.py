@@ -140,6 +140,8 @@ class TestReader:
         return None
 
     def _params(self, primitive: Primitive) -> dict[str, Any] | None:
+        if self._lacks_alternative(primitive):
+            return None
         params: dict[str, Any] = {}
         for key, field in primitive.fields.items():
             if key in self.data:
@@ -150,6 +152,12 @@ class TestReader:
             else:
                 params[key] = field.default
         return params
+
+    def _lacks_alternative(self, primitive: Primitive) -> bool:
+        lacking = [names for names in primitive.either if not any(name in self.data for name in names)]
+        for names in lacking:
+            self.blame(f"{primitive.name} needs {' or '.join(names)}")
+        return bool(lacking)
 
     def _read(self, field: Field, key: str) -> Any:
         try:

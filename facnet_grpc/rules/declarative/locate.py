@@ -33,13 +33,13 @@ class Locator:
                 open_quote = "" if line.count(open_quote) % 2 else open_quote
                 continue
             if match := _HEADER.fullmatch(line):
-                table = self._table(match[2].split("."), is_array=match[1] == "[[")
+                table = self._table(match[2].split("."), number, is_array=match[1] == "[[")
                 self._lines.setdefault(table, number)
             elif match := _KEY.match(line):
                 self._keys(table, match[1].split("."), number)
             open_quote = next((quote for quote in _QUOTES if line.count(quote) % 2), "")
 
-    def _table(self, names: list[str], *, is_array: bool) -> Path:
+    def _table(self, names: list[str], number: int, *, is_array: bool) -> Path:
         path: Path = ()
         for name in (name.strip(" \"'") for name in names[:-1]):
             path = (*path, name)
@@ -48,6 +48,7 @@ class Locator:
         path = (*path, names[-1].strip(" \"'"))
         if is_array:
             self._counts[path] = self._counts.get(path, 0) + 1
+            self._lines.setdefault(path, number)
             return (*path, self._counts[path] - 1)
         return path
 

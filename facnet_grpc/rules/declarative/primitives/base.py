@@ -90,6 +90,7 @@ class Primitive:
     needs: Callable[[Params], Sequence[str]] = lambda _: ()
     facts: tuple[str, ...] = ()  # what texts may name, besides what every result has
     groups: tuple[str, ...] | None = ("line",)  # how it groups if the test does not say; None: the test has to say
+    either: tuple[tuple[str, ...], ...] = ()  # parameters of which at least one is needed
     sessions: bool = False  # whether a group may end in `session`
     reads_all: bool = False  # whether it makes its own choice of lines
 

@@ -92,6 +92,7 @@ PRIMITIVES = (
         },
         facts=("total_cents", "cap_cents"),
         groups=None,
+        either=(("cap_cents", "cap_by_code"),),
     ),
     Primitive(
         name="max_units",
@@ -100,6 +101,7 @@ PRIMITIVES = (
         fields={"max": Field("int"), "max_by_code": Field("numbers_by_code", default={})},
         needs=lambda _: ("units",),
         facts=("units", "max"),
+        either=(("max", "max_by_code"),),
     ),
     Primitive(
         name="max_km",

@@ -184,6 +184,7 @@ PRIMITIVES = (
         needs=_needs,
         facts=("count", "max"),
         groups=None,
+        either=(("max", "max_by_code"),),
     ),
     Primitive(
         name="age_max_count",

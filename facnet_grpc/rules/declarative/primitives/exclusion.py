@@ -141,7 +141,7 @@ def role_exclusion(work: Work) -> Hits:
     if not first.any() or not second.any():
         return Hits.none(len(work.rows))
     rows = work.rows[first[work.rows] | second[work.rows]]
-    keyed = Keyed.of(sheet, rows, work.group[:-1])
+    keyed = Keyed.of(sheet, rows, tuple(part for part in work.group if part != SESSION))
     timed = sheet.claims.start[keyed.rows] >= 0
     sessions = Sessions.of(sheet, keyed.rows[timed], keyed.ids[timed], 0)
     by_clock = Keyed(sessions.groups.rows, sessions.groups.owner, len(sessions.groups))
@@ -178,6 +178,7 @@ PRIMITIVES = (
         needs=_session_needs,
         facts=("other_code",),
         groups=None,
+        either=(("a", "pairs"),),
         sessions=True,
         reads_all=True,
     ),
@@ -189,6 +190,7 @@ PRIMITIVES = (
         needs=_session_needs,
         facts=("other_code",),
         groups=None,
+        either=(("a", "pairs"),),
         reads_all=True,
     ),
     Primitive(

@@ -102,6 +102,7 @@ PRIMITIVES = (
         },
         facts=("gap", "required"),
         groups=None,
+        either=(("months", "days"),),
     ),
     Primitive(
         name="max_count_window",
@@ -115,6 +116,7 @@ PRIMITIVES = (
         },
         facts=("gap", "required"),
         groups=None,
+        either=(("months", "days"),),
     ),
     Primitive(
         name="min_count_relation",

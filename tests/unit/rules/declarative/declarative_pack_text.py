@@ -1,0 +1,53 @@
+"""A small pack to break."""
+
+from pathlib import Path
+
+GOOD = """\
+[sets]
+MINE = ["00689", "15801..15803"]
+
+[[check]]
+id = "my_limit"
+category = "counts"
+certainty = "certain"
+source = "House rules"
+
+[check.text.fr]
+name = "Deux par jour"
+message = "{count} lignes : {max} au plus."
+solution = "Retirez les autres."
+
+[check.text.en]
+name = "Two a day"
+message = "{count} lines: {max} at most."
+solution = "Remove the others."
+
+[[check.test]]
+scenario = "exceeded"
+primitive = "max_count"
+severity = "error"
+group = "doctor+patient+day"
+codes = ["@MINE"]
+max = 2
+
+[check.cases]
+columns = "code patient"
+tables = '''
+# three
+00689 TREA80010113
+15801 TREA80010113
+00689 TREA80010113 ! exceeded =10.00
+# two
+00689 TREA80010113
+00689 TREA80010113
+# nobody
+00689 -
+? patient_key
+'''
+"""
+
+
+def write(folder: Path, text: str = GOOD, name: str = "mine.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,204 @@
+"""Checks as rules: as of a day, in any order of lines, without a reference, without columns."""
+
+import json
+from dataclasses import replace
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from declarative_pack_text import GOOD, write
+
+from facnet_grpc.model.billing import RULE_SCHEMA
+from facnet_grpc.model.result import FINDING_SCHEMA
+from facnet_grpc.reference.snapshot import ReferenceSnapshot
+from facnet_grpc.reference.snapshot import shipped as shipped_reference
+from facnet_grpc.rules import engine
+from facnet_grpc.rules.declarative import cases, catalogue, for_run, load_checks, load_packs, test_pack, texts
+from facnet_grpc.rules.declarative.rule import CheckRule
+
+CHECKS = {check.id: check for check in load_checks().checks}
+EVALUATED = [check for check in CHECKS.values() if check.tests]
+
+
+def lines_of(check_id, title):
+    case = next(case for case in cases.of_check(CHECKS[check_id]) if title in case.title)
+    return cases.table(case.rows)
+
+
+def evaluate(check_id, lines, today=date(2025, 6, 30)):
+    (rule,) = for_run([CheckRule.of(CHECKS[check_id])], today)
+    return rule.evaluate(lines, shipped_reference())
+
+
+def comparable(findings):
+    return sorted(json.dumps(row, default=str, sort_keys=True) for row in findings.to_pylist())
+
+
+@pytest.mark.parametrize("check", EVALUATED, ids=lambda check: check.id)
+def test_the_order_of_lines_does_not_matter(check):
+    """Dictionaries and rows turned round: the same findings."""
+    (rule,) = for_run([CheckRule.of(check)], date(2025, 6, 30))
+    for case in cases.of_check(check):
+        lines = cases.table(case.rows)
+        turned = cases.table(list(reversed(case.rows)))
+
+        assert comparable(rule.evaluate(turned, shipped_reference()).findings) == comparable(
+            rule.evaluate(lines, shipped_reference()).findings
+        )
+
+
+@pytest.mark.parametrize("check", EVALUATED, ids=lambda check: check.id)
+def test_money_at_risk_is_that_of_its_lines(check):
+    (rule,) = for_run([CheckRule.of(check)], date(2025, 6, 30))
+    for case in cases.of_check(check):
+        amounts = {row["record_number"]: row["preliminary_cents"] for row in case.rows}
+        found = rule.evaluate(cases.table(case.rows), shipped_reference()).findings
+        assert found.schema.equals(FINDING_SCHEMA)
+        for row in found.to_pylist():
+            assert row["at_risk_cents"] == sum(row["risk_cents"])
+            assert set(row["risk_records"]) <= set(row["affected_records"])
+            assert all(
+                0 <= cents <= amounts[record]
+                for record, cents in zip(row["risk_records"], row["risk_cents"], strict=True)
+            )
+            assert "TREA" not in row["data"]
+
+
+@pytest.mark.parametrize("check", EVALUATED, ids=lambda check: check.id)
+def test_a_file_of_reversals_and_an_empty_one_give_nothing(check):
+    (rule,) = for_run([CheckRule.of(check)], date(2025, 6, 30))
+    for case in cases.of_check(check):
+        reversals = cases.table([{**row, "preliminary_cents": -1000} for row in case.rows])
+        assert rule.evaluate(reversals, shipped_reference()).findings.num_rows == 0
+    assert rule.evaluate(cases.table([]), shipped_reference()).findings.num_rows == 0
+
+
+def test_all_checks_run_in_the_engine_over_a_table_with_the_core_columns_only():
+    lines = lines_of("F01", "older").select(RULE_SCHEMA.names)
+    rules = for_run(load_packs(), date(2025, 6, 30))
+
+    report = engine.run_rules(lines, shipped_reference(), rules, between=lambda _: None)
+
+    assert "system_error" not in report.results.column("scenario").to_pylist()
+    assert {"F01", "F08"} == set(report.results.column("rule_id").to_pylist())
+    lacking = {one.rule_id: one.missing_columns for one in report.not_evaluable}
+    assert lacking["F02"] or lacking["F04"]
+
+
+def test_without_the_day_of_the_run_deadlines_are_not_evaluable():
+    lines = lines_of("F01", "older")
+
+    outcome = CheckRule.of(CHECKS["F01"]).evaluate(lines, shipped_reference())
+
+    assert outcome.findings.num_rows == 0
+    assert outcome.not_evaluable == ("today",)
+    assert evaluate("F01", lines, date(2025, 4, 1)).findings.num_rows == 0
+
+
+def test_without_the_day_of_the_run_old_dates_are_still_seen():
+    outcome = CheckRule.of(CHECKS["F09"]).evaluate(lines_of("F09", "tomorrow"), shipped_reference())
+
+    assert outcome.findings.column("scenario").to_pylist() == ["before_1970"]
+    assert outcome.not_evaluable == ("today",)
+
+
+@pytest.mark.parametrize(
+    ("check_id", "lacking"),
+    [("F07", "codes"), ("F08", "codes"), ("F18", "contexts"), ("L04", "codes"), ("X15", "codes"), ("X16", "codes")],
+)
+def test_without_a_reference_it_cannot_be_looked_up(check_id, lacking):
+    hit = next(case for case in cases.of_check(CHECKS[check_id]) if case.expected)
+
+    outcome = CheckRule.of(CHECKS[check_id]).evaluate(cases.table(hit.rows), ReferenceSnapshot(version="none"))
+
+    assert outcome.findings.num_rows == 0
+    assert outcome.not_evaluable == (lacking,)
+
+
+def test_what_passes_is_counted():
+    assert evaluate("A11", lines_of("A11", "2, and one")).passes == {"exceeded": 2}
+    assert evaluate("X03", lines_of("X03", "with it")).passes == {"alone": 1}
+
+
+def test_a_dated_test_holds_on_its_days_only(tmp_path):
+    second = GOOD[GOOD.index("[[check.test]]") : GOOD.index("[check.cases]")]
+    dated = second.replace("max = 2", "max = 2\nto = 2025-03-02") + second.replace(
+        "max = 2", "max = 1\nfrom = 2025-03-03"
+    )
+    tables = "'''\n# one from March 3 on\n2025-03-02\n2025-03-02\n2025-03-03\n2025-03-03 ! exceeded\n'''\n"
+    path = write(
+        tmp_path, GOOD[: GOOD.index("[[check.test]]")] + dated + f'[check.cases]\ncolumns = "date"\ntables = {tables}'
+    )
+    path.write_text(path.read_text().replace('codes = ["@MINE"]\n', ""))
+
+    assert test_pack(path).failures == ()
+
+
+def test_a_case_that_is_wrong_is_reported_with_its_line(tmp_path):
+    path = write(tmp_path, GOOD.replace(" ! exceeded =10.00", ""))
+
+    report = test_pack(path)
+
+    assert not report.ok
+    assert report.passed == 2
+    assert [str(failure) for failure in report.failures] == [
+        f"{path}:31: my_limit, three: expected nothing; found line 3: exceeded/error =10.00 +0.00",
+    ]
+
+
+def test_a_pack_that_cannot_be_read_is_a_failure(tmp_path):
+    report = test_pack(write(tmp_path, "check = 3"))
+
+    assert not report.ok
+    assert report.passed == 0
+
+
+def test_texts_are_looked_up_by_scenario_and_language(tmp_path):
+    write(tmp_path)
+
+    found = texts("my_limit", "exceeded", "fr", [tmp_path])
+    assert (found.name, found.message) == ("Deux par jour", "{count} lignes : {max} au plus.")
+    assert texts("my_limit", "exceeded", "fr") is None
+    assert texts("A11", "exceeded", "en").title == "Targeted emergency ultrasound: two a day"
+    assert catalogue.entries("en", [tmp_path])["my_limit.exceeded.solution"] == "Remove the others."
+
+
+class _Entry:
+    name = "house"
+
+    def __init__(self, *rules):
+        self._rules = rules
+
+    def load(self):
+        return lambda: self._rules
+
+
+def test_rules_of_installed_packages_are_found(monkeypatch):
+    own = CheckRule.of(replace(CHECKS["A11"], id="house_rule"))
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [_Entry(own)] if group == "facnet.rules" else [])
+
+    assert "house_rule" in [rule.info.id for rule in load_packs()]
+
+
+def test_an_installed_rule_may_not_take_the_place_of_another(monkeypatch):
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [_Entry(CheckRule.of(CHECKS["A11"]))])
+
+    with pytest.raises(ValueError, match="two rules have the id 'A11'"):
+        load_packs()
+
+
+def test_rules_of_other_kinds_go_through_a_run_unchanged():
+    other = object()
+
+    assert for_run([other], date(2025, 6, 30)) == (other,)
+
+
+def test_a_run_keeps_no_lines_once_its_rules_are_gone():
+    lines = lines_of("A11", "3 lines")
+    before = pa.total_allocated_bytes()
+    rules = for_run(load_packs(), date(2025, 6, 30))
+    for rule in rules:
+        rule.evaluate(lines, shipped_reference())
+    del rules, rule
+
+    assert pa.total_allocated_bytes() <= before + 1_000_000
