@@ -86,7 +86,7 @@ def test_a_rule_that_takes_long_does_not_keep_the_run(bench, start, sample, monk
             go_on.wait(20)
             raise ValueError
 
-    monkeypatch.setattr(registry, "RULES", (Slow(),))
+    monkeypatch.setattr(bench.resources.rules, "listed", registry.Registry.of(Slow()).listed)
     run_id = bench.submit(sample)
     attempt = start(run_id)
     assert reached.wait(10)
