@@ -124,6 +124,18 @@ def upload(value: Upload, committed_bytes: int) -> pb.GetUploadResponse:
     )
 
 
+def uploaded(committed_bytes: int, run: Run | None) -> pb.UploadChunkResponse:
+    """Return how far an upload is that comes chunk by chunk, and what it became."""
+    if run is None:
+        return pb.UploadChunkResponse(committed_bytes=committed_bytes)
+    return pb.UploadChunkResponse(
+        committed_bytes=committed_bytes,
+        validation_id=str(run.id),
+        job_id=run.job_id,
+        status=STATUS[run.status],
+    )
+
+
 def submitted(run: Run) -> pb.SubmitValidationResponse:
     """Return the promise that a run will end."""
     return pb.SubmitValidationResponse(validation_id=str(run.id), job_id=run.job_id, status=STATUS[run.status])

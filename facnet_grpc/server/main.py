@@ -18,6 +18,7 @@ from facnet_grpc.logs import get_logger
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.server import app as apps
 from facnet_grpc.server.blocking import Background, Blocking
+from facnet_grpc.server.control import RunControl
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.services.validation import ValidationService
@@ -96,12 +97,13 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.heartbeat_seconds)
         hub.start()
         stack.push_async_callback(hub.close)
+        dispatcher = Dispatcher(resources.queue, blocking, background)
         uploads = Uploads(
             database=resources.database,
             blobs=resources.blobs,
             blocking=blocking,
             background=background,
-            dispatcher=Dispatcher(resources.queue, blocking, background),
+            dispatcher=dispatcher,
             limits=UploadLimits(
                 max_file=settings.max_file_bytes,
                 max_chunk=settings.max_chunk_bytes,
@@ -116,6 +118,8 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             redactor=resources.redactor,
             blocking=blocking,
             idle_seconds=settings.upload_ttl_seconds,
+            control=RunControl(resources.database, resources.blobs, resources.events),
+            dispatcher=dispatcher,
         )
         app = apps.build(
             service,

@@ -42,6 +42,10 @@ class _Topic:
     gone: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def is_past(self, view: View) -> bool:
+        """Whether this is about a run that ended before it was queued again; its watchers are about to leave."""
+        return self.view.status.is_terminal and not view.status.is_terminal
+
     def offer(self, view: View) -> None:
         merged = merge(self.view, view)
         if merged != self.view:
@@ -107,6 +111,8 @@ class WatchHub:
         heard = None if run_id in self._topics else await self._latest(run_id)
         view = await self._blocking.run(self._runs.one, run_id, owner)
         topic = self._topics.get(run_id)
+        if topic is not None and topic.is_past(view):
+            topic = None
         is_new = topic is None
         if topic is None:
             topic = self._topics[run_id] = _Topic(view)

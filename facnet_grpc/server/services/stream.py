@@ -15,6 +15,11 @@ DRAIN_SECONDS = 3.0
 SETTLE_SECONDS = 0.01
 
 
+def received(chunk: pb.UploadChunk) -> Chunk:
+    """Return the chunk of a message."""
+    return Chunk(chunk.offset, chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None)
+
+
 class UploadStream:
     """Reads a header, then chunks. A client that sends nothing for `idle_seconds` is given up."""
 
@@ -34,8 +39,7 @@ class UploadStream:
         while message := await self._next():
             if message.WhichOneof("message") != "chunk":
                 raise InvalidInput(field="message")
-            chunk = message.chunk
-            yield Chunk(chunk.offset, chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None)
+            yield received(message.chunk)
         # A stream that broke may look ended for a moment, before this task is cancelled: half a file must not pass
         # for a whole one.
         await asyncio.sleep(SETTLE_SECONDS)

@@ -61,7 +61,7 @@ def test_a_method_that_is_not_there_is_unimplemented(server: Server) -> None:
 
 def test_a_call_that_is_described_but_not_served_is_unimplemented(server: Server) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        server.stub.CancelValidation(pb.CancelValidationRequest())
+        list(server.stub.RevalidateValidation(pb.RevalidateValidationRequest()))
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -1,0 +1,56 @@
+"""The part of `facnet.v1.ValidationService` that changes runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.server import fields
+from facnet_grpc.server.blocking import Blocking
+from facnet_grpc.server.control import RunControl
+from facnet_grpc.server.convert import Renderer
+from facnet_grpc.server.dispatch import Dispatcher
+from facnet_grpc.server.request import current
+
+Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
+
+
+class ControlCalls:
+    """Cancel, try again, delete."""
+
+    _blocking: Blocking
+    _control: RunControl
+    _dispatcher: Dispatcher
+    _redactor: Redactor
+
+    async def CancelValidation(  # noqa: N802 - named by the API
+        self,
+        request: pb.CancelValidationRequest,
+        _context: Context,
+    ) -> pb.CancelValidationResponse:
+        """End a run that is not over."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        run = await self._blocking.run(self._control.cancel, run_id, current().caller.owner)
+        return pb.CancelValidationResponse(validation=Renderer(current().locale, self._redactor).validation(run))
+
+    async def RetryValidation(  # noqa: N802 - named by the API
+        self,
+        request: pb.RetryValidationRequest,
+        _context: Context,
+    ) -> pb.RetryValidationResponse:
+        """Queue a failed run again."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        run = await self._blocking.run(self._control.retry, run_id, current().caller.owner)
+        self._dispatcher.send(run_id)
+        return pb.RetryValidationResponse(validation=Renderer(current().locale, self._redactor).validation(run))
+
+    async def DeleteValidation(  # noqa: N802 - named by the API
+        self,
+        request: pb.DeleteValidationRequest,
+        _context: Context,
+    ) -> pb.DeleteValidationResponse:
+        """Remove a run that is over."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        await self._blocking.run(self._control.delete, run_id, current().caller.owner)
+        return pb.DeleteValidationResponse()
