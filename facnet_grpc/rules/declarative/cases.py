@@ -16,16 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from facnet_grpc.model.billing import DICT, RULE_SCHEMA, TEXT
+from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules.base import Outcome
 from facnet_grpc.rules.declarative.model import Check
 from facnet_grpc.rules.declarative.rule import CheckRule, Desk
 
 TODAY = date(2025, 6, 30)
-
-_EXTRA = (pa.field("role", DICT), pa.field("payment_period", DICT), pa.field("invoice", TEXT))
-CASE_SCHEMA = pa.schema([*RULE_SCHEMA, *(extra for extra in _EXTRA if extra.name not in RULE_SCHEMA.names)])
 
 # The short names of columns, and what a line has where its table does not say.
 _COLUMNS: Mapping[str, tuple[str, str]] = {
@@ -175,9 +172,9 @@ def _cents(text: str) -> int:
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Return complete rows as a table of `CASE_SCHEMA`."""
-    columns = [_column([row[column.name] for row in rows], column.type) for column in CASE_SCHEMA]
-    return pa.Table.from_arrays(columns, schema=CASE_SCHEMA)
+    """Return complete rows as a table of `RULE_SCHEMA`."""
+    columns = [_column([row[column.name] for row in rows], column.type) for column in RULE_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=RULE_SCHEMA)
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:

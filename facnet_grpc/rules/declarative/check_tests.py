@@ -11,7 +11,7 @@ from typing import Any
 
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.rules.declarative import fields
-from facnet_grpc.rules.declarative.grouping import PARTS
+from facnet_grpc.rules.declarative.grouping import PARTS, SESSION
 from facnet_grpc.rules.declarative.model import Test, Where
 from facnet_grpc.rules.declarative.primitives.base import Field, Primitive
 from facnet_grpc.rules.declarative.vocabulary import PRIMITIVES
@@ -79,6 +79,7 @@ class TestReader:
             params=params,
             at_risk=bool(self.data.get("at_risk", True)),
             needs=self._needs(primitive, group, params),
+            reads=self._reads(primitive, group, params),
         )
 
     def _refuse_unknown(self, primitive: Primitive) -> None:
@@ -173,6 +174,10 @@ class TestReader:
             [] if any(value is None for key, value in params.items() if key in self.data) else primitive.needs(params)
         )
         return tuple(sorted({column for column in columns if column} - _ALWAYS_THERE))
+
+    def _reads(self, primitive: Primitive, group: tuple[str, ...], params: Mapping[str, Any]) -> tuple[str, ...]:
+        lifted = SESSION in group or "except_context" in self.data
+        return tuple(sorted({*primitive.reads(params), *(["context"] if lifted else [])}))
 
 
 def overlaps(tests: Sequence[Test]) -> list[int]:

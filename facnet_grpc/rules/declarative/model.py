@@ -52,7 +52,8 @@ class Test:
     where: Where
     params: Mapping[str, Any]
     at_risk: bool
-    needs: tuple[str, ...]
+    needs: tuple[str, ...]  # columns that have to hold something
+    reads: tuple[str, ...]  # columns that have to be in the file's header
 
 
 @dataclass(frozen=True, slots=True)

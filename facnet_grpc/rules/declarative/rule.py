@@ -8,7 +8,6 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.model.result import Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
@@ -169,9 +168,9 @@ def _info(check: Check) -> RuleInfo:
         certainty=check.certainty,
         severities=tuple(severity for severity in Severity if severity in severities),
         scenarios=scenarios,
-        # What the run's table may lack altogether is looked for when the rule is evaluated.
-        needs=tuple(sorted(needs & set(RULE_SCHEMA.names))),
+        needs=tuple(sorted(needs)),
         source=check.source,
+        reads=tuple(sorted({column for test in check.tests for column in test.reads} - needs)),
         parameters=tuple(_parameters(check)),
         scenario_certainty=certainties,
     )

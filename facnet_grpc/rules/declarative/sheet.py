@@ -18,7 +18,9 @@ from facnet_grpc.rules.declarative.nam import NO_DAY, Nams
 from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
 
 # Columns that checks read and that are dictionaries in `RULE_SCHEMA`.
-DICTIONARIES = frozenset({"place", "code", "context", "doctor_key", "patient_key", "patient_name", "role"})
+DICTIONARIES = frozenset(
+    {"place", "code", "context", "doctor_key", "patient_key", "patient_name", "role", "payment_period"},
+)
 _RADIX = 1 << 16  # numpy sorts 16-bit numbers by radix
 
 
@@ -27,12 +29,11 @@ class Sheet:
 
     def __init__(self, lines: pa.Table) -> None:
         self.claims = Claims(lines)
-        self._lines = lines
         self._columns: dict[str, Ints] = {}
 
     def has(self, column: str) -> bool:
-        """Return whether a column is there and holds something."""
-        return column in self._lines.column_names and not self.claims.is_empty(column)
+        """Return whether a column holds something."""
+        return not self.claims.is_empty(column)
 
     def where_known(self, rows: Ints, columns: Iterable[str]) -> Ints:
         """Return the rows that have a value in each of `columns`."""
@@ -44,8 +45,6 @@ class Sheet:
         """Return which lines have a value in a column."""
         if column in DICTIONARIES:
             return self.index(column) >= 0
-        if column not in self._lines.column_names:
-            return np.zeros(len(self.claims), np.bool_)
         return np.asarray(self.claims.column(column).is_valid())
 
     def index(self, column: str) -> Ints:
@@ -56,8 +55,6 @@ class Sheet:
 
     def texts(self, column: str) -> list[str]:
         """Return the distinct values of a dictionary column, in the order of `index`."""
-        if column not in self._lines.column_names:
-            return []
         return [value or "" for value in self.claims.dictionary(column).to_pylist()]
 
     def where(self, column: str, test: Callable[[str], bool]) -> Mask:
@@ -108,15 +105,11 @@ class Sheet:
 
     def invoices(self, rows: Ints) -> Ints:
         """Return a number for each invoice of `rows`, -1 where a line has none."""
-        if "invoice" not in self._lines.column_names:
-            return np.full(len(rows), -1, np.int64)
         encoded = self.claims.column("invoice").take(pa.array(rows)).dictionary_encode()
         return np.asarray(encoded.indices.fill_null(-1)).astype(np.int64)
 
     def text(self, column: str, rows: Ints) -> pa.Array:
         """Return the text of a dictionary column in these rows, "" where there is none."""
-        if column not in self._lines.column_names:
-            return pa.array([""] * len(rows))
         return pc.fill_null(self.claims.text(column, rows), "")
 
     @cached_property
@@ -129,8 +122,6 @@ class Sheet:
         return self.billed[order], starts
 
     def _indices(self, column: str) -> Ints:
-        if column not in self._lines.column_names:
-            return np.full(len(self.claims), -1, np.int64)
         array = self.claims.column(column)
         indices = np.asarray(array.indices.fill_null(-1)).astype(np.int64)
         blank = np.flatnonzero(np.asarray(pc.equal(pc.binary_length(array.dictionary), 0).fill_null(True)))

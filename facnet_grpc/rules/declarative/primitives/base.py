@@ -88,6 +88,8 @@ class Primitive:
     doc: str
     fields: Mapping[str, Field] = field(default_factory=dict)
     needs: Callable[[Params], Sequence[str]] = lambda _: ()
+    # Columns that may be empty, but whose absence from the file's header leaves the question without a basis.
+    reads: Callable[[Params], Sequence[str]] = lambda _: ()
     facts: tuple[str, ...] = ()  # what texts may name, besides what every result has
     groups: tuple[str, ...] | None = ("line",)  # how it groups if the test does not say; None: the test has to say
     either: tuple[tuple[str, ...], ...] = ()  # parameters of which at least one is needed

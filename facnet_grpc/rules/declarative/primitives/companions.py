@@ -101,6 +101,7 @@ PRIMITIVES = (
         doc="Of several lines in a group, all but one have the context `token`.",
         fields={"token": Field("text", required=True)},
         facts=("count", "context"),
+        reads=lambda _: ("context",),
         groups=None,
     ),
     Primitive(

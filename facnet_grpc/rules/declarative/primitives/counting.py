@@ -183,6 +183,7 @@ PRIMITIVES = (
         },
         needs=_needs,
         facts=("count", "max"),
+        reads=lambda params: ("place",) if params["lower_in_establishment"] else (),
         groups=None,
         either=(("max", "max_by_code"),),
     ),

@@ -191,6 +191,10 @@ def _needs(params: Params) -> tuple[str, ...]:
     return ("units",) if params["of"] in ("units", "groups") else TIMES
 
 
+def _reads(params: Params) -> tuple[str, ...]:
+    return {"sessions": ("context",), "periods": ("context", "units"), "observation": ("units",)}.get(params["of"], ())
+
+
 PRIMITIVES = (
     Primitive(
         name="duration_range",
@@ -207,6 +211,7 @@ PRIMITIVES = (
             "gap_minutes": GAP,
         },
         needs=_needs,
+        reads=_reads,
         facts=("minutes", "min", "max", "billed", "expected", "count"),
     ),
 )

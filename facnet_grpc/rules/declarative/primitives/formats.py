@@ -99,10 +99,8 @@ def _period_order(work: Work) -> _Found:
 
 
 def _weeks(work: Work, rows: Ints) -> Ints:
-    periods = work.sheet.claims.column("payment_period").take(rows)
-    encoded = periods if hasattr(periods, "dictionary") else periods.dictionary_encode()
-    weeks = np.array([_week_of(text or "") for text in encoded.dictionary.to_pylist()], np.int64)
-    return weeks[np.asarray(encoded.indices).astype(np.int64)] if len(weeks) else np.zeros(0, np.int64)
+    weeks = np.array([*map(_week_of, work.sheet.texts("payment_period")), _NO_WEEK], np.int64)
+    return weeks[work.sheet.index("payment_period")[rows]]
 
 
 def _week_of(text: str) -> int:
@@ -220,12 +218,14 @@ PRIMITIVES = (
         doc="Unpaid lines no older than `days` on the day of the run.",
         fields={"days": Field("int", required=True), "until_days": Field("int")},
         facts=("age", "days"),
+        reads=lambda _: ("paid_cents",),
     ),
     Primitive(
         name="duplicate",
         run=duplicate,
         doc="No two lines that are the same in all that the group is made of, and in their start.",
         facts=("count",),
+        reads=lambda _: ("context",),
         groups=None,
     ),
 )

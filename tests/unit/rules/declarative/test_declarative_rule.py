@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 from declarative_pack_text import GOOD, write
 
-from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.model.result import FINDING_SCHEMA
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
@@ -73,8 +72,8 @@ def test_a_file_of_reversals_and_an_empty_one_give_nothing(check):
     assert rule.evaluate(cases.table([]), shipped_reference()).findings.num_rows == 0
 
 
-def test_all_checks_run_in_the_engine_over_a_table_with_the_core_columns_only():
-    lines = lines_of("F01", "older").select(RULE_SCHEMA.names)
+def test_all_checks_run_in_the_engine_one_after_the_other():
+    lines = lines_of("F01", "older")
     rules = for_run(load_packs(), date(2025, 6, 30))
 
     report = engine.run_rules(lines, shipped_reference(), rules, between=lambda _: None)
@@ -82,7 +81,8 @@ def test_all_checks_run_in_the_engine_over_a_table_with_the_core_columns_only():
     assert "system_error" not in report.results.column("scenario").to_pylist()
     assert {"F01", "F08"} == set(report.results.column("rule_id").to_pylist())
     lacking = {one.rule_id: one.missing_columns for one in report.not_evaluable}
-    assert lacking["F02"] or lacking["F04"]
+    assert lacking["F04"] == ("patient_name",)
+    assert lacking["F17"] == ("role",)
 
 
 def test_without_the_day_of_the_run_deadlines_are_not_evaluable():
@@ -113,6 +113,19 @@ def test_without_a_reference_it_cannot_be_looked_up(check_id, lacking):
 
     assert outcome.findings.num_rows == 0
     assert outcome.not_evaluable == (lacking,)
+
+
+def test_a_column_that_is_not_in_the_header_leaves_a_check_without_a_basis():
+    """No context column: whether a visit was another session cannot be seen."""
+    (rule,) = for_run([CheckRule.of(CHECKS["O01"])], date(2025, 6, 30))
+    hit = next(case for case in cases.of_check(CHECKS["O01"]) if case.expected)
+
+    report = engine.run_rules(
+        cases.table(hit.rows), shipped_reference(), [rule], between=lambda _: None, missing_columns=["context"]
+    )
+
+    assert report.results.num_rows == 0
+    assert [one.missing_columns for one in report.not_evaluable] == [("context",)]
 
 
 def test_what_passes_is_counted():
