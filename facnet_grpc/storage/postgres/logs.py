@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,21 +10,10 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from facnet_grpc.model.log_entry import LogEntry, LogLevel
 from facnet_grpc.storage.postgres.queries import load
 
 SQL = load("logs")
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """A row of `validation_logs`; `log_number` grows, with gaps."""
-
-    log_number: int
-    logged_at: datetime
-    level: str
-    source: str
-    event: str
-    data: Mapping[str, Any]
 
 
 def add(conn: Connection, run_id: UUID, level: str, source: str, event: str, data: Mapping[str, Any]) -> None:
@@ -35,7 +22,16 @@ def add(conn: Connection, run_id: UUID, level: str, source: str, event: str, dat
     conn.execute(SQL["add"], params)
 
 
-def page(conn: Connection, run_id: UUID, *, after: int = 0, limit: int) -> list[LogEntry]:
-    """Return at most `limit` entries after the entry number `after`, oldest first."""
+def page(
+    conn: Connection,
+    run_id: UUID,
+    *,
+    after: int = 0,
+    limit: int,
+    min_level: LogLevel = LogLevel.DEBUG,
+    source: str | None = None,
+) -> list[LogEntry]:
+    """Return at most `limit` entries after the entry number `after`, oldest first, at least `min_level` severe."""
+    params = {"run_id": run_id, "after": after, "limit": limit, "levels": min_level.and_above, "source": source}
     with conn.cursor(row_factory=class_row(LogEntry)) as cursor:
-        return cursor.execute(SQL["page"], {"run_id": run_id, "after": after, "limit": limit}).fetchall()
+        return cursor.execute(SQL["page"], params).fetchall()
