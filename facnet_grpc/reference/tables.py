@@ -54,7 +54,7 @@ Part = Mapping[str, Any]  # of a snapshot: codes, establishments or contexts by 
 def read(kind: ReferenceKind, data: bytes) -> Part:
     """Return what a file holds, in the form that snapshots have it.
 
-    Raises `InvalidInput` (BAD_REFERENCE_FILE) with `kind`, `line` (1 is the header), `problem` and perhaps `column`.
+    Raises `InvalidInput` (BAD_REFERENCE_FILE) with `kind`, `line` (1 is the header), `column` (perhaps empty) and `problem`.
     """
     table = _Table.parse(kind, data)
     readers: Mapping[ReferenceKind, Callable[[_Table], dict[str, Any]]] = {
@@ -233,5 +233,6 @@ def _day(kind: ReferenceKind, line: int, column: str, text: str) -> date:
 
 def _refuse(kind: ReferenceKind, line: int, problem: str, column: str = "") -> Never:
     place = f"{kind}[{line}]" + (f".{column}" if column else "")
-    params = {"column": column} if column else {}
-    raise InvalidInput(Reason.BAD_REFERENCE_FILE, field=place, kind=kind.value, line=line, problem=problem, **params)
+    raise InvalidInput(
+        Reason.BAD_REFERENCE_FILE, field=place, kind=kind.value, line=line, column=column, problem=problem
+    )

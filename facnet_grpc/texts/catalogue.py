@@ -50,9 +50,21 @@ class Catalogue:
         return fill(entry.forms[form], params.texts)
 
 
+_ADDED: dict[Locale, dict[str, Entry]] = {locale: {} for locale in Locale}
+
+
+def extend(locale: Locale, texts: Mapping[str, str]) -> None:
+    """Add texts that do not come from a catalogue, such as those of rule packs; once, before the first is asked for."""
+    _ADDED[locale].update((key, Entry((text,))) for key, text in texts.items())
+    load.cache_clear()
+
+
 @lru_cache
 def load(locale: Locale) -> Catalogue:
-    """Read every `.po` file of a language. Raises `ValueError` if a key is in two of them."""
+    """Read every `.po` file of a language. Raises `ValueError` if a key is in two of them.
+
+    What was added by `extend` stands in only where no catalogue has a text.
+    """
     entries: dict[str, Entry] = {}
     plural = "n != 1"
     folder = files(__package__) / "locale" / locale.value
@@ -66,7 +78,7 @@ def load(locale: Locale) -> Catalogue:
                 raise ValueError(f"{key} is in two catalogues of {locale}")
             if key and all(entry.forms):
                 entries[key] = entry
-    return Catalogue(entries, c2py(plural))
+    return Catalogue(_ADDED[locale] | entries, c2py(plural))
 
 
 def _entry(key: str | Sequence[str], text: str | Sequence[str] | None) -> tuple[str, Entry]:

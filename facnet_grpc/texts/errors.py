@@ -28,7 +28,7 @@ def error_text(error: FacnetError | tuple[str, Mapping[str, Any]], locale: Local
     code, params = (error.reason.value, error.params) if isinstance(error, FacnetError) else error
     catalogue = load(locale)
     known = code if f"{code}.message" in catalogue.entries else Reason.INTERNAL.value
-    ready = prepare(_with_reject(params, locale), locale, partial(_translate, locale))
+    ready = prepare(_with_texts(params, locale), locale, partial(_translate, locale))
     message, cure = (catalogue.render(f"{known}.{part}", ready) or known for part in ("message", "cure"))
     return ErrorText(message, cure)
 
@@ -44,10 +44,14 @@ def column_name(column: str, locale: Locale) -> str:
     return load(locale).render(f"column.{column}", NOTHING) or column
 
 
-def _with_reject(params: Mapping[str, Any], locale: Locale) -> Mapping[str, Any]:
-    """Offer the text of a reject reason as `{reject}` where an error names one."""
-    reason = params.get("reject_reason")
-    return {**params, "reject": reject_text(str(reason), params.get("column") or None, locale)} if reason else params
+def _with_texts(params: Mapping[str, Any], locale: Locale) -> Mapping[str, Any]:
+    """Offer the text of a reject reason as `{reject}` where an error names one, and so that of a `{problem}`."""
+    more: dict[str, Any] = {}
+    if reason := params.get("reject_reason"):
+        more["reject"] = reject_text(str(reason), params.get("column") or None, locale)
+    if problem := params.get("problem"):
+        more["problem"] = load(locale).render(f"reference_problem.{problem}", NOTHING)
+    return {**params, **more}
 
 
 def _translate(locale: Locale, name: str, text: str) -> str:

@@ -65,6 +65,16 @@ def rule_name(rule_id: str, locale: Locale) -> str:
     return load(locale).render(f"{rule_id}.name", NOTHING) or rule_id
 
 
+def rule_description(rule_id: str, locale: Locale) -> str:
+    """Return what a rule checks, and why; empty if there is no text for it."""
+    return load(locale).render(f"{rule_id}.description", NOTHING) or ""
+
+
+def sentence(key: str, locale: Locale, **params: Any) -> str:
+    """Return a text by its key; empty if there is none."""
+    return load(locale).render(key, prepare(params, locale)) or ""
+
+
 def _render(rule_id: str, scenario: str, part: str, params: Params, locale: Locale) -> str:
     """Return the rule's own text of a scenario, else the one for any rule (`system_error.message`), else the key."""
     catalogue, key = load(locale), f"{rule_id}.{scenario}.{part}"
