@@ -14,3 +14,12 @@ def try_lock(conn: Connection, number: int) -> bool:
     """Take an advisory lock until the end of the transaction; False if somebody has it."""
     row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (number,)).fetchone()
     return bool(row and row[0])
+
+
+def give_up_after(conn: Connection, seconds: float) -> None:
+    """Let go of what this transaction holds when its process shows no sign of life for so long: it may be frozen.
+
+    The next statement on the connection, or its commit, then raises `TransientError`.
+    """
+    milliseconds = str(max(1, int(seconds * 1000)))
+    conn.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (milliseconds,))

@@ -1,0 +1,93 @@
+"""The quick part: one case of each kind. Every fault at every point is in `test_chaos_points.py`, at random in `storm.py`."""
+
+from __future__ import annotations
+
+import pytest
+from chaos_bench import LARGE, SMALL, Bench, times
+from chaos_client import Submission
+from chaos_stack import eventually
+from chaos_truth import attempts, outcome
+
+from facnet_grpc.jobs.contract import ValidateRun
+from facnet_grpc.jobs.queue import JobQueue, make_broker
+
+pytestmark = pytest.mark.system
+
+
+def test_a_worker_killed_in_the_middle_of_loading(bench):
+    bench.check(bench.die_at("worker.copy.mid", LARGE), {2}, LARGE)
+
+
+def test_a_worker_killed_just_before_it_commits(bench):
+    bench.check(bench.die_at("worker.commit.before"), {2})
+
+
+def test_a_worker_killed_just_after_it_has_committed(bench):
+    bench.check(bench.die_at("worker.commit.after"), {1})
+
+
+def test_a_server_killed_in_the_middle_of_an_upload(bench):
+    bench.check(bench.die_at("server.upload.chunk_written", LARGE), {1}, LARGE)
+
+
+def test_a_server_killed_when_the_run_is_committed_and_nobody_knows(bench):
+    bench.check(bench.die_at("server.run.committed"), {1})
+
+
+def test_redis_forgets_everything_while_a_worker_works(bench):
+    submission, took = bench.break_at("worker.rules.between", "flush")
+
+    bench.check(submission, times(took, 1))
+
+
+def test_redis_is_away_while_a_file_is_submitted(bench: Bench):
+    with bench.stack.without_redis():
+        submission = bench.submit()
+        eventually("accepted", lambda: submission.run_id or submission.error)
+
+    bench.check(submission, {1})
+
+
+def test_postgresql_crashes_while_lines_are_copied(bench):
+    submission, took = bench.break_at("worker.copy.mid", "postgres crash")
+
+    bench.check(submission, times(took, 2))
+
+
+def test_the_connection_of_a_client_is_cut(bench):
+    submission, took = bench.break_at("server.upload.chunk_written", "cut", LARGE)
+
+    bench.check(submission, times(took, 1), LARGE)
+
+
+def test_a_lease_runs_out_under_a_slow_worker_which_then_goes_on(bench):
+    bench.check(bench.outlive_lease_at("worker.results.mid"), {2})
+
+
+def test_many_messages_about_one_run_make_one_attempt(bench: Bench):
+    bench.stack.arm("worker.claim.before=stop@1;worker.claim.before=stop@2")
+    submission = bench.submit()
+    eventually("accepted", lambda: submission.run_id or submission.error)
+    queue = JobQueue(make_broker(bench.stack.valkey.url))
+    for _ in range(20):
+        queue.enqueue(ValidateRun(submission.run_id))
+    eventually("two workers have a message each", lambda: len(bench.stack.hits("worker.claim.before")) >= 2)
+    bench.stack.disarm()
+
+    bench.check(submission, {1})
+    assert eventually("nobody is asked any more", lambda: bench.stack.redis.llen("facnet:jobs:validation") == 0)
+
+
+def test_a_file_that_kills_its_worker_fails_after_three_attempts_and_others_go_on(bench: Bench):
+    bench.stack.arm("worker.parse.mid=kill@1+")  # only the large file has more than one batch
+    poison = bench.submit(LARGE)
+    others = [Submission(bench.stack, bench.files[SMALL]) for _ in range(3)]
+
+    for other in others:
+        bench.check(other, {1, 2})
+    found = outcome(bench.stack, poison.finished())
+    assert (found.status, found.error_code) == ("FAILED", "WORKER_CRASHED")
+    assert [rows for rows, _ in found.content] == [0, 0, 0]
+    assert attempts(bench.stack, poison.run_id) == 3
+    assert len(bench.stack.hits("worker.parse.mid")) == 3
+    assert [update.status.value for update in poison.updates if update.status.is_terminal] == ["FAILED"]
