@@ -54,7 +54,7 @@ Part = Mapping[str, Any]  # of a snapshot: codes, establishments or contexts by 
 def read(kind: ReferenceKind, data: bytes) -> Part:
     """Return what a file holds, in the form that snapshots have it.
 
-    Raises `InvalidInput` (BAD_REFERENCE_FILE) with `kind`, `line` (1 is the header), `column` (perhaps empty) and `problem`.
+    Raises `InvalidInput` (BAD_REFERENCE_FILE) with `kind`, `line` (1 is the header), `column` (or empty) and `problem`.
     """
     table = _Table.parse(kind, data)
     readers: Mapping[ReferenceKind, Callable[[_Table], dict[str, Any]]] = {
