@@ -48,7 +48,7 @@ def max_units(work: Work) -> Hits:
     """Find lines with more units than their code allows."""
     rows = work.rows[work.sheet.claims.units[work.rows] > 0]
     units = work.sheet.claims.units[rows]
-    table: dict[str, int] = work.params["max_by_code"]
+    table: dict[str, int] = work.params.get("max_by_code", {})
     limit = _of_code(work.sheet, rows, table) if table else np.full(len(rows), work.params["max"], np.int64)
     over = units > limit
     return Hits.lines(rows[over], len(rows), facts={"units": units[over], "max": limit[over]})
@@ -107,7 +107,7 @@ PRIMITIVES = (
         name="max_km",
         run=max_units,
         doc="No more than `max` kilometres, which the line has as units.",
-        fields={"max": Field("int", required=True), "max_by_code": Field("numbers_by_code", default={})},
+        fields={"max": Field("int", required=True)},
         needs=lambda _: ("units",),
         facts=("units", "max"),
     ),

@@ -6,7 +6,7 @@ import numpy as np
 
 from facnet_grpc.rules.declarative.grouping import Keyed, chronological, number, part_of, rank, surplus_first
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work, join
-from facnet_grpc.rules.declarative.primitives.exclusion import ORDER, exclude, sides
+from facnet_grpc.rules.declarative.primitives.exclusion import exclude, sides
 from facnet_grpc.rules.groups import Groups
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
@@ -109,15 +109,12 @@ PRIMITIVES = (
         run=distinct_invoice,
         doc="`a` and `b` not on one invoice; or no two `lines` of the test on one.",
         fields={
-            **ORDER,
             "a": Field("codes", default=frozenset()),
             "b": Field("codes", default=frozenset()),
-            "except": Field("codes", default=frozenset()),
             "apart": Field("choice", default="codes", choices=("codes", "lines")),
         },
         needs=lambda _: ("invoice",),
         groups=("invoice",),
-        reads_all=False,
     ),
     Primitive(
         name="tier_consistency",

@@ -15,7 +15,7 @@ from facnet_grpc.rules.declarative.grouping import (
     part_of,
     session_keys,
 )
-from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Params, Primitive, Work, join
+from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work, join
 from facnet_grpc.rules.declarative.sheet import Sheet
 from facnet_grpc.rules.groups import Groups
 from facnet_grpc.rules.vocabulary import Ints, Mask
@@ -23,7 +23,7 @@ from facnet_grpc.rules.vocabulary import Ints, Mask
 
 def mutual_exclusion(work: Work) -> Hits:
     """Find groups that have a line of `a` and one of `b`; the lines of `a` are at risk."""
-    pairs = work.params["pairs"] or ((work.params["a"], work.params["b"]),)
+    pairs = work.params["pairs"] or ((work.params["a"], work.params["b"] or None),)
     return join([exclude(work, *sides(work, first, second)) for first, second in pairs])
 
 
@@ -46,7 +46,7 @@ def sides(work: Work, first: frozenset[str], second: frozenset[str] | None) -> t
     rows_a = work.narrow(sheet.with_codes(first))
     if not len(rows_a):
         return rows_a, rows_a
-    if second:
+    if second is not None:
         return rows_a, work.narrow(sheet.with_codes(second))
     # Anything else: only lines of the patients in question can matter.
     candidates = sheet.billed
@@ -98,7 +98,7 @@ def _together(work: Work, keyed: Keyed, is_a: Mask, *, milder: bool) -> Hits:
     has_b = np.bincount(keyed.ids[~is_a], minlength=keyed.count) > 0
     both = (has_a & has_b)[keyed.ids]
     rows, ids, is_a = keyed.rows[both], keyed.ids[both], is_a[both]
-    if work.params["order"] == "b_first":
+    if work.params.get("order") == "b_first":
         rows, ids, is_a = _b_first(work, rows, ids, is_a, keyed.count)
     if not len(rows):
         return Hits.none(len(all_a))
@@ -106,7 +106,7 @@ def _together(work: Work, keyed: Keyed, is_a: Mask, *, milder: bool) -> Hits:
     a_rows = np.isin(groups.rows, rows[is_a])
     partners = part_of(groups, ~a_rows)
     lower = np.full(len(groups), milder)
-    if work.params["paid_decides"]:
+    if work.params.get("paid_decides"):
         lower |= partners.total(sheet.claims.paid) == 0
     risk = part_of(groups, a_rows)
     return Hits(
@@ -135,9 +135,9 @@ def _b_first(work: Work, rows: Ints, ids: Ints, is_a: Mask, count: int) -> tuple
 
 
 def role_exclusion(work: Work) -> Hits:
-    """Find groups in which two roles are billed at the same time; the later role of the list is at risk."""
+    """Find groups in which two roles are billed at the same time; the lines of the other one are at risk."""
     sheet = work.sheet
-    first, second = (_in_role(sheet, role) for role in work.params["roles_apart"])
+    first, second = (_in_role(sheet, work.params[name]) for name in ("role", "other_role"))
     if not first.any() or not second.any():
         return Hits.none(len(work.rows))
     rows = work.rows[first[work.rows] | second[work.rows]]
@@ -155,10 +155,6 @@ def _in_role(sheet: Sheet, role: str) -> Mask:
     return sheet.where("role", lambda text: text.lstrip("0") == role)
 
 
-def _session_needs(params: Params) -> tuple[str, ...]:
-    return ("place",) if params.get("places") else ()
-
-
 _EXCLUSION = {
     "a": Field("codes", default=frozenset()),
     "b": Field("codes", default=frozenset()),
@@ -166,16 +162,13 @@ _EXCLUSION = {
     "except": Field("codes", default=frozenset()),
     "order": Field("choice", default="", choices=("b_first",)),
     "paid_decides": Field("bool", default=False),
-    "gap_minutes": Field("int", default=SESSION_GAP_MINUTES),
 }
-ORDER = {"order": Field("choice", default="", choices=("b_first",)), "paid_decides": Field("bool", default=False)}
 PRIMITIVES = (
     Primitive(
         name="mutual_exclusion",
         run=mutual_exclusion,
         doc="`a` and `b` (anything but `except` if there is no `b`) not in one group; or each of several `pairs`.",
-        fields=_EXCLUSION,
-        needs=_session_needs,
+        fields={**_EXCLUSION, "gap_minutes": Field("int", default=SESSION_GAP_MINUTES)},
         facts=("other_code",),
         groups=None,
         either=(("a", "pairs"),),
@@ -187,10 +180,9 @@ PRIMITIVES = (
         run=mutual_exclusion,
         doc="Like `mutual_exclusion`, at the `places` of the test only.",
         fields=_EXCLUSION,
-        needs=_session_needs,
         facts=("other_code",),
         groups=None,
-        either=(("a", "pairs"),),
+        either=(("a", "pairs"), ("places",)),
         reads_all=True,
     ),
     Primitive(
@@ -198,7 +190,6 @@ PRIMITIVES = (
         run=tabs_exclusion,
         doc="`a` not in one group with an act of the manual's `tabs` whose tariff is above `tariff_above_cents`.",
         fields={
-            **ORDER,
             "a": Field("codes", required=True),
             "tabs": Field("texts", required=True),
             "tariff_above_cents": Field("int", required=True),
@@ -210,8 +201,8 @@ PRIMITIVES = (
     Primitive(
         name="role_exclusion",
         run=role_exclusion,
-        doc="Two roles (`roles_apart`) not at the same time in one group.",
-        fields={**ORDER, "roles_apart": Field("texts", required=True)},
+        doc="A line in `other_role` not at the same time as one in `role`, in one group.",
+        fields={"role": Field("text", required=True), "other_role": Field("text", required=True)},
         needs=lambda _: ("role",),
         facts=("other_code",),
         groups=None,

@@ -107,7 +107,7 @@ PRIMITIVES = (
     Primitive(
         name="max_count_window",
         run=min_interval,
-        doc="No two lines of a group within `months` or `days`; `distinct` doctors, or in an`other` week only.",
+        doc="No two lines of a group within `months` or `days`; only of `distinct` doctors, or of two weeks (`other`).",
         fields={
             **_SPAN,
             "after": Field("codes", default=frozenset()),
