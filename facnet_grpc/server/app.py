@@ -6,24 +6,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import grpc
+from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
+from grpc_channelz.v1._async import ChannelzServicer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
+from facnet_grpc.server import transport
+from facnet_grpc.server.access.identity import Identity
+from facnet_grpc.server.access.limits import OpenCalls, RateLimiter
 from facnet_grpc.server.interceptors.access_log import access_log
 from facnet_grpc.server.interceptors.auth import auth
 from facnet_grpc.server.interceptors.call_metrics import call_metrics
 from facnet_grpc.server.interceptors.chain import Chain, Interceptor
 from facnet_grpc.server.interceptors.deadline import deadline
 from facnet_grpc.server.interceptors.errors import status_errors
+from facnet_grpc.server.interceptors.limits import limits
 from facnet_grpc.server.interceptors.request_id import request_id
 from facnet_grpc.server.services.validation import ValidationService
+from facnet_grpc.settings import Settings
 
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["ValidationService"],
     health_pb2.DESCRIPTOR.services_by_name["Health"],
+    channelz_pb2.DESCRIPTOR.services_by_name["Channelz"],
 )
 
 MIB = 1 << 20
@@ -32,6 +40,9 @@ OPTIONS = (
     # A chunk of 1 MiB and what is around it; answers are pages of at most about 1 MiB.
     ("grpc.max_receive_message_length", 2 * MIB),
     ("grpc.max_send_message_length", 4 * MIB),
+    # A message is what it is: one of a few bytes that expands to gigabytes is not taken. Claim files have a compression
+    # of their own, with limits of its own.
+    ("grpc.per_message_decompression", 0),
     # A stream may run ahead of its reader by this much and no more, so that memory per upload has a bound; the window
     # that grows with the measured bandwidth has none worth the name.
     ("grpc.http2.bdp_probe", 0),
@@ -42,11 +53,13 @@ OPTIONS = (
     # Clients may ping every 10 s, also while they have no call, without being sent away.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_ping_strikes", 2),
     # When a server comes back, everybody's watches do at once. grpc would reset those beyond a thousand that wait.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
     # Two servers on one port are a mistake, not a way to share load.
     ("grpc.so_reuseport", 0),
+    ("grpc.enable_channelz", 1),
 )
 
 
@@ -57,28 +70,40 @@ class App:
     server: grpc.aio.Server
     health: health_aio.HealthServicer
     port: int
+    mtls_port: int | None = None
 
 
-def interceptors(default_deadline_seconds: float) -> tuple[Interceptor, ...]:
+def interceptors(settings: Settings, identity: Identity, rate: RateLimiter) -> tuple[Interceptor, ...]:
     """Return what stands around every call, outermost first, the same for unary calls and streams."""
     return (
         request_id,  # first, so that everything below can name the call
         access_log,  # outside of errors, so that it sees the status that the client sees
         call_metrics(_methods()),  # likewise
         status_errors,  # outside of all that may refuse a call
-        auth,  # before anything is done for the caller
-        deadline(default_deadline_seconds),  # last: what it bounds is the work itself
+        auth(identity),  # before anything is done for the caller
+        limits(rate, OpenCalls(settings.max_open_calls)),  # once it is known whose share the call is
+        deadline(
+            settings.default_deadline_seconds, settings.max_stream_seconds
+        ),  # last: what it bounds is the work itself
     )
 
 
-def build(service: ValidationService, *, listen: str, default_deadline_seconds: float) -> App:
-    """Return a server bound to `listen`. Raises `OSError` if the address is taken or not ours."""
-    server = grpc.aio.server(interceptors=[Chain(interceptors(default_deadline_seconds))], options=OPTIONS)
+def build(service: ValidationService, settings: Settings, identity: Identity, rate: RateLimiter) -> App:
+    """Return a server bound to its addresses.
+
+    Raises `OSError` if one of them is taken or not ours, `SettingsError` if a certificate cannot be used.
+    """
+    chain = Chain(interceptors(settings, identity, rate))
+    server = grpc.aio.server(interceptors=[chain], options=(*OPTIONS, *_limits(settings)))
     pb_grpc.add_ValidationServiceServicer_to_server(service, server)
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), server)
     reflection.enable_server_reflection([*_names(), reflection.SERVICE_NAME], server)
-    return App(server, health, _bind(server, listen))
+    two = bool(settings.mtls_listen)
+    port = _bind(server, settings.listen, transport.credentials(settings, of_clients=not two))
+    mtls = _bind(server, settings.mtls_listen, transport.credentials(settings, of_clients=True)) if two else None
+    return App(server, health, port, mtls)
 
 
 async def serve(app: App) -> None:
@@ -88,11 +113,27 @@ async def serve(app: App) -> None:
         await app.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
-def _bind(server: grpc.aio.Server, listen: str) -> int:
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
     try:
-        return server.add_insecure_port(listen)
+        return server.add_secure_port(listen, credentials) if credentials else server.add_insecure_port(listen)
     except RuntimeError:
         raise OSError(f"cannot listen on {listen}") from None
+
+
+def _limits(settings: Settings) -> list[tuple[str, int]]:
+    """Return what a connection and the headers of a call may amount to."""
+    age = settings.max_connection_seconds
+    options = [
+        ("grpc.max_concurrent_streams", settings.max_connection_streams),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+    ]
+    if age:
+        options += [
+            ("grpc.max_connection_age_ms", round(age * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(settings.connection_grace_seconds * 1000)),
+        ]
+    return options
 
 
 def _names() -> Iterable[str]:

@@ -17,9 +17,13 @@ from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.logs import get_logger
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.server import app as apps
+from facnet_grpc.server.access import identity
+from facnet_grpc.server.access.limits import RateLimiter
 from facnet_grpc.server.blocking import Background, Blocking
 from facnet_grpc.server.control import RunControl
 from facnet_grpc.server.dispatch import Dispatcher
+from facnet_grpc.server.exports import Exports
+from facnet_grpc.server.line_reads import LineReads
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.services.validation import ValidationService
 from facnet_grpc.server.uploads import UploadLimits, Uploads
@@ -117,15 +121,15 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             reads=reads,
             redactor=resources.redactor,
             blocking=blocking,
-            idle_seconds=settings.upload_ttl_seconds,
+            idle_seconds=settings.upload_idle_seconds,
             control=RunControl(resources.database, resources.blobs, resources.events),
             dispatcher=dispatcher,
+            lines=LineReads(resources.database),
+            exports=Exports(resources.database),
         )
-        app = apps.build(
-            service,
-            listen=settings.listen,
-            default_deadline_seconds=settings.default_deadline_seconds,
-        )
+        rate = RateLimiter(settings.redis_url.get_secret_value(), settings.calls_per_minute)
+        stack.push_async_callback(rate.close)
+        app = apps.build(service, settings, identity.from_settings(settings), rate)
         stack.push_async_callback(app.server.stop, 0)
         await apps.serve(app)
         yield Running(app, hub, background)

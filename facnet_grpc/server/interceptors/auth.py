@@ -1,4 +1,4 @@
-"""Says who calls. Without authentication the server listens on loopback only, and everybody there is one owner."""
+"""Says who calls, and turns away whoever may not make this call, before anything is done for them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from facnet_grpc.model.access import LOCAL
-from facnet_grpc.server.interceptors.chain import Call
+from facnet_grpc.errors import Forbidden, Unauthenticated
+from facnet_grpc.logs import get_logger
+from facnet_grpc.server.access.identity import Identity
+from facnet_grpc.server.access.table import PUBLIC, check
+from facnet_grpc.server.interceptors.chain import Call, Interceptor
 from facnet_grpc.server.request import CURRENT, current
 
+log = get_logger(__name__)
 
-@asynccontextmanager
-async def auth(_call: Call) -> AsyncIterator[None]:
-    """Bind the caller to the call."""
-    token = CURRENT.set(replace(current(), caller=LOCAL))
-    try:
-        yield
-    finally:
-        CURRENT.reset(token)
+
+def auth(identity: Identity) -> Interceptor:
+    """Return the interceptor, which binds the caller to the call."""
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        if call.method in PUBLIC:
+            yield
+            return
+        try:
+            caller = await identity.caller(call)
+            check(call.method, caller)
+        except (Unauthenticated, Forbidden) as error:
+            log.warning("call_refused", method=call.method, reason=error.reason, why=error.params.get("why", "role"))
+            raise
+        token = CURRENT.set(replace(current(), caller=caller))
+        try:
+            yield
+        finally:
+            CURRENT.reset(token)
+
+    return around

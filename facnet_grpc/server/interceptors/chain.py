@@ -25,10 +25,12 @@ class Call:
 
     def metadata(self, name: str) -> str | None:
         """Return the first value of a text header that the caller sent."""
-        for key, value in self.context.invocation_metadata() or ():
-            if key == name:
-                return value if isinstance(value, str) else None
-        return None
+        return next(iter(self.all_metadata(name)), None)
+
+    def all_metadata(self, name: str) -> list[str]:
+        """Return all values of a text header that the caller sent."""
+        sent = self.context.invocation_metadata() or ()
+        return [value for key, value in sent if key == name and isinstance(value, str)]
 
 
 Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]

@@ -84,7 +84,7 @@ def test_a_call_without_a_deadline_gets_one(
 
 
 def test_a_stalled_upload_is_given_up_and_kept(make_server: Callable[..., Server]) -> None:
-    server = make_server(upload_ttl_seconds=1)
+    server = make_server(upload_idle_seconds=1)
     upload_id = str(uuid4())
 
     def requests() -> Iterator[pb.SubmitValidationRequest]:
