@@ -1,0 +1,50 @@
+"""Reads lines and logs of runs from PostgreSQL. Everything here blocks: it runs in the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import pyarrow as pa
+from psycopg import Connection
+
+from facnet_grpc.model.log_entry import LogEntry, LogLevel
+from facnet_grpc.model.run import Run, RunStatus
+from facnet_grpc.storage.postgres import lines, logs, runs
+from facnet_grpc.storage.postgres.pool import Database
+
+
+class LineReads:
+    """Lines and logs of runs of one owner at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lines(self, run_id: UUID, owner: str, *, numbers: Sequence[int], after: int, limit: int) -> pa.RecordBatch:
+        """Return a page of a completed run's lines (LINE_SCHEMA). Raises `NotFound`, `Conflict`."""
+        with self._database.connection() as conn:
+            completed(conn, run_id, owner)
+            return lines.page(conn, run_id, numbers=numbers, after=after, limit=limit)
+
+    def logs(
+        self,
+        run_id: UUID,
+        owner: str,
+        *,
+        min_level: LogLevel,
+        source: str | None,
+        after: int,
+        limit: int,
+    ) -> list[LogEntry]:
+        """Return a page of what happened to a run, in whichever state it is. Raises `NotFound`."""
+        with self._database.connection() as conn:
+            runs.get(conn, run_id, owner)
+            return logs.page(conn, run_id, min_level=min_level, source=source, after=after, limit=limit)
+
+
+def completed(conn: Connection, run_id: UUID, owner: str) -> Run:
+    """Return a run. Raises `NotFound`, or `Conflict` (WRONG_STATE) if it is not completed."""
+    run = runs.get(conn, run_id, owner)
+    if run.status is not RunStatus.COMPLETED:
+        raise runs.wrong_state(run)
+    return run

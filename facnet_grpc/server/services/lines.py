@@ -1,0 +1,115 @@
+"""The part of `facnet.v1.ValidationService` that reads lines and logs, and sends whole files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from facnet_grpc.errors import InvalidInput
+from facnet_grpc.export.lines import shaped
+from facnet_grpc.export.persons import Persons
+from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.server import convert_lines, fields
+from facnet_grpc.server.blocking import Blocking
+from facnet_grpc.server.exports import Export, Exports
+from facnet_grpc.server.line_reads import LineReads
+from facnet_grpc.server.pages import cut
+from facnet_grpc.server.request import current
+from facnet_grpc.server.tokens import number_position, number_token
+
+ROWS_PER_PAGE = 100
+MAX_NUMBERS = 1000
+
+Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
+
+
+class LineCalls:
+    """Lines, logs, exports."""
+
+    _blocking: Blocking
+    _exports: Exports
+    _lines: LineReads
+    _redactor: Redactor
+
+    async def ListBillingRecords(  # noqa: N802 - named by the API
+        self,
+        request: pb.ListBillingRecordsRequest,
+        _context: Context,
+    ) -> pb.ListBillingRecordsResponse:
+        """List the lines of a completed run."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        numbers = _numbers(request.record_numbers)
+        size = fields.page_size(request.page_size, ROWS_PER_PAGE)
+        asked = ("lines", run_id, numbers)
+        after = number_position(request.page_token, asked)
+        owner, persons = current().caller.owner, self._persons()
+
+        def read() -> pb.ListBillingRecordsResponse:
+            found = self._lines.lines(run_id, owner, numbers=numbers, after=after, limit=size + 1)
+            rows = shaped(found, persons).to_pylist()
+            page, token = cut(
+                rows, size, convert_lines.billing_record, lambda row: number_token(asked, row["record_number"])
+            )
+            return pb.ListBillingRecordsResponse(records=page, next_page_token=token)
+
+        return await self._blocking.run(read)
+
+    async def ListValidationLogs(  # noqa: N802 - named by the API
+        self,
+        request: pb.ListValidationLogsRequest,
+        _context: Context,
+    ) -> pb.ListValidationLogsResponse:
+        """List what happened to a run."""
+        run_id = fields.uuid("validation_id", request.validation_id)
+        level = fields.one_of("min_level", request.min_level, convert_lines.LEVELS)
+        source = fields.optional_text("source", request.source)
+        size = fields.page_size(request.page_size, ROWS_PER_PAGE)
+        asked = ("logs", run_id, level, source)
+        after = number_position(request.page_token, asked)
+        owner = current().caller.owner
+
+        def read() -> pb.ListValidationLogsResponse:
+            rows = self._lines.logs(run_id, owner, min_level=level, source=source, after=after, limit=size + 1)
+            page, token = cut(rows, size, convert_lines.log_entry, lambda row: number_token(asked, row.log_number))
+            return pb.ListValidationLogsResponse(entries=page, next_page_token=token)
+
+        return await self._blocking.run(read)
+
+    async def ExportValidation(  # noqa: N802 - named by the API
+        self,
+        request: pb.ExportValidationRequest,
+        _context: Context,
+    ) -> AsyncIterator[pb.ExportValidationResponse]:
+        """Send a whole file; the next part is made when the one before it has been taken."""
+        export = await self._blocking.run(self._export, request)
+        media_type = export.media_type
+        while (part := await self._blocking.run(next, export.parts, None)) is not None:
+            yield pb.ExportValidationResponse(
+                data=part.data,
+                media_type=media_type,
+                rows=part.rows,
+                total_rows=export.total_rows,
+            )
+            media_type = ""
+
+    def _export(self, request: pb.ExportValidationRequest) -> Export:
+        run_id = fields.uuid("validation_id", request.validation_id)
+        is_lines = fields.one_of("content", request.content, convert_lines.CONTENTS)
+        form = fields.one_of("format", request.format, convert_lines.FORMATS)
+        owner = current().caller.owner
+        if is_lines:
+            return self._exports.lines(run_id, owner, form, self._persons())
+        return self._exports.results(run_id, owner, form, self._persons(), current().locale)
+
+    def _persons(self) -> Persons:
+        return self._redactor
+
+
+def _numbers(values: Sequence[int]) -> tuple[int, ...]:
+    """Read record numbers, sorted, each once."""
+    if len(values) > MAX_NUMBERS:
+        raise InvalidInput(field="record_numbers", max_items=MAX_NUMBERS)
+    if any(value < 1 for value in values):
+        fields.refuse("record_numbers")
+    return tuple(sorted(set(values)))
