@@ -20,10 +20,13 @@ from facnet_grpc.server import convert, fields
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.control import RunControl
 from facnet_grpc.server.dispatch import Dispatcher
+from facnet_grpc.server.exports import Exports
+from facnet_grpc.server.line_reads import LineReads
 from facnet_grpc.server.pages import cut
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.request import current
 from facnet_grpc.server.services.control import ControlCalls
+from facnet_grpc.server.services.lines import LineCalls
 from facnet_grpc.server.services.stream import UploadStream, received
 from facnet_grpc.server.tokens import Cursor, number_position, number_token, page_token, uuid_position
 from facnet_grpc.server.uploads import Uploads
@@ -38,10 +41,10 @@ ROWS_PER_PAGE = 100
 Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
 
 
-class ValidationService(ControlCalls, pb_grpc.ValidationServiceServicer):
+class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServicer):
     """Takes claim files, follows them, and says what was found."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that the service is made of
         self,
         *,
         uploads: Uploads,
@@ -52,6 +55,8 @@ class ValidationService(ControlCalls, pb_grpc.ValidationServiceServicer):
         idle_seconds: float,
         control: RunControl,
         dispatcher: Dispatcher,
+        lines: LineReads,
+        exports: Exports,
     ) -> None:
         self._control = control
         self._dispatcher = dispatcher
