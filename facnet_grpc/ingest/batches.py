@@ -32,6 +32,8 @@ class Batch:
     """Cumulative: how far in the stored file reading is."""
     rows_parsed: int
     """Cumulative: accepted and rejected lines."""
+    blank_rows: int
+    """Lines of this batch that are neither: blank ones and totals."""
 
 
 class BatchMaker:
@@ -62,6 +64,7 @@ class BatchMaker:
             defects=_defects(lines, kept),
             bytes_parsed=position,
             rows_parsed=self.rows,
+            blank_rows=block.blank + len(good) - int(is_row.sum()),
         )
 
 

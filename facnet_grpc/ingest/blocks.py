@@ -15,7 +15,7 @@ from pyarrow import csv
 from facnet_grpc.errors import FacnetError, Reason
 from facnet_grpc.ingest.dialect import Dialect
 from facnet_grpc.ingest.encoding import MARK_BYTES, Encoding
-from facnet_grpc.ingest.frame import Framer, Layout, Positions
+from facnet_grpc.ingest.frame import CR, LF, Frame, Framer, Layout, Positions
 from facnet_grpc.ingest.options import MAX_RAW_BYTES
 from facnet_grpc.ingest.reasons import RejectReason
 from facnet_grpc.ingest.source import Stream
@@ -38,6 +38,8 @@ class Block:
     """Positions of the broken lines."""
     bad_reasons: NDArray[np.int8]
     """For every broken line, the index of its reason in `REASONS`."""
+    blank: int
+    """How many lines are neither: empty ones, ones of nothing but separators, and totals with too few fields."""
     text: bytes
     layout: Layout | None
     framer: Framer
@@ -74,10 +76,13 @@ class BlockReader:
     def read(self, stream: Stream, block_bytes: int) -> Iterator[Block]:
         """Return the file's lines, block after block; a new stream each time."""
         framer = Framer(self._delimiter, self._width)
-        for text, layout in self._frames(framer, stream, block_bytes):
-            yield self._plain(framer, text, layout) or self._sorted_out(framer, text, layout)
+        begins_after = b"\n"
+        for text, frame in self._frames(framer, stream, block_bytes):
+            lines = 0 if frame.is_rest else _count_lines(text, begins_after)
+            begins_after = text[-1:]
+            yield self._plain(framer, text, frame.layout, lines) or self._sorted_out(framer, text, frame.layout, lines)
 
-    def _frames(self, framer: Framer, stream: Stream, block_bytes: int) -> Iterator[tuple[bytes, Layout | None]]:
+    def _frames(self, framer: Framer, stream: Stream, block_bytes: int) -> Iterator[tuple[bytes, Frame]]:
         to_skip = self._dialect.data_offset
         waiting: list[bytes] = []
         size = wanted = 0
@@ -95,17 +100,17 @@ class BlockReader:
                 frame = framer.frame(data, final=False)
                 if not frame.used:
                     break
-                yield data[: frame.used], frame.layout
+                yield data[: frame.used], frame
                 data = data[frame.used :]
             # A line longer than a block: look again when there is twice as much, or this would take for ever.
             rest, size, wanted = data, 0, len(data) if len(data) > block_bytes else 0
         data = b"".join([rest, *waiting])
         while data:
             frame = framer.frame(data, final=True)
-            yield data[: frame.used], frame.layout
+            yield data[: frame.used], frame
             data = data[frame.used :]
 
-    def _plain(self, framer: Framer, text: bytes, layout: Layout | None) -> Block | None:
+    def _plain(self, framer: Framer, text: bytes, layout: Layout | None, lines: int) -> Block | None:
         """Read a block with nothing wrong in it, which is how nearly all are."""
         if (layout and (layout.faults or not len(layout.starts))) or not self._is_clean(text):
             return None
@@ -117,9 +122,10 @@ class BlockReader:
         count = len(next(iter(cells.values())))
         none = np.empty(0, np.int64)
         layout = layout and _without_empty(layout)
-        return Block(cells, np.arange(count), none, none.astype(np.int8), text, layout, framer)
+        blank = lines - count - (_broken_up(text, layout, np.arange(count)) if layout else 0)
+        return Block(cells, np.arange(count), none, none.astype(np.int8), blank, text, layout, framer)
 
-    def _sorted_out(self, framer: Framer, text: bytes, layout: Layout | None) -> Block:
+    def _sorted_out(self, framer: Framer, text: bytes, layout: Layout | None, lines: int) -> Block:
         """Read the good lines of a block in which some are broken."""
         has_quotes = layout is not None
         layout = layout or framer.layout(text)
@@ -129,7 +135,9 @@ class BlockReader:
         bad = bad[~self._is_no_line(text, layout, bad, reasons)]
         kept = self._joined(text, layout, good)
         cells = self._parse_or_fail(kept, has_quotes=has_quotes)
-        return Block(cells, good, bad, reasons[bad].astype(np.int8), text, layout, framer)
+        inner = _broken_up(text, layout, np.concatenate([good, bad])) if has_quotes else 0
+        blank = lines - len(good) - len(bad) - inner
+        return Block(cells, good, bad, reasons[bad].astype(np.int8), blank, text, layout, framer)
 
     def _faults(self, text: bytes, layout: Layout) -> NDArray[np.int64]:
         """Return for every line the index of its reason in `REASONS`, -1 if all is well."""
@@ -208,3 +216,21 @@ def _without_empty(layout: Layout) -> Layout:
     """Leave out the lines with nothing at all in them, as the parser does."""
     kept = layout.ends > layout.starts
     return Layout(layout.starts[kept], layout.ends[kept], layout.fields[kept], {})
+
+
+def _count_lines(text: bytes, begins_after: bytes) -> int:
+    """Count lines as an editor does: CR, LF and CRLF end one each, and the last one may have no end."""
+    returns = text.count(b"\r")
+    ends = text.count(b"\n") + returns - (text.count(b"\r\n") if returns else 0)
+    is_split = begins_after == b"\r" and text.startswith(b"\n")  # between the two of a CRLF
+    return ends - is_split + (text[-1:] not in {b"\n", b"\r"})
+
+
+def _broken_up(text: bytes, layout: Layout, lines: Positions) -> int:
+    """Count the line breaks within lines, in their quotes."""
+    letters = np.frombuffer(text, np.uint8)
+    is_return = letters == CR
+    is_return[:-1] &= letters[1:] != LF
+    breaks = np.flatnonzero(is_return | (letters == LF))
+    inner = np.searchsorted(breaks, layout.ends[lines]) - np.searchsorted(breaks, layout.starts[lines])
+    return int(inner.sum())

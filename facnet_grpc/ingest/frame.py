@@ -40,10 +40,14 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The first `used` bytes are whole lines; `layout` says where they are if that had to be found out."""
+    """The first `used` bytes are whole lines; `layout` says where they are if that had to be found out.
+
+    With `is_rest` they are what remains of a line that was too long, which has been told of already.
+    """
 
     used: int
     layout: Layout | None = None
+    is_rest: bool = False
 
 
 class Framer:
@@ -173,7 +177,7 @@ class Framer:
         match = _EOL.search(data)
         self._skipping = match is None
         none = np.empty(0, np.int64)
-        return Frame(match.end() if match else len(data), Layout(none, none, none, {}))
+        return Frame(match.end() if match else len(data), Layout(none, none, none, {}), is_rest=True)
 
 
 @cache

@@ -104,6 +104,21 @@ def read(text: str, delimiter: str, *, order=dates.DateOrder.YEAR_FIRST, mark=",
     return accepted, rejected, defects
 
 
+def lines_of(text: str) -> int:
+    """Return how many lines an editor counts."""
+    breaks = re.findall(r"\r\n|\r|\n", text)
+    return len(breaks) + (not text.endswith(("\r", "\n")) and text != "")
+
+
+def blank_lines(text: str, delimiter: str, rows: int) -> int:
+    """Return the lines below the header that belong to no accepted or rejected record, given how many of these are."""
+    header_end = min(at for at in (text.find("\r"), text.find("\n"), len(text)) if at >= 0)
+    body = text[header_end:].removeprefix("\r\n") if text[header_end:].startswith("\r\n") else text[header_end + 1 :]
+    width = len(cells_of(text, 0, delimiter)[0])
+    broken_up = sum(len(re.findall(r"\r\n|\r|\n", raw)) for _, raw in records_of(body, delimiter, width))
+    return lines_of(body) - broken_up - rows
+
+
 def is_none(cells, line) -> bool:
     if line["service_date"] is not None or cells["doctor_key"]:
         return False

@@ -5,6 +5,7 @@ import io
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from plain_reader import blank_lines
 from plain_reader import read as plain_read
 
 from facnet_grpc.ingest import ReadOptions, open_claims
@@ -68,16 +69,17 @@ def claim_files(draw):
 
 
 def read(raw: bytes, block_bytes: int, **options):
-    accepted, rejected, defects, counts = [], [], {}, {}
+    accepted, rejected, defects, counts, blank = [], [], {}, {}, 0
     with open_claims(lambda: io.BytesIO(raw), len(raw), ReadOptions(block_bytes=block_bytes, **options)) as file:
         for batch in file.batches():
             accepted += batch.lines.to_pylist()
+            blank += batch.blank_rows
             rejected += [tuple(row.values()) for row in batch.rejected.to_pylist()]
             for column, count in batch.defects.items():
                 defects[column] = defects.get(column, 0) + count
             for cause, count in batch.rejected_counts.items():
                 counts[cause] = counts.get(cause, 0) + count
-    return accepted, rejected, defects, counts
+    return accepted, rejected, defects, counts, blank
 
 
 @settings(max_examples=250, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -88,7 +90,7 @@ def read(raw: bytes, block_bytes: int, **options):
 )
 def test_same_lines_rejects_and_defects(file, encoding, block_bytes):
     text, delimiter = file
-    accepted, rejected, defects, counts = read(
+    accepted, rejected, defects, counts, blank = read(
         text.encode(encoding),
         block_bytes,
         delimiter_hint=delimiter,
@@ -99,6 +101,7 @@ def test_same_lines_rejects_and_defects(file, encoding, block_bytes):
     assert rejected == want_rejected
     assert defects == want_defects
     assert sum(counts.values()) == len(want_rejected)
+    assert blank == blank_lines(text, delimiter, len(want_accepted) + len(want_rejected))
 
 
 @pytest.mark.parametrize("dialect", [
@@ -111,6 +114,6 @@ def test_a_sample_file_in_any_dialect(dialect):
     out = io.BytesIO()
     write_sample(1500, out, dialect=dialect, bad_share=0.1)
     text = out.getvalue().decode(dialect.encoding)
-    accepted, rejected, defects, _ = read(out.getvalue(), 1 << 14)
+    accepted, rejected, defects, *_ = read(out.getvalue(), 1 << 14)
     mark = dialect.decimal_mark
     assert (accepted, rejected, defects) == plain_read(text, dialect.delimiter, mark=mark)
