@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
+from facnet_grpc.gen.facnet.v1 import reference_service_pb2, rule_service_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
 from facnet_grpc.server import transport
@@ -30,6 +31,8 @@ from facnet_grpc.settings import Settings
 
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["ValidationService"],
+    rule_service_pb2.DESCRIPTOR.services_by_name["RuleService"],
+    reference_service_pb2.DESCRIPTOR.services_by_name["ReferenceService"],
     health_pb2.DESCRIPTOR.services_by_name["Health"],
     channelz_pb2.DESCRIPTOR.services_by_name["Channelz"],
 )
@@ -88,14 +91,22 @@ def interceptors(settings: Settings, identity: Identity, rate: RateLimiter) -> t
     )
 
 
-def build(service: ValidationService, settings: Settings, identity: Identity, rate: RateLimiter) -> App:
-    """Return a server bound to its addresses.
+def build(
+    service: ValidationService,
+    settings: Settings,
+    identity: Identity,
+    rate: RateLimiter,
+    others: Sequence[Callable[[grpc.aio.Server], None]] = (),
+) -> App:
+    """Return a server bound to its addresses; `others` add further services to it.
 
     Raises `OSError` if one of them is taken or not ours, `SettingsError` if a certificate cannot be used.
     """
     chain = Chain(interceptors(settings, identity, rate))
     server = grpc.aio.server(interceptors=[chain], options=(*OPTIONS, *_limits(settings)))
     pb_grpc.add_ValidationServiceServicer_to_server(service, server)
+    for add in others:
+        add(server)
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), server)

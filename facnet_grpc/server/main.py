@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import prometheus_client
 
@@ -15,7 +16,10 @@ from facnet_grpc import logs
 from facnet_grpc.events.stream import EventStream, RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.logs import get_logger
+from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import add_ReferenceServiceServicer_to_server
+from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import add_RuleServiceServicer_to_server
 from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.rules import declarative, registry
 from facnet_grpc.server import app as apps
 from facnet_grpc.server.access import identity
 from facnet_grpc.server.access.limits import RateLimiter
@@ -25,12 +29,15 @@ from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.exports import Exports
 from facnet_grpc.server.line_reads import LineReads
 from facnet_grpc.server.reads import Reads
+from facnet_grpc.server.services.reference import ReferenceService
+from facnet_grpc.server.services.rules import RuleService
 from facnet_grpc.server.services.validation import ValidationService
 from facnet_grpc.server.uploads import UploadLimits, Uploads
 from facnet_grpc.server.watch import WatchHub
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs import BlobStore, LocalBlobStore
 from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.texts import Locale, extend
 
 log = get_logger(__name__)
 
@@ -97,6 +104,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         stack.callback(blocking.close)
         background = Background()
         stack.push_async_callback(background.close)
+        rules = _rules(settings)
         reads = Reads(resources.database, resources.redactor)
         hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.heartbeat_seconds)
         hub.start()
@@ -129,10 +137,25 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         )
         rate = RateLimiter(settings.redis_url.get_secret_value(), settings.calls_per_minute)
         stack.push_async_callback(rate.close)
-        app = apps.build(service, settings, identity.from_settings(settings), rate)
+        others = (
+            partial(add_RuleServiceServicer_to_server, RuleService(rules, blocking)),
+            partial(
+                add_ReferenceServiceServicer_to_server, ReferenceService(resources.database, blocking, background)
+            ),
+        )
+        app = apps.build(service, settings, identity.from_settings(settings), rate, others)
         stack.push_async_callback(app.server.stop, 0)
         await apps.serve(app)
         yield Running(app, hub, background)
+
+
+def _rules(settings: Settings) -> registry.Registry:
+    """Read the rules, and give their packs' texts to those who write results."""
+    folder = settings.rule_packs_dir
+    rules = registry.load(folder)
+    for locale in Locale:
+        extend(locale, declarative.entries(locale.value, [folder] if folder else []))
+    return rules
 
 
 async def serve(settings: Settings) -> None:
