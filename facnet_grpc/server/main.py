@@ -14,10 +14,10 @@ import prometheus_client
 
 from facnet_grpc import logs
 from facnet_grpc.events.stream import EventStream, RedisEvents, connect
-from facnet_grpc.jobs.queue import JobQueue, make_broker
-from facnet_grpc.logs import get_logger
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import add_ReferenceServiceServicer_to_server
 from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import add_RuleServiceServicer_to_server
+from facnet_grpc.jobs.queue import JobQueue, make_broker
+from facnet_grpc.logs import get_logger
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.rules import declarative, registry
 from facnet_grpc.server import app as apps
@@ -139,9 +139,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         stack.push_async_callback(rate.close)
         others = (
             partial(add_RuleServiceServicer_to_server, RuleService(rules, blocking)),
-            partial(
-                add_ReferenceServiceServicer_to_server, ReferenceService(resources.database, blocking, background)
-            ),
+            partial(add_ReferenceServiceServicer_to_server, ReferenceService(resources.database, blocking, background)),
         )
         app = apps.build(service, settings, identity.from_settings(settings), rate, others)
         stack.push_async_callback(app.server.stop, 0)
