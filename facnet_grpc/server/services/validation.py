@@ -58,6 +58,8 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         lines: LineReads,
         exports: Exports,
     ) -> None:
+        self._lines = lines
+        self._exports = exports
         self._control = control
         self._dispatcher = dispatcher
         self._uploads = uploads
