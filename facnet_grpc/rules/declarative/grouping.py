@@ -149,6 +149,10 @@ class Sessions:
         lasts = groups.starts[1:] - 1
         return cls(groups, start[firsts], reach[lasts])
 
+    def having(self, keep: Mask) -> Sessions:
+        """Return only the sessions for which `keep` holds."""
+        return Sessions(self.groups.having(keep), self.start[keep], self.end[keep])
+
     @property
     def minutes(self) -> Ints:
         """Whole minutes from the first start to the last end."""

@@ -162,7 +162,10 @@ def _bounds(params: Params) -> dict[str, int]:
 
 
 def timed_sessions(work: Work) -> Sessions:
-    """Return the sessions of lines with start and end; a group with a line without them has none."""
+    """Return the sessions of lines with start and end; a group with a line without them has none.
+
+    With `led_by`, only sessions that have a line with one of these codes.
+    """
     sheet, claims = work.sheet, work.sheet.claims
     keyed = Keyed.of(sheet, work.rows, work.group)
     other = sheet.where("context", lambda text: OTHER_SESSION in text.split(","))[keyed.rows]
@@ -170,7 +173,11 @@ def timed_sessions(work: Work) -> Sessions:
     untimed = (claims.start[keyed.rows] < 0) | (claims.end[keyed.rows] < 0)
     whole = np.bincount(ids[untimed], minlength=count) == 0
     kept = whole[ids]
-    return Sessions.of(sheet, keyed.rows[kept], ids[kept], work.params["gap_minutes"])
+    sessions = Sessions.of(sheet, keyed.rows[kept], ids[kept], work.params["gap_minutes"])
+    leaders: frozenset[str] = work.params.get("led_by", frozenset())
+    return (
+        sessions.having(sessions.groups.total(sheet.where("code", leaders.__contains__)) > 0) if leaders else sessions
+    )
 
 
 def _periods(sheet: Sheet, rows: Ints) -> Ints:
@@ -184,6 +191,7 @@ def all_periods(sheet: Sheet) -> Ints:
 
 
 TIMES = ("start_time", "end_time")
+LED_BY = Field("codes", default=frozenset())
 GAP = Field("int", default=QUARTER)
 
 
@@ -205,6 +213,7 @@ PRIMITIVES = (
             "min": Field("int", default=0),
             "max": Field("int"),
             "first": Field("int", default=30),
+            "led_by": LED_BY,
             "extra": Field("codes", default=frozenset()),
             "extra_of": Field("code_by_code", default={}),
             "look_for": Field("choice", default="too_many", choices=("too_many", "too_few")),

@@ -8,7 +8,7 @@ import numpy as np
 
 from facnet_grpc.rules.declarative.grouping import Sessions, number, part_of, running_end
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work
-from facnet_grpc.rules.declarative.primitives.durations import GAP, QUARTER, TIMES, all_periods, timed_sessions
+from facnet_grpc.rules.declarative.primitives.durations import GAP, LED_BY, QUARTER, TIMES, all_periods, timed_sessions
 from facnet_grpc.rules.groups import Groups
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
@@ -98,7 +98,12 @@ PRIMITIVES = (
         name="min_gap",
         run=min_gap,
         doc="The next patient no sooner than `first` minutes and the billed quarter-hours (`extra`) after a start.",
-        fields={"first": Field("int", default=30), "extra": Field("codes", required=True), "gap_minutes": GAP},
+        fields={
+            "first": Field("int", default=30),
+            "extra": Field("codes", required=True),
+            "led_by": LED_BY,
+            "gap_minutes": GAP,
+        },
         needs=lambda _: TIMES,
         reads=lambda _: ("context", "units"),
         facts=("start", "other_code"),
