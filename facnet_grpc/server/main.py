@@ -124,6 +124,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             ),
         )
         service = ValidationService(  # type: ignore[abstract]  # what is described but not served is UNIMPLEMENTED
+            rules=rules,
             uploads=uploads,
             hub=hub,
             reads=reads,

@@ -15,7 +15,7 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
 from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.rules.registry import select
+from facnet_grpc.rules.registry import Registry
 from facnet_grpc.server import convert, fields
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.control import RunControl
@@ -47,6 +47,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
     def __init__(  # noqa: PLR0913 - the parts that the service is made of
         self,
         *,
+        rules: Registry,
         uploads: Uploads,
         hub: WatchHub,
         reads: Reads,
@@ -62,6 +63,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         self._exports = exports
         self._control = control
         self._dispatcher = dispatcher
+        self._rules = rules
         self._uploads = uploads
         self._hub = hub
         self._reads = reads
@@ -88,7 +90,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         owner = current().caller.owner
         header = convert.upload_header(await stream.header())
         if header.rule_ids:
-            select(header.rule_ids)
+            self._rules.select(header.rule_ids)
         if (run := await self._uploads.earlier(header, owner)) is not None:
             await stream.drain()
             return run
@@ -103,7 +105,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         if header.upload_id is None:
             fields.refuse("header.upload_id")
         if header.rule_ids:
-            select(header.rule_ids)
+            self._rules.select(header.rule_ids)
         chunk = received(request.chunk) if request.HasField("chunk") else None
         if chunk is None and not request.finish:
             fields.refuse("chunk")
