@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from google.protobuf.struct_pb2 import ListValue, Value
 
@@ -25,10 +26,7 @@ def rule(listed: Listed) -> pb.Rule:
         certainty=CERTAINTY[info.certainty],
         severities=[SEVERITY[severity] for severity in info.severities],
         scenarios=[
-            pb.RuleScenario(
-                scenario=scenario,
-                title=_both(lambda locale, scenario=scenario: scenario_title(info.id, scenario, locale)),
-            )
+            pb.RuleScenario(scenario=scenario, title=_both(partial(scenario_title, info.id, scenario)))
             for scenario in info.scenarios
         ],
         needs=info.needs,
