@@ -155,7 +155,7 @@ SET status = CASE status WHEN 'QUEUED' THEN %(target)s ELSE status END,
     finished_at = CASE status WHEN 'QUEUED' THEN clock_timestamp() END,
     next_attempt_at = NULL,
     cancel_requested_at = COALESCE(cancel_requested_at, clock_timestamp())
-WHERE id = %(id)s AND owner = %(owner)s AND status = ANY(%(sources)s)
+WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s) AND status = ANY(%(sources)s)
 RETURNING {run_columns};
 
 -- name: clear_blob
@@ -216,7 +216,10 @@ RETURNING {run_columns};
 
 -- name: lock
 -- Reads a run of an owner, and keeps everybody else from changing it until the end of the transaction.
-SELECT {run_columns} FROM validation_runs WHERE id = %(id)s AND owner = %(owner)s FOR UPDATE;
+SELECT {run_columns}
+FROM validation_runs
+WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s)
+FOR UPDATE;
 
 -- name: delete
 -- Forgets a run.
