@@ -29,7 +29,7 @@ class RunControl:
         self._blobs = blobs
         self._events = events
 
-    def cancel(self, run_id: UUID, owner: str) -> Run:
+    def cancel(self, run_id: UUID, owner: str | None) -> Run:
         """End a waiting run, ask the worker of a running one to end it, leave one that is over alone.
 
         Returns the run as it is now. Raises `NotFound`.
@@ -43,7 +43,7 @@ class RunControl:
             self._delete_blob(run)
         return run
 
-    def retry(self, run_id: UUID, owner: str) -> Run:
+    def retry(self, run_id: UUID, owner: str | None) -> Run:
         """Queue a failed run again; sending its message is the caller's business.
 
         Raises `NotFound`, `Conflict` (WRONG_STATE), `TerminalError` (BLOB_MISSING).
@@ -60,7 +60,7 @@ class RunControl:
         self._tell(Event(run_id, run.status))
         return run
 
-    def delete(self, run_id: UUID, owner: str) -> None:
+    def delete(self, run_id: UUID, owner: str | None) -> None:
         """Remove a run that is over, with everything that there is of it.
 
         Raises `NotFound`, `Conflict` (WRONG_STATE).

@@ -54,7 +54,7 @@ class Exports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def results(self, run_id: UUID, owner: str, form: Format, persons: Persons, locale: Locale) -> Export:
+    def results(self, run_id: UUID, owner: str | None, form: Format, persons: Persons, locale: Locale) -> Export:
         """Begin a file of a completed run's results. Raises `NotFound`, `Conflict`."""
         shaper = Shaper(locale, persons)
 
@@ -67,7 +67,7 @@ class Exports:
         total = sum(astuple(self._completed(run_id, owner).result_counts))
         return Export(media_type(form), total, _parts(form, layout.RESULT, page))
 
-    def lines(self, run_id: UUID, owner: str, form: Format, persons: Persons) -> Export:
+    def lines(self, run_id: UUID, owner: str | None, form: Format, persons: Persons) -> Export:
         """Begin a file of a completed run's lines. Raises `NotFound`, `Conflict`."""
 
         def page(after: int) -> tuple[pa.RecordBatch, int]:
@@ -79,7 +79,7 @@ class Exports:
         total = self._completed(run_id, owner).processed_rows
         return Export(media_type(form), total, _parts(form, layout.LINE, page))
 
-    def _completed(self, run_id: UUID, owner: str) -> Run:
+    def _completed(self, run_id: UUID, owner: str | None) -> Run:
         with self._database.connection() as conn:
             return completed(conn, run_id, owner)
 

@@ -20,7 +20,9 @@ class LineReads:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def lines(self, run_id: UUID, owner: str, *, numbers: Sequence[int], after: int, limit: int) -> pa.RecordBatch:
+    def lines(
+        self, run_id: UUID, owner: str | None, *, numbers: Sequence[int], after: int, limit: int
+    ) -> pa.RecordBatch:
         """Return a page of a completed run's lines (LINE_SCHEMA). Raises `NotFound`, `Conflict`."""
         with self._database.connection() as conn:
             completed(conn, run_id, owner)
@@ -29,7 +31,7 @@ class LineReads:
     def logs(
         self,
         run_id: UUID,
-        owner: str,
+        owner: str | None,
         *,
         min_level: LogLevel,
         source: str | None,
@@ -42,7 +44,7 @@ class LineReads:
             return logs.page(conn, run_id, min_level=min_level, source=source, after=after, limit=limit)
 
 
-def completed(conn: Connection, run_id: UUID, owner: str) -> Run:
+def completed(conn: Connection, run_id: UUID, owner: str | None) -> Run:
     """Return a run. Raises `NotFound`, or `Conflict` (WRONG_STATE) if it is not completed."""
     run = runs.get(conn, run_id, owner)
     if run.status is not RunStatus.COMPLETED:

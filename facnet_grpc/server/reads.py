@@ -19,13 +19,13 @@ MAX_POSITIONS = 20  # queue positions looked up in one round of `many`
 
 
 class Reads:
-    """Runs and what was found in them, of one owner at a time."""
+    """Runs and what was found in them: of one owner at a time, or of any, for an owner of None."""
 
     def __init__(self, database: Database, redactor: Redactor) -> None:
         self._database = database
         self._redactor = redactor
 
-    def run(self, run_id: UUID, owner: str) -> Run:
+    def run(self, run_id: UUID, owner: str | None) -> Run:
         """Return a run. Raises `NotFound`."""
         with self._database.connection() as conn:
             return runs.get(conn, run_id, owner)
@@ -35,7 +35,7 @@ class Reads:
         with self._database.connection() as conn:
             return runs.page(conn, owner, filters, before=before, limit=limit)
 
-    def summary(self, run_id: UUID, owner: str) -> tuple[Run, Summary]:
+    def summary(self, run_id: UUID, owner: str | None) -> tuple[Run, Summary]:
         """Return a completed run and its figures. Raises `NotFound`, `Conflict` if it is not completed."""
         with self._database.connection() as conn:
             run = _completed(runs.get(conn, run_id, owner))
@@ -44,7 +44,7 @@ class Reads:
     def results(
         self,
         run_id: UUID,
-        owner: str,
+        owner: str | None,
         filters: results.ResultFilter,
         *,
         doctor: str,
@@ -60,13 +60,15 @@ class Reads:
                 filters = replace(filters, doctor_keys=meant)
             return results.page(conn, run_id, filters, after=after, limit=limit)
 
-    def rejected_rows(self, run_id: UUID, owner: str, *, after: int, limit: int) -> tuple[Run, list[RejectedRow]]:
+    def rejected_rows(
+        self, run_id: UUID, owner: str | None, *, after: int, limit: int
+    ) -> tuple[Run, list[RejectedRow]]:
         """Return a completed run and a page of its rejected lines. Raises `NotFound`, `Conflict`."""
         with self._database.connection() as conn:
             run = _completed(runs.get(conn, run_id, owner))
             return run, rejects.page(conn, run_id, after=after, limit=limit)
 
-    def one(self, run_id: UUID, owner: str) -> View:
+    def one(self, run_id: UUID, owner: str | None) -> View:
         """Return what a watcher sees first. Raises `NotFound`."""
         with self._database.connection() as conn:
             run = runs.get(conn, run_id, owner)

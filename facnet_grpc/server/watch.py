@@ -28,7 +28,7 @@ LATEST_SECONDS = 0.5  # how long the first message waits for Redis; PostgreSQL's
 class RunViews(Protocol):
     """How the hub reads runs from PostgreSQL."""
 
-    def one(self, run_id: UUID, owner: str) -> View:
+    def one(self, run_id: UUID, owner: str | None) -> View:
         """Return the view of a run of `owner`. Raises `NotFound`."""
 
     def many(self, run_ids: Sequence[UUID]) -> list[View]:
@@ -86,7 +86,7 @@ class WatchHub:
         self.end_watches()
         await self._blocking.run(self._follower.close)
 
-    async def watch(self, run_id: UUID, owner: str, cursor: Cursor | None = None) -> AsyncGenerator[View]:
+    async def watch(self, run_id: UUID, owner: str | None, cursor: Cursor | None = None) -> AsyncGenerator[View]:
         """Yield the state of a run: now, on every change, at every heartbeat; last, its terminal state.
 
         Never yields less than the cursor has seen. Raises `NotFound` if it is not `owner`'s, `TransientError` if
@@ -106,7 +106,7 @@ class WatchHub:
                     raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))
 
     @asynccontextmanager
-    async def _joined(self, run_id: UUID, owner: str) -> AsyncIterator[_Topic]:
+    async def _joined(self, run_id: UUID, owner: str | None) -> AsyncIterator[_Topic]:
         """Take part in the topic of a run; the first one to come has it followed, the last one to go forgotten."""
         heard = None if run_id in self._topics else await self._latest(run_id)
         view = await self._blocking.run(self._runs.one, run_id, owner)

@@ -31,7 +31,7 @@ class ControlCalls:
     ) -> pb.CancelValidationResponse:
         """End a run that is not over."""
         run_id = fields.uuid("validation_id", request.validation_id)
-        run = await self._blocking.run(self._control.cancel, run_id, current().caller.owner)
+        run = await self._blocking.run(self._control.cancel, run_id, current().caller.scope)
         return pb.CancelValidationResponse(validation=Renderer(current().locale, self._redactor).validation(run))
 
     async def RetryValidation(  # noqa: N802 - named by the API
@@ -41,7 +41,7 @@ class ControlCalls:
     ) -> pb.RetryValidationResponse:
         """Queue a failed run again."""
         run_id = fields.uuid("validation_id", request.validation_id)
-        run = await self._blocking.run(self._control.retry, run_id, current().caller.owner)
+        run = await self._blocking.run(self._control.retry, run_id, current().caller.scope)
         self._dispatcher.send(run_id)
         return pb.RetryValidationResponse(validation=Renderer(current().locale, self._redactor).validation(run))
 
@@ -52,5 +52,5 @@ class ControlCalls:
     ) -> pb.DeleteValidationResponse:
         """Remove a run that is over."""
         run_id = fields.uuid("validation_id", request.validation_id)
-        await self._blocking.run(self._control.delete, run_id, current().caller.owner)
+        await self._blocking.run(self._control.delete, run_id, current().caller.scope)
         return pb.DeleteValidationResponse()

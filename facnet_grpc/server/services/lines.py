@@ -43,7 +43,7 @@ class LineCalls:
         size = fields.page_size(request.page_size, ROWS_PER_PAGE)
         asked = ("lines", run_id, numbers)
         after = number_position(request.page_token, asked)
-        owner, persons = current().caller.owner, self._persons()
+        owner, persons = current().caller.scope, self._persons()
 
         def read() -> pb.ListBillingRecordsResponse:
             found = self._lines.lines(run_id, owner, numbers=numbers, after=after, limit=size + 1)
@@ -67,7 +67,7 @@ class LineCalls:
         size = fields.page_size(request.page_size, ROWS_PER_PAGE)
         asked = ("logs", run_id, level, source)
         after = number_position(request.page_token, asked)
-        owner = current().caller.owner
+        owner = current().caller.scope
 
         def read() -> pb.ListValidationLogsResponse:
             rows = self._lines.logs(run_id, owner, min_level=level, source=source, after=after, limit=size + 1)
@@ -97,7 +97,7 @@ class LineCalls:
         run_id = fields.uuid("validation_id", request.validation_id)
         is_lines = fields.one_of("content", request.content, convert_lines.CONTENTS)
         form = fields.one_of("format", request.format, convert_lines.FORMATS)
-        owner = current().caller.owner
+        owner = current().caller.scope
         if is_lines:
             return self._exports.lines(run_id, owner, form, self._persons())
         return self._exports.results(run_id, owner, form, self._persons(), current().locale)

@@ -128,7 +128,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         run_id = fields.uuid("validation_id", request.validation_id)
         cursor = Cursor.decode(request.after_cursor, run_id)
         locale = current().locale
-        async with aclosing(self._hub.watch(run_id, current().caller.owner, cursor)) as views:
+        async with aclosing(self._hub.watch(run_id, current().caller.scope, cursor)) as views:
             async for view in views:
                 faults.point("server.watch.sending")
                 yield convert.watched(view, locale, datetime.now(UTC))
@@ -136,7 +136,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
     async def GetValidation(self, request: pb.GetValidationRequest, _context: Context) -> pb.GetValidationResponse:  # noqa: N802 - named by the API
         """Read one run."""
         run_id = fields.uuid("validation_id", request.validation_id)
-        run = await self._blocking.run(self._reads.run, run_id, current().caller.owner)
+        run = await self._blocking.run(self._reads.run, run_id, current().caller.scope)
         return pb.GetValidationResponse(validation=self._renderer().validation(run))
 
     async def ListValidations(  # noqa: N802 - named by the API
@@ -174,7 +174,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         renderer = self._renderer()
 
         def read() -> pb.GetValidationSummaryResponse:
-            return renderer.summary(*self._reads.summary(run_id, current().caller.owner))
+            return renderer.summary(*self._reads.summary(run_id, current().caller.scope))
 
         return await self._blocking.run(read)
 
@@ -200,7 +200,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         renderer = self._renderer()
 
         def read() -> pb.ListValidationResultsResponse:
-            owner = current().caller.owner
+            owner = current().caller.scope
             rows = self._reads.results(run_id, owner, filters, doctor=doctor, after=after, limit=size + 1)
             page, token = cut(rows, size, renderer.result, lambda row: number_token(asked, row.result_number))
             return pb.ListValidationResultsResponse(results=page, next_page_token=token)
@@ -220,7 +220,7 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         renderer = self._renderer()
 
         def read() -> pb.ListRejectedRowsResponse:
-            run, rows = self._reads.rejected_rows(run_id, current().caller.owner, after=after, limit=size + 1)
+            run, rows = self._reads.rejected_rows(run_id, current().caller.scope, after=after, limit=size + 1)
             page, token = cut(rows, size, renderer.rejected_row, lambda row: number_token(asked, row.record_number))
             return pb.ListRejectedRowsResponse(
                 rejected_rows=page,

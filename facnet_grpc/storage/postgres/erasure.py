@@ -16,7 +16,7 @@ TABLES = ("records", "rejects", "results", "logs", "uploads")
 DELETED = "validation_deleted"
 
 
-def erase(conn: Connection, run_id: UUID, owner: str) -> Run:
+def erase(conn: Connection, run_id: UUID, owner: str | None) -> Run:
     """Remove a run that is over, and note it; returns the run as it was. Its file is the caller's business.
 
     Raises `NotFound`, `Conflict` (WRONG_STATE) if it is not over.
@@ -27,5 +27,5 @@ def erase(conn: Connection, run_id: UUID, owner: str) -> Run:
     removed = {name: conn.execute(SQL[name], {"run_id": run_id}).rowcount for name in TABLES}
     runs.delete(conn, run_id)
     detail = {"status": run.status.value, "size_bytes": run.size_bytes, "removed": removed}
-    conn.execute(SQL["note"], {"owner": owner, "action": DELETED, "run_id": run_id, "detail": Jsonb(detail)})
+    conn.execute(SQL["note"], {"owner": run.owner, "action": DELETED, "run_id": run_id, "detail": Jsonb(detail)})
     return run

@@ -213,7 +213,7 @@ def cancel(conn: Connection, claim: Claim) -> None:
     _fenced(conn, "cancel", claim, _change(RunStatus.CANCELLED))
 
 
-def request_cancel(conn: Connection, run_id: UUID, owner: str) -> tuple[Run, bool]:
+def request_cancel(conn: Connection, run_id: UUID, owner: str | None) -> tuple[Run, bool]:
     """Cancel a waiting run at once, ask the worker of a running one to stop, leave an ended one as it is.
 
     Returns the run as it is now, and whether this very call has ended it. Raises `NotFound`.
@@ -239,7 +239,7 @@ def retry(conn: Connection, failed: Run) -> Run:
     raise TerminalError(Reason.BLOB_MISSING) if run.status is RunStatus.FAILED else wrong_state(run)
 
 
-def lock(conn: Connection, run_id: UUID, owner: str) -> Run:
+def lock(conn: Connection, run_id: UUID, owner: str | None) -> Run:
     """Return a run that nobody else can change until the end of the transaction. Raises `NotFound`."""
     row = _one(conn, "lock", {"id": run_id, "owner": owner})
     if row is None:
