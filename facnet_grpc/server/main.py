@@ -120,6 +120,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
                 max_file=settings.max_file_bytes,
                 max_chunk=settings.max_chunk_bytes,
                 max_open=settings.max_open_uploads,
+                max_unfinished=settings.max_unfinished_runs,
                 ttl_seconds=settings.upload_ttl_seconds,
             ),
         )

@@ -48,6 +48,7 @@ class UploadLimits:
     max_file: int
     max_chunk: int
     max_open: int
+    max_unfinished: int
     ttl_seconds: float
 
 
@@ -249,6 +250,8 @@ class Uploads:
             # Counted with this one in it; raising takes it back.
             if uploads.count_open(conn, owner) > self._limits.max_open:
                 raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._limits.max_open)
+            if uploads.has_unfinished_runs(conn, owner, self._limits.max_unfinished):
+                raise LimitExceeded(Reason.TOO_MANY_RUNS, limit=self._limits.max_unfinished)
             return upload
 
     def _keep(self, upload_id: UUID, size: int) -> None:

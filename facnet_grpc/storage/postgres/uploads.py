@@ -46,6 +46,12 @@ def count_open(conn: Connection, owner: str) -> int:
         return int(cursor.execute(SQL["count_open"], {"owner": owner}).fetchone() or 0)
 
 
+def has_unfinished_runs(conn: Connection, owner: str, most: int) -> bool:
+    """Return whether `most` runs of `owner`, or more, wait or are being worked on."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(SQL["has_unfinished_runs"], {"owner": owner, "before_last": most - 1}).fetchone())
+
+
 def expired(conn: Connection, *, limit: int = 100) -> list[Upload]:
     """Return uploads that are past their date, longest ago first."""
     with conn.cursor(row_factory=class_row(Upload)) as cursor:

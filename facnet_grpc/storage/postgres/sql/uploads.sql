@@ -29,6 +29,14 @@ UPDATE uploads SET run_id = %(run_id)s WHERE id = %(id)s;
 -- Counts an owner's uploads that are still going on.
 SELECT count(*) AS open FROM uploads WHERE owner = %(owner)s AND run_id IS NULL AND expires_at > now();
 
+-- name: has_unfinished_runs
+-- Says whether an owner has so many runs that are not over. Those that are not over are few, and have indexes.
+SELECT 1 FROM (
+    SELECT FROM validation_runs WHERE owner = %(owner)s AND status = 'QUEUED'
+    UNION ALL
+    SELECT FROM validation_runs WHERE owner = %(owner)s AND status = 'PROCESSING'
+) AS unfinished OFFSET %(before_last)s LIMIT 1;
+
 -- name: expired
 -- Finds uploads that are past their date.
 SELECT {upload_columns} FROM uploads WHERE expires_at <= now() ORDER BY expires_at LIMIT %(limit)s;
