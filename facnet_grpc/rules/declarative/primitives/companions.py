@@ -30,8 +30,20 @@ def _lonely(work: Work, code: str, companions: frozenset[str]) -> Hits:
     accompanied = np.bincount(keyed.ids[~is_own], minlength=keyed.count) > 0
     rows = keyed.rows[is_own]
     lonely = rows[~accompanied[keyed.ids[is_own]]]
+    lonely = _sure(work, lonely, np.setdiff1d(others, keyed.rows))
     wanted = ", ".join(sorted(companions))
     return Hits.lines(lonely, len(rows), facts={"required_codes": wanted})
+
+
+def _sure(work: Work, lonely: Ints, nameless: Ints) -> Ints:
+    """Leave out lines whose companion may be one of `nameless`: lines that lack what they would be grouped by."""
+    if not len(lonely) or not len(nameless):
+        return lonely
+    group = tuple(part for part in work.group if part != "patient")
+    keyed = Keyed.of(work.sheet, np.concatenate([lonely, nameless]), group)
+    is_own = np.isin(keyed.rows, lonely)
+    doubtful = np.isin(keyed.ids, keyed.ids[~is_own])
+    return np.setdiff1d(lonely, keyed.rows[is_own & doubtful])
 
 
 def requires_context(work: Work) -> Hits:
