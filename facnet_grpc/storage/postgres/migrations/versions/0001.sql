@@ -188,16 +188,44 @@ CREATE UNLOGGED TABLE revalidations (
     asked_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
     done_at timestamptz,
-    summary jsonb,                                    -- model/revalidation.py, once it is done well
-    error_code text                                   -- once it is done badly
+    error_code text,                                  -- if it ended badly
+    added bigint NOT NULL DEFAULT 0,
+    gone bigint NOT NULL DEFAULT 0,
+    changed bigint NOT NULL DEFAULT 0,
+    unchanged bigint NOT NULL DEFAULT 0,
+    rule_set_version text,                            -- that it was judged by
+    reference_version text
+);
+
+-- The results of the second judgement.
+CREATE UNLOGGED TABLE revalidated_results (
+    run_id uuid NOT NULL,                             -- the id of the revalidation
+    result_number integer NOT NULL,
+    rule_id text NOT NULL,
+    rule_version text NOT NULL,
+    scenario text NOT NULL,
+    severity text NOT NULL,
+    category text NOT NULL,
+    certainty text NOT NULL,
+    record_number integer,
+    affected_records integer[] NOT NULL,
+    ramq_ids text[] NOT NULL,
+    doctor_key text,
+    doctor_name text,
+    patient_key text,
+    service_date date,
+    at_risk_cents bigint NOT NULL,
+    potential_gain_cents bigint NOT NULL,
+    data jsonb NOT NULL,
+    PRIMARY KEY (run_id, result_number)
 );
 
 CREATE UNLOGGED TABLE revalidation_changes (
     revalidation_id uuid NOT NULL,
     change_number integer NOT NULL,
     kind text NOT NULL CHECK (kind IN ('added', 'gone', 'changed')),
-    before_number integer,                            -- the run's result; null if added
-    after jsonb,                                      -- the present rules' result; null if gone
+    before_number integer,                            -- in validation_results; null if added
+    after_number integer,                             -- in revalidated_results; null if gone
     PRIMARY KEY (revalidation_id, change_number)
 );
 
