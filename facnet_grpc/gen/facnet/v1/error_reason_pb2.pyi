@@ -84,6 +84,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Another stream is writing to this upload."""
     ERROR_REASON_TOO_MANY_RUNS: _ErrorReason.ValueType  # 31
     """The caller's owner has too many runs that are not finished."""
+    ERROR_REASON_BATCH_NOT_FOUND: _ErrorReason.ValueType  # 32
+    """No such batch: none of the caller's runs is in it."""
     ERROR_REASON_NOT_A_CSV: _ErrorReason.ValueType  # 40
     """The file is not text: a picture, a PDF, a spreadsheet."""
     ERROR_REASON_NO_USABLE_HEADER: _ErrorReason.ValueType  # 41
@@ -180,6 +182,8 @@ ERROR_REASON_UPLOAD_BUSY: ErrorReason.ValueType  # 30
 """Another stream is writing to this upload."""
 ERROR_REASON_TOO_MANY_RUNS: ErrorReason.ValueType  # 31
 """The caller's owner has too many runs that are not finished."""
+ERROR_REASON_BATCH_NOT_FOUND: ErrorReason.ValueType  # 32
+"""No such batch: none of the caller's runs is in it."""
 ERROR_REASON_NOT_A_CSV: ErrorReason.ValueType  # 40
 """The file is not text: a picture, a PDF, a spreadsheet."""
 ERROR_REASON_NO_USABLE_HEADER: ErrorReason.ValueType  # 41
