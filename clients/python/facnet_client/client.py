@@ -15,8 +15,8 @@ from facnet_client import convert
 from facnet_client.backoff import Retry
 from facnet_client.calls import Calls
 from facnet_client.channel import connect
-from facnet_client.source import Source, label, open_source
-from facnet_client.upload import OnProgress, Upload
+from facnet_client.source import label, open_source
+from facnet_client.upload import OnBreak, OnProgress, Upload
 from facnet_client.values import Priority, RejectedRow, Result, Severity, Status, Submitted, Summary, Update, Validation
 from facnet_client.watch import watch
 from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
@@ -80,24 +80,29 @@ class FacnetClient:
         rule_ids: Sequence[str] = (),
         encoding_hint: str = "",
         delimiter_hint: str = "",
+        upload_id: str | None = None,
         on_progress: OnProgress | None = None,
+        on_break: OnBreak | None = None,
     ) -> Submitted:
         """Send a file, of any size, in constant memory, and return the run that it became.
 
         `file` is a path, or something open for reading in binary, sent from its present position. A broken connection
-        is made again and the upload goes on; the same `idempotency_key` (one is made up for each call) never makes
-        two runs. `on_progress(bytes handed over, size or None)` is called from another thread.
+        is made again and the upload goes on; the same `idempotency_key` (one is made up for each upload) never makes
+        two runs. `upload_id`, a UUID, names the upload: giving it again, within the hour, goes on with one that was
+        given up. `on_progress(bytes handed over, size or None)` is called from another thread, `on_break` with the
+        error when a connection breaks and with None when the upload goes on.
 
         Raises `OSError` if the file cannot be read.
         """
         source = open_source(file)
+        upload = upload_id or str(uuid4())
         try:
             header = pb2.UploadHeader(
                 file_name=label(file) if file_name is None else file_name,
                 size_bytes=source.size,
                 sha256=source.sha256(),
-                idempotency_key=idempotency_key or str(uuid4()),
-                upload_id=str(uuid4()),
+                idempotency_key=idempotency_key or upload,
+                upload_id=upload,
                 batch_id=batch_id,
                 priority=validation_pb2.Priority.Value(f"PRIORITY_{priority.name}"),
                 labels=labels or {},
@@ -105,16 +110,35 @@ class FacnetClient:
                 encoding_hint=encoding_hint,
                 delimiter_hint=delimiter_hint,
             )
-            return self._send(source, header, on_progress)
+            resumed = upload_id is not None
+            return Upload(self._calls, source, header, self._retry, on_progress, on_break, resumed=resumed).run()
         finally:
             source.close()
 
-    def _send(self, source: Source, header: pb2.UploadHeader, on_progress: OnProgress | None) -> Submitted:
-        return Upload(self._calls, source, header, self._retry, on_progress).run()
+    def watch(self, validation_id: str, *, on_break: OnBreak | None = None) -> Iterator[Update]:
+        """Yield the state of a run at once, every change, and its terminal state last; reconnects by itself.
 
-    def watch(self, validation_id: str) -> Iterator[Update]:
-        """Yield the state of a run at once, every change, and its terminal state last; reconnects by itself."""
-        return watch(self._calls, validation_id, self._retry)
+        `on_break` is called as for `submit`.
+        """
+        return watch(self._calls, validation_id, self._retry, on_break)
+
+    def cancel(self, validation_id: str) -> Validation:
+        """End a run that is not over and return it: CANCELLED if it waited, PROCESSING until its worker notices.
+
+        One that is over stays as it is.
+        """
+        request = pb2.CancelValidationRequest(validation_id=validation_id)
+        return convert.validation(self._calls.unary(self._calls.stub.CancelValidation, request).validation)
+
+    def retry(self, validation_id: str) -> Validation:
+        """Queue a failed run again. Raises `Conflict` if it has not failed, or its file is not kept any more."""
+        request = pb2.RetryValidationRequest(validation_id=validation_id)
+        return convert.validation(self._calls.unary(self._calls.stub.RetryValidation, request).validation)
+
+    def delete(self, validation_id: str) -> None:
+        """Remove a run that is over, with its lines, results and file. Raises `Conflict` if it is not over."""
+        request = pb2.DeleteValidationRequest(validation_id=validation_id)
+        self._calls.unary(self._calls.stub.DeleteValidation, request)
 
     def get(self, validation_id: str) -> Validation:
         """Return a run."""

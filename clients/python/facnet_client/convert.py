@@ -60,6 +60,7 @@ def update(message: service_pb2.WatchValidationResponse) -> Update:
         queue_position=message.queue_position if message.HasField("queue_position") else None,
         eta_seconds=message.eta.ToTimedelta().total_seconds() if message.HasField("eta") else None,
         error=_error(message),
+        preview=tuple(result(found) for found in message.preview),
     )
 
 

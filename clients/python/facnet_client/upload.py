@@ -22,6 +22,9 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
 CHUNK_BYTES = 512 << 10
 
+# Called with what broke the connection when it is about to be made again, and with None once it is.
+OnBreak = Callable[[FacnetError | None], None]
+
 # Called with the bytes handed over so far and the size of the file (None if unknown), from another thread.
 OnProgress = Callable[[int, int | None], None]
 
@@ -39,19 +42,25 @@ class Upload:
         header: pb2.UploadHeader,
         retry: Retry,
         on_progress: OnProgress | None = None,
+        on_break: OnBreak | None = None,
+        *,
+        resumed: bool = False,
     ) -> None:
-        """Prepare to send `source`; `header` must have an upload id."""
+        """Prepare to send `source`; `header` must have an upload id. If `resumed`, the server may know it already."""
         self._calls = calls
         self._source = source
         self._header = header
         self._backoff = Backoff(retry)
         self._on_progress = on_progress
+        self._on_break = on_break
+        self._resumed = resumed
         self._committed = 0
 
     def run(self) -> Submitted:
         """Send everything. Raises `FacnetError`, and `OSError` if the source cannot be read."""
-        offset = 0
-        while True:
+        upload = self._begin() if self._resumed else pb2.GetUploadResponse()
+        while not upload.validation_id:
+            offset = upload.committed_bytes
             attempt = _Attempt(self._source, self._header, offset, self._on_progress)
             try:
                 return attempt.run(self._calls)
@@ -62,29 +71,46 @@ class Upload:
             if attempt.connected:
                 self._backoff.connected()
             upload = self._ask(broken)
-            if upload.validation_id:
-                return self._finished(upload.validation_id)
-            offset = upload.committed_bytes
+        return self._finished(upload.validation_id)
+
+    def _begin(self) -> pb2.GetUploadResponse:
+        """Ask how much of an upload the server has that may have been begun by another program."""
+        try:
+            return self._look()
+        except FacnetError as error:
+            if not error.is_passing:
+                raise
+            return self._ask(error)
 
     def _ask(self, broken: FacnetError) -> pb2.GetUploadResponse:
         """Wait, then ask how much the server has; until it answers, or patience is over: then `broken` is raised."""
-        request = pb2.GetUploadRequest(upload_id=self._header.upload_id)
+        self._tell(broken)
         while self._backoff.wait():
             try:
-                upload = self._calls.unary(self._calls.stub.GetUpload, request)
-            except NotFound:  # it never began, or its time is over
-                self._backoff.connected()
-                return pb2.GetUploadResponse()
+                upload = self._look()
             except FacnetError as error:
                 if not error.is_passing:
                     raise
                 continue
-            self._backoff.connected()
-            if upload.committed_bytes > self._committed:
-                self._committed = upload.committed_bytes
-                self._backoff.progress()
+            self._tell(None)
             return upload
         raise broken
+
+    def _look(self) -> pb2.GetUploadResponse:
+        request = pb2.GetUploadRequest(upload_id=self._header.upload_id)
+        try:
+            upload = self._calls.unary(self._calls.stub.GetUpload, request)
+        except NotFound:  # it never began, or its time is over
+            upload = pb2.GetUploadResponse()
+        self._backoff.connected()
+        if upload.committed_bytes > self._committed:
+            self._committed = upload.committed_bytes
+            self._backoff.progress()
+        return upload
+
+    def _tell(self, broken: FacnetError | None) -> None:
+        if self._on_break is not None:
+            self._on_break(broken)
 
     def _finished(self, validation_id: str) -> Submitted:
         request = pb2.GetValidationRequest(validation_id=validation_id)

@@ -112,6 +112,7 @@ class Update:
     queue_position: int | None  # runs ahead of it; None if unknown
     eta_seconds: float | None
     error: RunError | None
+    preview: tuple[Result, ...] = ()  # the first results, while work goes on: without doctor and patient
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import grpc
@@ -15,13 +15,20 @@ from facnet_client.values import Status, Update
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
 
-def watch(calls: Calls, validation_id: str, retry: Retry) -> Iterator[Update]:
+def watch(
+    calls: Calls,
+    validation_id: str,
+    retry: Retry,
+    on_break: Callable[[FacnetError | None], None] | None = None,
+) -> Iterator[Update]:
     """Yield the present state at once, every change, and the terminal state, once, as the last.
 
-    A broken connection is made again with the last cursor; what would repeat or step back is left out. Raises
-    `FacnetError` when the server does not come back, or refuses.
+    A broken connection is made again with the last cursor; what would repeat or step back is left out. `on_break` is
+    told of the error, and None once the server has answered again. Raises `FacnetError` when the server does not come
+    back, or refuses.
     """
     backoff = Backoff(retry)
+    tell = on_break or _nobody
     last: Update | None = None
     while True:
         broken: FacnetError = ServerError("INTERNAL", "The server ended the stream before the run.")
@@ -29,6 +36,7 @@ def watch(calls: Calls, validation_id: str, retry: Retry) -> Iterator[Update]:
         try:
             for found in _stream(calls, validation_id, last.cursor if last else ""):
                 backoff.connected()
+                tell(None)
                 if not fresh and last is not None and _is_old(found, last):
                     continue
                 fresh, last = True, found
@@ -40,8 +48,13 @@ def watch(calls: Calls, validation_id: str, retry: Retry) -> Iterator[Update]:
             if not error.is_passing:
                 raise
             broken = error
+        tell(broken)
         if not backoff.wait():
             raise broken
+
+
+def _nobody(_: FacnetError | None) -> None:
+    """Hear of it and do nothing."""
 
 
 def _stream(calls: Calls, validation_id: str, cursor: str) -> Iterator[Update]:

@@ -121,6 +121,21 @@ class Fake(ValidationServiceServicer):
         self._enter(context)
         return pb2.GetValidationResponse(validation=self.validation)
 
+    def CancelValidation(self, request, context):  # noqa: N802 - named by the service
+        self._enter(context)
+        self.requests.append(request)
+        return pb2.CancelValidationResponse(validation=self.validation)
+
+    def RetryValidation(self, request, context):  # noqa: N802 - named by the service
+        self._enter(context)
+        self.requests.append(request)
+        return pb2.RetryValidationResponse(validation=self.validation)
+
+    def DeleteValidation(self, request, context):  # noqa: N802 - named by the service
+        self._enter(context)
+        self.requests.append(request)
+        return pb2.DeleteValidationResponse()
+
     def ListValidations(self, request, context):  # noqa: N802 - named by the service
         self._enter(context)
         self.requests.append(request)

@@ -59,9 +59,9 @@ LOSE_FIRST_INTERRUPT = """
     class Deaf:
         def __init__(self, client):
             self.client = client
-        def watch(self, validation_id):
+        def watch(self, validation_id, on_break):
             return deaf(self.client, validation_id)
-    run.follow = lambda client, validation_id, show: original(Deaf(client), validation_id, show)
+    run.follow = lambda client, validation_id, show, on_break: original(Deaf(client), validation_id, show, on_break)
 """
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from facnet_client.cli import listing, local, results, run, submit
+from facnet_client.cli import control, listing, local, results, run, submit
 from facnet_client.cli.exits import ExitCode
 from facnet_client.cli.localize import LocalizedCommand, LocalizedGroup, localized
 from facnet_client.cli.problem import Problem, Reporter
@@ -32,6 +32,9 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("show", listing.show, {}),
     ("results", results.results, {}),
     ("rejects", results.rejects, {}),
+    ("cancel", control.cancel, {}),
+    ("retry", control.retry, {}),
+    ("delete", control.delete, {}),
     ("dev", local.dev, local.PASSED_ON),
     ("serve", local.serve, local.PASSED_ON),
     ("worker", local.worker, local.PASSED_ON),

@@ -8,13 +8,19 @@ from facnet_client.cli.exits import ExitCode
 from facnet_client.cli.problem import Problem
 from facnet_client.cli.session import Session
 from facnet_client.client import FacnetClient
+from facnet_client.upload import OnBreak
 from facnet_client.values import Status, Update
 
 
-def follow(client: FacnetClient, validation_id: str, show: Callable[[Update], None]) -> Update:
+def follow(
+    client: FacnetClient,
+    validation_id: str,
+    show: Callable[[Update], None],
+    on_break: OnBreak | None = None,
+) -> Update:
     """Show every state of a run and return the terminal one. Raises `FacnetError`."""
     last: Update | None = None
-    for last in client.watch(validation_id):
+    for last in client.watch(validation_id, on_break=on_break):
         show(last)
     if last is None:  # a watch ends with a terminal state or with an error
         raise Problem("bug", ExitCode.BUG, kind="EmptyWatch")

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
+from rich.text import Text
 
-from facnet_client.cli.output import console
+from facnet_client.cli.output import console, printable
+from facnet_client.cli.render import SEVERITY_STYLES
 from facnet_client.cli.texts import Texts
-from facnet_client.values import Phase, Status, Update
+from facnet_client.errors import FacnetError
+from facnet_client.values import Phase, Result, Status, Update
+
+
+class _Bars(Progress):
+    """Bars, and the first findings below them."""
+
+    below: tuple[Text, ...] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return what is on the screen, from top to bottom."""
+        yield from super().get_renderables()
+        yield from self.below
 
 
 class Bars:
@@ -21,7 +37,8 @@ class Bars:
         self._upload: TaskID | None = None
         self._run: TaskID | None = None
         self._start: TaskID | None = None
-        self._progress = Progress(
+        self._is_broken = False
+        self._progress = _Bars(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -55,6 +72,20 @@ class Bars:
             self._upload = self._add(self._texts("bar.upload"), size)
         self._progress.update(self._upload, completed=sent, total=size, note=self._texts.size(sent))
 
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything of a file has been sent."""
+        return self._upload is not None
+
+    def broken(self, error: FacnetError | None) -> None:
+        """Show that the connection is being made again, or with None that it is there again."""
+        if (error is not None) is self._is_broken:
+            return
+        self._is_broken = error is not None
+        bar = self._upload if self._run is None else self._run
+        if bar is not None:  # a run says by itself what it is doing
+            self._progress.update(bar, description=self._texts("bar.broken" if error else "bar.upload"))
+
     def run(self, update: Update) -> None:
         """Show how far a run is."""
         if self._run is None:
@@ -64,6 +95,22 @@ class Bars:
             completed=update.percent,
             description=self._doing(update),
             note=self._note(update),
+        )
+        self._progress.below = tuple(self._finding(found) for found in update.preview)
+
+    def _finding(self, found: Result) -> Text:
+        money = found.at_risk_cents or found.potential_gain_cents
+        amount = self._texts.money(money) if money else ""
+        where = (
+            self._texts("result.line", number=self._texts.number(found.record_number)) if found.record_number else ""
+        )
+        word = f"  {self._texts(f'severity.{found.severity.value}'):<12}"
+        return Text.assemble(
+            (word, SEVERITY_STYLES[found.severity]),
+            f" {amount:>12}  {printable(found.message)}  ",
+            (where, "dim"),
+            overflow="ellipsis",
+            no_wrap=True,
         )
 
     def _doing(self, update: Update) -> str:

@@ -44,8 +44,8 @@ def _run(told: Session, file: Path, results: Path | None) -> ExitCode:
             bars.starting()
         server = embedded_stack() if told.server is None else nullcontext(told.server)
         with server as target, told.client(target) as client:
-            submitted = client.submit(file, on_progress=bars.upload)
-            end = follow(client, submitted.validation_id, bars.run)
+            submitted = client.submit(file, on_progress=bars.upload, on_break=bars.broken)
+            end = follow(client, submitted.validation_id, bars.run, bars.broken)
             code = conclude(told, end)
             if code is ExitCode.OK:
                 summary = client.summary(end.validation_id)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 
@@ -34,10 +38,11 @@ def submit(  # noqa: PLR0913 - the options of an upload are what they are
     label: Annotated[list[str] | None, typer.Option(help="help.submit.label", metavar="metavar.label")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="help.submit.rule", metavar="metavar.rule")] = None,
     key: Annotated[str | None, typer.Option(help="help.submit.key", metavar="metavar.key")] = None,
+    resume: Annotated[str | None, typer.Option(help="help.submit.resume", metavar="metavar.id")] = None,
 ) -> None:
     """Hand files over; with `--watch`, follow each to its end."""
     told = session(context)
-    if len(files) > 1 and (name or key):
+    if len(files) > 1 and (name or key or resume):
         raise Problem("one_file", ExitCode.USAGE)
     options: dict[str, object] = {
         "batch_id": batch,
@@ -46,6 +51,7 @@ def submit(  # noqa: PLR0913 - the options of an upload are what they are
         "rule_ids": rule or [],
         "file_name": name,
         "idempotency_key": key,
+        "upload_id": resume,
     }
     with told.client() as client:
         codes = [_submit_one(told, client, file, options, watch=watch) for file in files]
@@ -60,7 +66,7 @@ def watch(
     """Follow a run to its end."""
     told = session(context)
     with told.client() as client, Bars(told.texts) as bars:
-        end = follow(client, validation_id, lambda update: show_update(told, bars, update))
+        end = follow(client, validation_id, lambda update: show_update(told, bars, update), bars.broken)
     code = _tell_end(told, end)
     if code is not ExitCode.OK:
         raise typer.Exit(code)
@@ -83,9 +89,15 @@ def _submit_one(told: Session, client: FacnetClient, file: Path, options: dict[s
 def _submit(told: Session, client: FacnetClient, file: Path, options: dict[str, object], *, watch: bool) -> ExitCode:
     source = sys.stdin.buffer if str(file) == "-" else file
     with Bars(told.texts) as bars:
-        submitted = client.submit(source, on_progress=bars.upload, **options)  # type: ignore[arg-type]  # as made above
+        with _resumable(told, file, options, bars) as upload_id:
+            submitted = client.submit(
+                source,
+                on_progress=bars.upload,
+                on_break=bars.broken,
+                **options | {"upload_id": upload_id},  # type: ignore[arg-type]  # as made above
+            )
         if watch:
-            end = follow(client, submitted.validation_id, bars.run)
+            end = _follow(told, client, submitted.validation_id, bars)
     if not watch:
         _tell_submitted(told, file, submitted)
         return ExitCode.OK
@@ -94,6 +106,31 @@ def _submit(told: Session, client: FacnetClient, file: Path, options: dict[str, 
         print_json({"file": printable(str(file)), "validation": run})
         return conclude(told, end)
     return _tell_end(told, end, file)
+
+
+@contextmanager
+def _resumable(told: Session, file: Path, options: Mapping[str, object], bars: Bars) -> Iterator[str]:
+    """Give the upload an id, and say how to go on with it if it is interrupted or breaks for good."""
+    upload_id = str(options["upload_id"] or uuid4())
+    server = ["--server", told.server] if told.server else []
+    command = shlex.join(["facnet", *server, "submit", "--resume", upload_id, str(file)])
+    try:
+        yield upload_id
+    except KeyboardInterrupt:
+        raise Problem("upload_interrupted", ExitCode.INTERRUPTED, id=upload_id, command=command) from None
+    except Unavailable:
+        if not bars.has_sent:
+            raise
+        raise Problem("upload_broken", ExitCode.UNREACHABLE, id=upload_id, command=command) from None
+
+
+def _follow(told: Session, client: FacnetClient, validation_id: str, bars: Bars) -> Update:
+    try:
+        return follow(client, validation_id, bars.run, bars.broken)
+    except KeyboardInterrupt:
+        server = ["--server", told.server] if told.server else []
+        command = shlex.join(["facnet", *server, "watch", validation_id])
+        raise Problem("watch_interrupted", ExitCode.INTERRUPTED, id=validation_id, command=command) from None
 
 
 def _tell_submitted(told: Session, file: Path, submitted: Submitted) -> None:
