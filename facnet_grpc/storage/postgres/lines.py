@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 from psycopg import Connection, sql
 from pyarrow import csv
 
+from facnet_grpc.model.billing import BILLING_SCHEMA, RULE_SCHEMA
 from facnet_grpc.model.line import LINE_SCHEMA
 from facnet_grpc.storage.postgres.queries import load
 
 SQL = load("lines")
-_COPY = sql.SQL(f"COPY ({SQL['page']}) TO STDOUT (FORMAT csv)")
+# What rules read, as text that is not a dictionary yet.
+_PLAIN_RULE_SCHEMA = pa.schema([BILLING_SCHEMA.field(name) for name in RULE_SCHEMA.names])
+_AT_ONCE = 50_000
 _LEAST_BLOCK = 1 << 16
 
-# PostgreSQL quotes an empty text and leaves a null empty.
-_CONVERT = csv.ConvertOptions(
-    column_types={field.name: field.type for field in LINE_SCHEMA},
-    null_values=[""],
-    strings_can_be_null=True,
-    quoted_strings_can_be_null=False,
-)
 _PARSE = csv.ParseOptions(newlines_in_values=True)
 
 
@@ -39,19 +36,44 @@ def page(
     With `numbers`, only lines of these numbers.
     """
     params = {"run_id": run_id, "after": after, "limit": limit, "numbers": list(numbers) or None}
-    with conn.cursor() as cursor, cursor.copy(_COPY, params) as copy:
+    return _read(conn, "page", params, LINE_SCHEMA)
+
+
+def for_rules(conn: Connection, run_id: UUID) -> Iterator[pa.RecordBatch]:
+    """Yield all lines of a run in the order of the file, with the columns of RULE_SCHEMA as plain text."""
+    after = 0
+    while True:
+        params = {"run_id": run_id, "after": after, "limit": _AT_ONCE}
+        batch = _read(conn, "for_rules", params, _PLAIN_RULE_SCHEMA)
+        if batch.num_rows:
+            yield batch
+        if batch.num_rows < _AT_ONCE:
+            return
+        after = batch.column("record_number")[-1].as_py()
+
+
+def _read(conn: Connection, name: str, params: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    statement = sql.SQL(f"COPY ({SQL[name]}) TO STDOUT (FORMAT csv)")
+    with conn.cursor() as cursor, cursor.copy(statement, params) as copy:
         data = b"".join(bytes(part) for part in copy)
-    return _parse(data)
+    return _parse(data, schema)
 
 
-def _parse(data: bytes) -> pa.RecordBatch:
+def _parse(data: bytes, schema: pa.Schema) -> pa.RecordBatch:
     if not data:
-        return pa.RecordBatch.from_pylist([], schema=LINE_SCHEMA)
+        return pa.RecordBatch.from_pylist([], schema=schema)
     # One block, as a line may be longer than any other size; one thread, as pages are small and many.
     reading = csv.ReadOptions(
-        column_names=LINE_SCHEMA.names,
+        column_names=schema.names,
         use_threads=False,
         block_size=max(_LEAST_BLOCK, len(data) + 1),
     )
-    table = csv.read_csv(pa.BufferReader(data), reading, _PARSE, _CONVERT)
-    return table.cast(LINE_SCHEMA).combine_chunks().to_batches()[0]
+    # PostgreSQL quotes an empty text and leaves a null empty.
+    converting = csv.ConvertOptions(
+        column_types={field.name: field.type for field in schema},
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    table = csv.read_csv(pa.BufferReader(data), reading, _PARSE, converting)
+    return table.cast(schema).combine_chunks().to_batches()[0]

@@ -10,3 +10,12 @@ WHERE run_id = %(run_id)s
     AND (%(numbers)s::bigint[] IS NULL OR record_number = ANY(%(numbers)s::bigint[]))
 ORDER BY record_number
 LIMIT %(limit)s;
+
+-- name: for_rules
+-- Lists what rules read of lines, in the order of the file, after the line `after`: the columns of RULE_SCHEMA.
+SELECT record_number, invoice, ramq_id, service_date, start_time, end_time, payment_period, place, code, units, role,
+    context, preliminary_cents, paid_cents, doctor_key, doctor_name, patient_key, patient_name
+FROM billing_records
+WHERE run_id = %(run_id)s AND record_number > %(after)s
+ORDER BY record_number
+LIMIT %(limit)s;
