@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import grpc
@@ -31,8 +31,16 @@ class Calls:
     """The stub, and what goes with each call on it. `timeout` is for calls with one answer, in seconds."""
 
     stub: ValidationServiceStub
-    metadata: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...]
     timeout: float
+    token: Callable[[], str] | None = field(default=None, repr=False)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What is sent along with a call that is about to be made."""
+        if self.token is None:
+            return self.headers
+        return (*self.headers, ("authorization", f"Bearer {self.token()}"))
 
     def unary(self, method: grpc.UnaryUnaryMultiCallable[_Request, _Answer], request: _Request) -> _Answer:
         """Make one call. Raises `FacnetError`."""

@@ -12,6 +12,7 @@ from uuid import uuid4
 import grpc
 
 from facnet_client import convert
+from facnet_client.access import File, Token, bearer, transport
 from facnet_client.backoff import Retry
 from facnet_client.calls import Calls
 from facnet_client.channel import connect
@@ -32,25 +33,40 @@ class FacnetClient:
     Every method raises `FacnetError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ways to reach a server are what they are
         self,
         target: str,
         *,
         language: str = "fr",
         credentials: grpc.ChannelCredentials | None = None,
+        token: Token | None = None,
+        tls: bool = False,
+        ca: File | None = None,
+        cert: File | None = None,
+        key: File | None = None,
         retry: Retry | None = None,
         timeout: float = 30.0,
     ) -> None:
         """Prepare a channel to `target` (host:port); nothing is sent before the first call.
 
+        `tls` encrypts, and so do `ca` (PEM file of who must have signed the server's certificate), `cert` and `key`
+        (PEM files that show who the client is) and `credentials`, which take the place of all of them. `token` is a
+        bearer token, or a function that returns the present one; it is never sent in the clear to another machine.
+
         `language` ("fr" or "en") is that of all texts. `timeout`, in seconds, is for calls with one answer.
+
+        Raises `OSError` if a file cannot be read, `ValueError` if there is a certificate without a key or the other way
+        round, `Refused` (TOKEN_NEEDS_TLS).
         """
         self._retry = retry or Retry()
+        credentials = credentials or transport(tls=tls, ca=ca, cert=cert, key=key)
+        asked = bearer(token, target, encrypted=credentials is not None, language=language)
         self._channel = connect(target, credentials)
         self._calls = Calls(
             ValidationServiceStub(self._channel),
-            metadata=(("accept-language", f"{language}-CA"),),
+            headers=(("accept-language", f"{language}-CA"),),
             timeout=timeout,
+            token=asked,
         )
 
     def __enter__(self) -> Self:

@@ -26,7 +26,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 # Reasons after which the same call may well succeed a moment later.
-PASSING = frozenset({"BACKEND_UNAVAILABLE", "SHUTTING_DOWN"})
+PASSING = frozenset({"BACKEND_UNAVAILABLE", "SHUTTING_DOWN", "RATE_LIMITED"})
 
 
 class FacnetError(Exception):

@@ -15,6 +15,7 @@ from facnet_grpc.settings import Settings, variable
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 IDS = [str(path.relative_to(ROOT)) for path in PAGES]
+CLIENT = {"FACNET_TOKEN", "FACNET_TOKEN_FILE", "FACNET_TLS", "FACNET_CA", "FACNET_CERT", "FACNET_KEY"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -41,7 +42,7 @@ def test_make_targets_commands_and_settings_exist(page):
     text = page.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = {name for name, _, _ in COMMANDS}
-    settings = {variable(name) for name in Settings.model_fields} | {"FACNET_SERVER", "FACNET_DEBUG"}
+    settings = {variable(name) for name in Settings.model_fields} | {"FACNET_SERVER", "FACNET_DEBUG"} | CLIENT
 
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) - targets == set()
     assert set(re.findall(r"(?:^|`)facnet ([a-z]+)", text, re.MULTILINE)) - commands == set()

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from facnet_client.cli import control, listing, local, results, run, submit
+from facnet_client.cli import control, listing, local, login, results, run, submit
+from facnet_client.cli.access import Access
 from facnet_client.cli.exits import ExitCode
 from facnet_client.cli.localize import LocalizedCommand, LocalizedGroup, localized
 from facnet_client.cli.problem import Problem, Reporter
@@ -21,8 +23,8 @@ from facnet_client.cli.texts import Texts
 from facnet_client.errors import FacnetError
 
 # Options of the root that may stand anywhere: those with a value, and those without.
-_VALUED = ("--server", "--lang")
-_FLAGS = ("--json",)
+_VALUED = ("--server", "--lang", "--ca", "--cert", "--key", "--token-file")
+_FLAGS = ("--json", "--tls")
 
 COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("run", run.run, {}),
@@ -35,6 +37,8 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("cancel", control.cancel, {}),
     ("retry", control.retry, {}),
     ("delete", control.delete, {}),
+    ("login", login.login, {}),
+    ("logout", login.logout, {}),
     ("dev", local.dev, local.PASSED_ON),
     ("serve", local.serve, local.PASSED_ON),
     ("worker", local.worker, local.PASSED_ON),
@@ -80,7 +84,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by the parser
 
 
 def _root(texts: Texts) -> Callable[..., None]:
-    def root(
+    def root(  # noqa: PLR0913 - one for each option
         context: typer.Context,
         *,
         server: Annotated[
@@ -88,12 +92,22 @@ def _root(texts: Texts) -> Callable[..., None]:
         ] = None,
         lang: Annotated[_Language | None, typer.Option(help="help.lang")] = None,
         json: Annotated[bool, typer.Option("--json", help="help.json")] = False,
+        tls: Annotated[bool, typer.Option("--tls", help="help.tls", envvar="FACNET_TLS")] = False,
+        ca: Annotated[Path | None, typer.Option(help="help.ca", metavar="metavar.file", envvar="FACNET_CA")] = None,
+        cert: Annotated[
+            Path | None, typer.Option(help="help.cert", metavar="metavar.file", envvar="FACNET_CERT")
+        ] = None,
+        key: Annotated[Path | None, typer.Option(help="help.key", metavar="metavar.file", envvar="FACNET_KEY")] = None,
+        token_file: Annotated[
+            Path | None, typer.Option(help="help.token_file", metavar="metavar.file", envvar="FACNET_TOKEN_FILE")
+        ] = None,
         version: Annotated[
             bool, typer.Option("--version", help="help.version", is_eager=True, callback=_show_version)
         ] = False,
     ) -> None:
         del lang, version  # the one was looked at before this app was built, the other has its callback
-        context.obj = Session(texts, server or None, json)
+        access = Access(tls=tls, ca=ca, cert=cert, key=key, token_file=token_file)
+        context.obj = Session(texts, server or None, json, access)
 
     return root
 

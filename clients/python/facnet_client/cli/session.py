@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import typer
 from rich.console import Console
 
+from facnet_client.cli.access import Access
 from facnet_client.cli.output import console
 from facnet_client.cli.problem import Reporter
 from facnet_client.cli.texts import Texts
@@ -23,6 +24,7 @@ class Session:
     texts: Texts
     server: str | None  # named by --server or FACNET_SERVER
     as_json: bool
+    access: Access = field(default_factory=Access)
 
     @cached_property
     def out(self) -> Console:
@@ -34,9 +36,18 @@ class Session:
         """Tells errors."""
         return Reporter(self.texts, as_json=self.as_json, server=self.server or DEFAULT_SERVER)
 
-    def client(self, target: str | None = None) -> FacnetClient:
-        """Return a client of `target`, or of the server that was named, or of the usual one."""
-        return FacnetClient(target or self.server or DEFAULT_SERVER, language=self.texts.language)
+    def client(self, target: str | None = None, *, token: str | None = None) -> FacnetClient:
+        """Return a client of `target`, or of the server that was named, or of the usual one.
+
+        A `target` is a stack of one's own, which speaks in the clear. Raises `Problem`, `OSError`, `FacnetError`.
+        """
+        server = target or self.server or DEFAULT_SERVER
+        return FacnetClient(
+            server,
+            language=self.texts.language,
+            credentials=None if target else self.access.credentials(),
+            token=token or self.access.token(server),
+        )
 
 
 def session(context: typer.Context) -> Session:
