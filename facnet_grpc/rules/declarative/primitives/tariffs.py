@@ -17,8 +17,6 @@ from facnet_grpc.rules.vocabulary import Ints, Mask
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _NONE = 0  # no tariff
-# Codes of which a second one on the same day is no second operation.
-_ADDITIONS = ("supplément", "additionnel")
 
 
 def reference_lookup(work: Work) -> Hits:
@@ -206,8 +204,6 @@ def _sum(groups: Groups, cents: Ints) -> Ints:
 
 def _full_tariff(reference: ReferenceSnapshot, code: str, tabs: set[str]) -> int:
     entries = [entry for entry in reference.codes.get(code, ()) if entry.tab in tabs]
-    if any(word in entry.label.lower() for entry in entries for word in _ADDITIONS):
-        return _NONE
     return max((entry.tariff_cents or _NONE for entry in entries), default=_NONE)
 
 

@@ -10,7 +10,7 @@ import pytest
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
 from facnet_grpc.rules.declarative import cases, for_run, load_checks
-from facnet_grpc.rules.declarative.grouping import Keyed, Sessions
+from facnet_grpc.rules.declarative.grouping import Keyed, Sessions, combine
 from facnet_grpc.rules.declarative.rule import CheckRule
 from facnet_grpc.rules.declarative.sheet import Sheet, months_between
 
@@ -200,3 +200,12 @@ def test_months_between_days():
     earlier, later = (np.array([(pair[i] - EPOCH).days for pair in pairs], np.int64) for i in (0, 1))
 
     assert months_between(earlier, later).tolist() == [months for *_, months in pairs]
+
+
+def test_keys_too_large_for_a_number_still_tell_groups_apart():
+    many = np.array([0, 1 << 40, 0, 1 << 40, 5], np.int64)
+
+    keys = combine([many, many, many[::-1].copy()])
+
+    assert len(set(keys.tolist())) == 4
+    assert combine([many, many, many])[0] == combine([many, many, many])[2]

@@ -77,6 +77,14 @@ BAD = [
     ),
     ('columns = "code patient"', 'columns = "code patient"\ntoday = "now"', 30, "today is a date such as 2025-06-30"),
     ("max = 2\n", "", 20, "max_count needs max or max_by_code"),
+    ('MINE = ["00689", "15801..15803"]', 'MINE = ["689"]', 2, "'689' is no code"),
+    (
+        'primitive = "max_count"',
+        'primitive = "mutual_exclusion"',
+        25,
+        "mutual_exclusion takes its codes from its own parameters",
+    ),
+    ('primitive = "max_count"', 'primitive = "time_window"', 22, "time_window needs windows"),
     ("max = 2", "max = = 2", 26, "is no TOML"),
 ]
 

@@ -128,6 +128,21 @@ def test_a_column_that_is_not_in_the_header_leaves_a_check_without_a_basis():
     assert [one.missing_columns for one in report.not_evaluable] == [("context",)]
 
 
+def test_an_exclusion_need_not_be_about_a_patient(tmp_path):
+    """No other act of a doctor on a day, whoever the patient is."""
+    test = GOOD[GOOD.index("[[check.test]]") : GOOD.index("[check.cases]")]
+    alone = (
+        test.replace("max_count", "mutual_exclusion")
+        .replace("doctor+patient+day", "doctor+day")
+        .replace("codes =", "a =")
+    ).replace("max = 2\n", "")
+    tables = "'''\n\n# two patients\n00689 TREA80010113 ! exceeded\n15804 GAGP75020210\n'''\n"
+    text = GOOD[: GOOD.index("[[check.test]]")] + alone + f'[check.cases]\ncolumns = "code patient"\ntables = {tables}'
+    path = write(tmp_path, text.replace("{count}", "{code}").replace("{max}", "{other_code}"))
+
+    assert test_pack(path).failures == ()
+
+
 def test_what_passes_is_counted():
     assert evaluate("A11", lines_of("A11", "2, and one")).passes == {"exceeded": 2}
     assert evaluate("X03", lines_of("X03", "with it")).passes == {"alone": 1}
