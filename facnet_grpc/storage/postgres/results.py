@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -39,9 +40,9 @@ class ResultFilter:
 EVERY_RESULT = ResultFilter()
 
 
-def write(conn: Connection, run_id: UUID, table: pa.Table) -> None:
+def write(conn: Connection, run_id: UUID, table: pa.Table, *, into: str = "validation_results") -> None:
     """Store results: a table of RESULT_SCHEMA. Not while a `RecordWriter` is open on the same connection."""
-    with RunCopy(conn, "validation_results", run_id, RESULT_SCHEMA, json_columns=("data",)) as copy:
+    with RunCopy(conn, into, run_id, RESULT_SCHEMA, json_columns=("data",)) as copy:
         for batch in table.select(RESULT_SCHEMA.names).to_batches(max_chunksize=_BATCH_ROWS):
             copy.write(batch)
 
@@ -69,6 +70,12 @@ def page(
     }
     with conn.cursor(row_factory=dict_row) as cursor:
         return [_result(row) for row in cursor.execute(SQL["page"], params)]
+
+
+def read(conn: Connection, query: str, params: Mapping[str, Any]) -> list[Result]:
+    """Return what a query finds that reads the columns of `Result`."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return [_result(row) for row in cursor.execute(query, params)]
 
 
 def doctor_keys(conn: Connection, run_id: UUID) -> Collection[str]:
