@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -36,7 +36,7 @@ class Desk:
         return self._sheet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CheckRule:
     """A check of a pack, ready to be evaluated.
 
@@ -47,7 +47,7 @@ class CheckRule:
     check: Check
     info: RuleInfo
     today: date | None = None
-    desk: Desk | None = field(default=None, compare=False)
+    desk: Desk | None = None
 
     @classmethod
     def of(cls, check: Check) -> CheckRule:
