@@ -17,6 +17,7 @@ from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.server import convert, fields
+from facnet_grpc.server.batches import Batches
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.control import RunControl
 from facnet_grpc.server.dispatch import Dispatcher
@@ -25,6 +26,7 @@ from facnet_grpc.server.line_reads import LineReads
 from facnet_grpc.server.pages import cut
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.request import current
+from facnet_grpc.server.services.batches import BatchCalls
 from facnet_grpc.server.services.control import ControlCalls
 from facnet_grpc.server.services.lines import LineCalls
 from facnet_grpc.server.services.stream import UploadStream, received
@@ -41,7 +43,7 @@ ROWS_PER_PAGE = 100
 Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
 
 
-class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServicer):
+class ValidationService(BatchCalls, ControlCalls, LineCalls, pb_grpc.ValidationServiceServicer):
     """Takes claim files, follows them, and says what was found."""
 
     def __init__(  # noqa: PLR0913 - the parts that the service is made of
@@ -58,7 +60,9 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         dispatcher: Dispatcher,
         lines: LineReads,
         exports: Exports,
+        batches: Batches,
     ) -> None:
+        self._batches = batches
         self._lines = lines
         self._exports = exports
         self._control = control
@@ -124,7 +128,12 @@ class ValidationService(ControlCalls, LineCalls, pb_grpc.ValidationServiceServic
         request: pb.WatchValidationRequest,
         _context: Context,
     ) -> AsyncIterator[pb.WatchValidationResponse]:
-        """Follow a run to its end."""
+        """Follow a run to its end, or a batch."""
+        if request.batch_id:
+            async with aclosing(self._watch_batch(request)) as messages:
+                async for message in messages:
+                    yield message
+            return
         run_id = fields.uuid("validation_id", request.validation_id)
         cursor = Cursor.decode(request.after_cursor, run_id)
         locale = current().locale
