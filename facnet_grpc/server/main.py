@@ -23,6 +23,7 @@ from facnet_grpc.rules import declarative, registry
 from facnet_grpc.server import app as apps
 from facnet_grpc.server.access import identity
 from facnet_grpc.server.access.limits import RateLimiter
+from facnet_grpc.server.batches import Batches
 from facnet_grpc.server.blocking import Background, Blocking
 from facnet_grpc.server.control import RunControl
 from facnet_grpc.server.dispatch import Dispatcher
@@ -60,12 +61,14 @@ class Running:
 
     app: apps.App
     hub: WatchHub
+    batches: Batches
     background: Background
 
     async def stop(self, grace_seconds: float) -> None:
         """Say that it ends, take nothing new, end the watches, and give the other calls `grace_seconds`."""
         await self.app.health.enter_graceful_shutdown()
         self.hub.end_watches()
+        self.batches.end_watches()
         await self.app.server.stop(grace_seconds)
         await self.background.close()
 
@@ -108,6 +111,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         reads = Reads(resources.database, resources.redactor)
         hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.heartbeat_seconds)
         hub.start()
+        batches = Batches(resources.database, blocking, heartbeat_seconds=settings.heartbeat_seconds)
         stack.push_async_callback(hub.close)
         dispatcher = Dispatcher(resources.queue, blocking, background)
         uploads = Uploads(
@@ -136,6 +140,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             dispatcher=dispatcher,
             lines=LineReads(resources.database),
             exports=Exports(resources.database),
+            batches=batches,
         )
         rate = RateLimiter(settings.redis_url.get_secret_value(), settings.calls_per_minute)
         stack.push_async_callback(rate.close)
@@ -146,7 +151,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         app = apps.build(service, settings, identity.from_settings(settings), rate, others)
         stack.push_async_callback(app.server.stop, 0)
         await apps.serve(app)
-        yield Running(app, hub, background)
+        yield Running(app, hub, batches, background)
 
 
 def _rules(settings: Settings) -> registry.Registry:
