@@ -52,7 +52,7 @@ def write(conn: Connection, revalidation_id: UUID, table: pa.Table) -> None:
     results.write(conn, revalidation_id, table, into="revalidated_results")
 
 
-def finish(  # noqa: PLR0913 - what it comes to is stored at once
+def finish(
     conn: Connection,
     revalidation_id: UUID,
     run_id: UUID,
