@@ -50,6 +50,7 @@ CREATE TABLE validation_runs (
 
 CREATE UNIQUE INDEX validation_runs_idempotency ON validation_runs (owner, idempotency_key);
 CREATE INDEX validation_runs_newest ON validation_runs (owner, id DESC);
+CREATE INDEX validation_runs_batch ON validation_runs (owner, batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX validation_runs_waiting ON validation_runs (created_at) WHERE status = 'QUEUED';
 CREATE INDEX validation_runs_leases ON validation_runs (lease_expires_at) WHERE status = 'PROCESSING';
 CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key IS NOT NULL;
