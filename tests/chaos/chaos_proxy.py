@@ -6,6 +6,7 @@ import socket
 import struct
 from contextlib import suppress
 from threading import Lock, Thread
+from typing import Self
 
 BLOCK = 1 << 16
 ABRUPTLY = struct.pack("ii", 1, 0)  # SO_LINGER: reset instead of an orderly end
@@ -21,7 +22,7 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._lock = Lock()
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         Thread(target=self._accept, name="proxy", daemon=True).start()
         return self
 

@@ -1,7 +1,7 @@
-"""A whole service to break: PostgreSQL and Valkey that can be stopped, a server and two workers under a supervisor, and a
-client that reaches the server through a proxy.
+"""A whole service to break: PostgreSQL and Valkey that can be stopped, a server and two workers under a supervisor.
 
-PostgreSQL is durable: what it has said to be committed must be there after a crash. Valkey is not: it forgets all.
+Clients reach the server through a proxy. PostgreSQL is durable: what it has said to be committed must be there after a
+crash. Valkey is not: it forgets everything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 from chaos_proxy import Proxy
@@ -41,6 +41,7 @@ SOON = {
     "FACNET_METRICS_LISTEN": "",
     "FACNET_LOG_FORMAT": "json",
     "FACNET_PSEUDONYM_KEY": "k" * 32,
+    "FACNET_BLOB_KEY": "b" * 32,
     "PYTHONUNBUFFERED": "1",
 }
 
@@ -72,7 +73,7 @@ class ChaosStack:
         self.postgres = EmbeddedPostgres(durable=True)
         self.valkey = EmbeddedValkey()
 
-    def __enter__(self) -> ChaosStack:
+    def __enter__(self) -> Self:
         with ExitStack() as opened:
             opened.enter_context(self.postgres)
             opened.enter_context(self.valkey)
@@ -81,7 +82,10 @@ class ChaosStack:
             self.proxy = opened.enter_context(Proxy(self._port))
             self.supervisor = opened.enter_context(Supervisor(self._programs()))
             self.redis = opened.enter_context(redis.Redis.from_url(self.valkey.url))
-            self.wait_until_serving()
+            try:
+                self.wait_until_serving()
+            except Broken as error:
+                raise Broken(f"{error}\n{self.log('server')[-2000:]}") from None
             self._opened = opened.pop_all()
         return self
 

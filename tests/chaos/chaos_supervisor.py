@@ -1,4 +1,4 @@
-"""Keeps programs running, as a supervisor of the real world does: what ends is started again, and nothing survives it."""
+"""Keeps programs running, as a supervisor of the real world does: what ends is started again, nothing outlives it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
+from typing import Self
 
 from facnet_grpc.devstack.child import Child
 
@@ -38,7 +39,7 @@ class Supervisor:
         self._stopped = Flag()
         self._thread = Thread(target=self._run, name="supervisor", daemon=True)
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         for program in self.programs.values():
             program.wanted.set()
         self._thread.start()

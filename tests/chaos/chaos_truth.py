@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from chaos_stack import PATIENCE, ChaosStack, eventually
+from chaos_stack import PATIENCE, Broken, ChaosStack, eventually
 
 from facnet_client.values import Status, Update
 from facnet_grpc.model.run import TERMINAL
@@ -76,7 +77,7 @@ def heard_well(updates: Sequence[Update]) -> list[str]:
     ends = [update for update in updates if update.status.is_terminal]
     if len(ends) != 1 or not updates[-1].status.is_terminal:
         wrong.append(f"{len(ends)} terminal messages")
-    for before, after in zip(updates, updates[1:], strict=False):
+    for before, after in itertools.pairwise(updates):
         if after.status.is_terminal or Status.QUEUED in {before.status, after.status}:
             continue
         if (after.attempt, after.percent) < (before.attempt, before.percent):
@@ -111,7 +112,7 @@ def age(stack: ChaosStack) -> None:
 
 def left_behind(stack: ChaosStack) -> list[str]:
     """Return what is there although no run needs it. Only when everything has ended and `age` was called."""
-    found = [f"{kind}/{name}" for kind in ("parts", "blobs") for name in os.listdir(stack.blob_dir / kind)]
+    found = [f"{kind}/{name}" for kind in ("parts", "blobs") for name in _names(stack, kind)]
     found += [key.decode() for key in stack.redis.scan_iter() if _is_stuck(stack, key)]
     with connected(stack) as conn:
         named = _one(conn, "SELECT count(*) FROM validation_runs WHERE blob_key IS NOT NULL")
@@ -131,8 +132,12 @@ def cleans_up(stack: ChaosStack, seconds: float = PATIENCE) -> None:
     age(stack)
     try:
         eventually("nothing is left behind", lambda: not left_behind(stack), seconds)
-    except Exception as error:
+    except Broken as error:
         raise AssertionError(f"{error}: {left_behind(stack)}") from None
+
+
+def _names(stack: ChaosStack, kind: str) -> list[str]:
+    return [entry.name for entry in os.scandir(stack.blob_dir / kind)]
 
 
 def _is_stuck(stack: ChaosStack, key: bytes) -> bool:

@@ -15,9 +15,11 @@ from chaos_truth import cleans_up, unended
 
 @pytest.fixture(scope="session")
 def _bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory(prefix="facnet-chaos-", ignore_cleanup_errors=True) as name:
-        with ChaosStack(Path(name)) as stack:
-            yield Bench(stack)
+    with (
+        tempfile.TemporaryDirectory(prefix="facnet-chaos-", ignore_cleanup_errors=True) as name,
+        ChaosStack(Path(name)) as stack,
+    ):
+        yield Bench(stack)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The quick part: one case of each kind. Every fault at every point is in `test_chaos_points.py`, at random in `storm.py`."""
+"""One case of each kind. `test_chaos_points.py` has every fault at every point, `storm.py` some at random."""
 
 from __future__ import annotations
 

@@ -133,7 +133,9 @@ def test_the_worker_that_puts_things_right_stands_still(bench: Bench):
     bench.check(submission, {1, 2})
 
 
-@pytest.mark.parametrize("point", ["worker.parse.first", "worker.copy.mid", "worker.rules.between", "worker.results.mid"])
+@pytest.mark.parametrize(
+    "point", ["worker.parse.first", "worker.copy.mid", "worker.rules.between", "worker.results.mid"]
+)
 def test_a_passing_error_is_got_over_twice_and_not_three_times(bench: Bench, point):
     bench.stack.arm(f"{point}=raise:transient@1;{point}=raise:transient@2")
     bench.check(bench.submit(), {3})

@@ -81,13 +81,13 @@ class Reporter:
             return
         try:
             self._resources.events.publish(Event(self._claim.run.id, RunStatus.PROCESSING, progress))
+            faults.point("worker.progress.published")
         except FacnetError as error:
             self._throttle.failed(now)
             self._note_silence(error)
         else:
             self._throttle.sent(now)
             self._published = progress
-            faults.point("worker.progress.published")
 
     def _note_silence(self, error: FacnetError) -> None:
         metrics.EVENT_PUBLISH_FAILURES.inc()
