@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     )
     blob_key: SecretStr | None = Field(
         None,
-        description="Secret that files and persons are encrypted with at rest, or id:secret; at least 32 characters, "
+        description="Secret that files and patients are encrypted with at rest, or id:secret; at least 32 characters, "
         "the same everywhere. Older ones may follow, after commas: what they protect is still read.",
     )
 
@@ -232,7 +232,7 @@ class Settings(BaseSettings):
     def from_env(cls) -> Self:
         """Read the environment. Raises `SettingsError` with one line per problem."""
         try:
-'            settings = cls()
+            settings = cls()
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
         _ = settings.blob_keys  # known to be there and whole from here on

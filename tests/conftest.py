@@ -26,7 +26,10 @@ from facnet_grpc.storage.postgres.migrate import migrate
 from facnet_grpc.storage.postgres.pool import Database
 
 UNIT = Path(__file__).parent / "unit"
-TABLES = "validation_runs, uploads, billing_records, rejected_rows, validation_results, revalidations, validation_logs, audit_log"
+TABLES = (
+    "validation_runs, uploads, billing_records, rejected_rows, validation_results, revalidations, validation_logs, "
+    "audit_log, data_keys, phi_access_log"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -161,6 +161,7 @@ def _environment(options: StackOptions, data_dir: Path, opened: ExitStack) -> di
     ours = {
         "FACNET_BLOB_DIR": str(data_dir / "blobs"),
         "FACNET_PSEUDONYM_KEY": _key(data_dir / "pseudonym.key"),
+        "FACNET_BLOB_KEY_FILE": _key_file(data_dir / "blob.key"),
         "FACNET_LISTEN": f"127.0.0.1:{_free_port(0 if options.ephemeral else USUAL_PORT)}",
         "FACNET_METRICS_LISTEN": "",
         "FACNET_SHUTDOWN_SECONDS": str(EPHEMERAL_SHUTDOWN_SECONDS if options.ephemeral else 30.0),
@@ -183,6 +184,11 @@ def _key(path: Path) -> str:
         with os.fdopen(file, "w") as stream:
             stream.write(secrets.token_hex(32))
     return path.read_text().strip()
+
+
+def _key_file(path: Path) -> str:
+    _key(path)
+    return str(path)
 
 
 def _free_port(wanted: int) -> int:

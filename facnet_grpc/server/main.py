@@ -36,7 +36,8 @@ from facnet_grpc.server.services.validation import ValidationService
 from facnet_grpc.server.uploads import UploadLimits, Uploads
 from facnet_grpc.server.watch import WatchHub
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.blobs import BlobStore, LocalBlobStore
+from facnet_grpc.storage import safe
+from facnet_grpc.storage.blobs import BlobStore
 from facnet_grpc.storage.postgres.pool import Database
 from facnet_grpc.texts import Locale, extend
 
@@ -77,11 +78,7 @@ class Running:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Open what the server stands on. None of it has to be up yet, save the directory of the blobs."""
     async with AsyncExitStack() as stack:
-        database = Database(
-            settings.database_url.get_secret_value(),
-            max_connections=settings.database_connections,
-            application_name="facnet-server",
-        )
+        database = safe.database(settings, "facnet-server")
         stack.enter_context(database)
         redis_url = settings.redis_url.get_secret_value()
         client = connect(redis_url)
@@ -91,7 +88,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             settings=settings,
             database=database,
-            blobs=LocalBlobStore(settings.blob_dir),
+            blobs=safe.blob_store(settings, database),
             events=RedisEvents(client),
             queue=JobQueue(broker),
             redactor=Redactor(settings.pseudonym_key.get_secret_value().encode()),

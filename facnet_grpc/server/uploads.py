@@ -288,6 +288,7 @@ class Uploads:
             uploads.finish(conn, opened.upload.id, run.id)
             faults.point("server.upload.finished")
             if is_new:
+                opened.part.seal()
                 self._blobs.commit(opened.upload.id, new.blob_key or "")
                 faults.point("server.blob.committed")
         faults.point("server.run.committed")

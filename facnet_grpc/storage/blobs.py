@@ -42,6 +42,9 @@ class PartWriter(Protocol):
     def write(self, data: bytes | memoryview) -> None:
         """Append all of `data`. Raises `LimitExceeded` (DISK_FULL) or `TransientError`; the part is then as before."""
 
+    def seal(self) -> None:
+        """Say that nothing follows: what is committed has been sealed."""
+
     def sync(self) -> None:
         """Return once everything written is on the disk."""
 
@@ -127,6 +130,15 @@ class LocalPart:
                 os.ftruncate(file, self._size)
             raise
         self._size += len(data)
+
+    def truncate(self, size: int) -> None:
+        """Cut the part off after `size` bytes."""
+        with _disk():
+            os.ftruncate(self._descriptor(), size)
+        self._size = size
+
+    def seal(self) -> None:
+        """Do nothing: a plain file ends where it ends."""
 
     def sync(self) -> None:
         """Return once everything written is on the disk."""

@@ -12,6 +12,7 @@ NEEDED = {
     "REDIS_URL": "redis://localhost",
     "FACNET_BLOB_DIR": "/srv/blobs",
     "FACNET_PSEUDONYM_KEY": SECRET,
+    "FACNET_BLOB_KEY": SECRET,
 }
 
 

@@ -1,4 +1,7 @@
-"""Arrow into PostgreSQL by binary COPY: encoded in one go per batch, without a Python loop over rows."""
+"""Arrow into PostgreSQL by binary COPY: encoded in one go per batch, without a Python loop over rows.
+
+Patients are encrypted on the way if the connection says so.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import pyarrow as pa
 from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg import Connection, Copy, sql
+
+from facnet_grpc.storage.postgres.columns import seal_batch
 
 _RUN_ID = pa.field("run_id", pa.binary(16), nullable=False)  # a uuid is 16 bytes in binary COPY
 
@@ -31,6 +36,7 @@ class RunCopy:
         *,
         json_columns: tuple[str, ...] = (),
     ) -> None:
+        self._conn = conn
         self._schema = pa.schema([_RUN_ID, *schema])
         self._run_id = pa.scalar(run_id.bytes, _RUN_ID.type)
         self._encoder = pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(
@@ -49,7 +55,8 @@ class RunCopy:
         """Send the rows of `batch`, whose columns are those of the schema, in its order."""
         if batch.num_rows:
             run_ids = pa.repeat(self._run_id, batch.num_rows)
-            rows = pa.RecordBatch.from_arrays([run_ids, *batch.columns], schema=self._schema)
+            columns = seal_batch(self._conn, batch).columns
+            rows = pa.RecordBatch.from_arrays([run_ids, *columns], schema=self._schema)
             self._rows.write(self._encoder.write_batch(rows))
 
     def close(self) -> None:

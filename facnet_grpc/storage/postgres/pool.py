@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool
 
+from facnet_grpc.storage.postgres import columns
+from facnet_grpc.storage.postgres.columns import ColumnCipher
 from facnet_grpc.storage.postgres.failures import translate
 
 CONNECT_SECONDS = 3
@@ -24,9 +27,19 @@ RECONNECT_SECONDS = 1.0
 
 
 class Database:
-    """PostgreSQL, reached through a pool of at most `max_connections` connections. Thread-safe."""
+    """PostgreSQL, reached through a pool of at most `max_connections` connections. Thread-safe.
 
-    def __init__(self, url: str, *, max_connections: int, application_name: str) -> None:
+    Patients are encrypted with `cipher` on the way in and decrypted on the way out (see `columns`), if there is one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int,
+        application_name: str,
+        cipher: ColumnCipher | None = None,
+    ) -> None:
         self._pool = ConnectionPool(
             url,
             kwargs=_parameters(url, application_name),
@@ -36,6 +49,7 @@ class Database:
             check=ConnectionPool.check_connection,
             name=application_name,
             reconnect_timeout=RECONNECT_SECONDS,
+            configure=partial(columns.use, cipher=cipher),
         )
 
     def open(self) -> None:
@@ -64,11 +78,13 @@ class Database:
         *,
         timeout: float = 10.0,
         statement_timeout: float | None = STATEMENT_SECONDS,
+        durable: bool = True,
     ) -> Iterator[psycopg.Connection]:
         """Give a connection for one transaction: commits at the end, rolls back on an error.
 
         `timeout` is how long to wait for a connection, in seconds; `statement_timeout` how long one statement may take,
-        None for a long load, which may then also pause between statements.
+        None for a long load, which may then also pause between statements. Without `durable` the commit does not wait
+        for the disk: what it stored may be gone after a power failure, as if it had never been.
         Raises `TransientError` if PostgreSQL is away, busy or full, `FacnetError` (INTERNAL) on a mistake of ours; both
         without the driver's text.
         """
@@ -76,6 +92,8 @@ class Database:
             with self._pool.connection(timeout) as conn:
                 if statement_timeout != STATEMENT_SECONDS:
                     _allow(conn, statement_timeout)
+                if not durable:
+                    conn.execute("SET LOCAL synchronous_commit = off")
                 yield conn
         except psycopg.Error as error:
             raise translate(error) from None

@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row, scalar_row
 
 from facnet_grpc.model.result import RESULT_SCHEMA, Certainty, Result, Severity
+from facnet_grpc.storage.postgres.columns import open_text
 from facnet_grpc.storage.postgres.copy import RunCopy
 from facnet_grpc.storage.postgres.queries import load
 
@@ -68,14 +69,16 @@ def page(
         "service_date_from": filters.service_date_from,
         "service_date_to": filters.service_date_to,
     }
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return [_result(row) for row in cursor.execute(SQL["page"], params)]
+    return read(conn, SQL["page"], params)
 
 
 def read(conn: Connection, query: str, params: Mapping[str, Any]) -> list[Result]:
     """Return what a query finds that reads the columns of `Result`."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return [_result(row) for row in cursor.execute(query, params)]
+        return [
+            _result(row | {"patient_key": open_text(conn, row["patient_key"], "patient_key")})
+            for row in cursor.execute(query, params)
+        ]
 
 
 def doctor_keys(conn: Connection, run_id: UUID) -> Collection[str]:

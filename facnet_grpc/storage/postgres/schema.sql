@@ -68,6 +68,31 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_owner ON uploads (owner);
 CREATE INDEX uploads_expiry ON uploads (expires_at);
 
+-- The keys of encrypted files, each by the upload that the file came with, wrapped with a key of the settings. Without
+-- its row a file cannot be read any more.
+CREATE TABLE data_keys (
+    upload_id uuid PRIMARY KEY,
+    run_id uuid,                                      -- the run that the file belongs to
+    key_id text NOT NULL,                             -- the key of the settings, by its name
+    wrapped bytea NOT NULL
+);
+
+CREATE INDEX data_keys_run ON data_keys (run_id);
+
+-- Who has seen persons as they are: subject, call, run and how many rows; nothing of what was seen.
+CREATE TABLE phi_access_log (
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    owner text NOT NULL,
+    subject text NOT NULL,
+    action text NOT NULL,
+    run_id uuid NOT NULL,
+    row_count bigint NOT NULL,
+    request_id text NOT NULL DEFAULT ''
+);
+
+CREATE INDEX phi_access_log_run ON phi_access_log (run_id, id);
+
 -- No foreign key and no further index: each costs as much as the load itself.
 CREATE TABLE billing_records (
     run_id uuid NOT NULL,

@@ -155,6 +155,7 @@ def test_doctor_finds_everything_in_order(facnet, postgres_url, redis_server, tm
         REDIS_URL=redis_server,
         FACNET_BLOB_DIR=str(tmp_path),
         FACNET_PSEUDONYM_KEY="k" * 32,
+        FACNET_BLOB_KEY="b" * 32,
     )
     assert ended.code == 0, ended.out + ended.err
     assert {line["check"]: line["ok"] for line in ended.lines} == dict.fromkeys(

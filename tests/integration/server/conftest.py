@@ -30,6 +30,7 @@ def make_server(database: Database, blob_store: LocalBlobStore, redis_url: str) 
             redis_url=redis,
             blob_dir=Path("unused"),
             pseudonym_key=KEY,
+            blob_key=KEY,
             **{"listen": "127.0.0.1:0", **changes},
         )
         client, broker = connect(redis), make_broker(redis)

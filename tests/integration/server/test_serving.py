@@ -166,6 +166,7 @@ def environment(clean_postgres_url: str, redis_url: str, tmp_path: Path) -> dict
         "REDIS_URL": redis_url,
         "FACNET_BLOB_DIR": str(tmp_path / "files"),
         "FACNET_PSEUDONYM_KEY": KEY,
+        "FACNET_BLOB_KEY": KEY,
         "FACNET_LISTEN": f"127.0.0.1:{free_port()}",
         "FACNET_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
         "FACNET_LOG_FORMAT": "json",

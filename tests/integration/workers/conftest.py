@@ -19,6 +19,7 @@ from facnet_grpc.ingest.reader import Batch, ClaimFile, Found, open_claims
 from facnet_grpc.model.event import Event
 from facnet_grpc.model.run import NewRun, Run
 from facnet_grpc.settings import Settings
+from facnet_grpc.storage import safe
 from facnet_grpc.storage.postgres import runs
 from facnet_grpc.storage.postgres.pool import Database
 from workers import main
@@ -42,6 +43,7 @@ def settings(clean_postgres_url: str, redis_url: str, tmp_path: Any) -> Settings
         redis_url=redis_url,
         blob_dir=tmp_path / "files",
         pseudonym_key="x" * 32,
+        blob_key="b" * 32,
         metrics_listen="",
         lease_seconds=3.0,
         retry_base_seconds=0.01,
@@ -53,7 +55,7 @@ def settings(clean_postgres_url: str, redis_url: str, tmp_path: Any) -> Settings
 @pytest.fixture
 def resources(settings: Settings, database: Database) -> Resources:
     """What an attempt needs."""
-    return replace(main.make_resources(settings), database=database)
+    return replace(main.make_resources(settings), database=database, blobs=safe.blob_store(settings, database))
 
 
 @dataclass

@@ -140,6 +140,7 @@ def environment(settings):
         "REDIS_URL": settings.redis_url.get_secret_value(),
         "FACNET_BLOB_DIR": str(settings.blob_dir),
         "FACNET_PSEUDONYM_KEY": "x" * 32,
+        "FACNET_BLOB_KEY": "b" * 32,
         "FACNET_METRICS_LISTEN": "",
         "FACNET_RECONCILE_SECONDS": "0.2",
     }

@@ -159,7 +159,8 @@ WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s) AND status 
 RETURNING {run_columns};
 
 -- name: clear_blob
--- Notes that the file is deleted.
+-- Notes that the file is deleted, and forgets its key.
+WITH erased AS (DELETE FROM data_keys WHERE run_id = %(id)s)
 UPDATE validation_runs SET blob_key = NULL WHERE id = %(id)s;
 
 -- name: waiting
@@ -222,7 +223,8 @@ WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s)
 FOR UPDATE;
 
 -- name: delete
--- Forgets a run.
+-- Forgets a run, and the key of its file.
+WITH erased AS (DELETE FROM data_keys WHERE run_id = %(id)s)
 DELETE FROM validation_runs WHERE id = %(id)s;
 
 -- name: ended_with_blob
@@ -238,10 +240,15 @@ LIMIT %(limit)s;
 
 -- name: forget_blob
 -- Notes that the file of an ended run is about to be deleted; no row if the run has been queued again meanwhile.
-UPDATE validation_runs
-SET blob_key = NULL
-WHERE id = %(id)s AND blob_key = %(blob_key)s AND status = ANY(%(ended)s)
-RETURNING id;
+WITH forgotten AS (
+    UPDATE validation_runs
+    SET blob_key = NULL
+    WHERE id = %(id)s AND blob_key = %(blob_key)s AND status = ANY(%(ended)s)
+    RETURNING id
+), erased AS (
+    DELETE FROM data_keys WHERE run_id IN (SELECT id FROM forgotten)
+)
+SELECT id FROM forgotten;
 
 -- name: known_blobs
 -- Says which of some files belong to a run.

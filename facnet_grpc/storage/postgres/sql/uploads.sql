@@ -22,7 +22,8 @@ SET committed_bytes = %(committed_bytes)s, expires_at = now() + make_interval(se
 WHERE id = %(id)s;
 
 -- name: finish
--- Notes which run an upload became.
+-- Notes which run an upload became, and that the key of its file is that run's.
+WITH handed_over AS (UPDATE data_keys SET run_id = %(run_id)s WHERE upload_id = %(id)s)
 UPDATE uploads SET run_id = %(run_id)s WHERE id = %(id)s;
 
 -- name: count_open
@@ -46,5 +47,7 @@ SELECT {upload_columns} FROM uploads WHERE expires_at <= now() ORDER BY expires_
 SELECT id FROM uploads WHERE id = ANY(%(ids)s);
 
 -- name: delete
--- Forgets an upload that is past its date; one that has been gone on with stays.
-DELETE FROM uploads WHERE id = %(id)s AND expires_at <= now() RETURNING id;
+-- Forgets an upload that is past its date, and the key of its part; one that has been gone on with stays.
+WITH gone AS (DELETE FROM uploads WHERE id = %(id)s AND expires_at <= now() RETURNING id),
+    erased AS (DELETE FROM data_keys WHERE upload_id IN (SELECT id FROM gone) AND run_id IS NULL)
+SELECT id FROM gone;

@@ -1,0 +1,77 @@
+"""What it costs to encrypt patients on their way into PostgreSQL: COPY of the same lines in clear and encrypted.
+
+`python -m benchmarks.column_encryption [lines]`; the times are medians of three, each into an emptied table.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pyarrow as pa
+
+from facnet_grpc.devstack.embedded import start_postgres
+from facnet_grpc.ingest.reader import open_claims
+from facnet_grpc.keys import Keys
+from facnet_grpc.sample.writer import write_sample
+from facnet_grpc.storage.postgres import columns
+from facnet_grpc.storage.postgres.columns import ColumnCipher
+from facnet_grpc.storage.postgres.migrate import migrate
+from facnet_grpc.storage.postgres.records import RecordWriter
+
+TIMES = 3
+CHOICES = {
+    "clear": (),
+    "patients": ("patient_key", "patient_name"),
+    "patients and doctors": ("patient_key", "patient_name", "doctor_name", "doctor_info"),
+}
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    batches = read(count)
+    cipher = ColumnCipher(Keys.parse("a:" + "x" * 32))
+    print(f"{count} lines, {len(batches)} batches")
+    with start_postgres(durable=True) as url:
+        migrate(url)
+        times = {name: [] for name in CHOICES}
+        for _ in range(TIMES):
+            for name, chosen in CHOICES.items():
+                columns.PATIENTS = chosen
+                times[name].append(load(url, batches, cipher))
+        for name, found in times.items():
+            seconds = statistics.median(seconds for seconds, _ in found)
+            clear = statistics.median(seconds for seconds, _ in times["clear"])
+            print(f"{name:24} {seconds:6.2f} s  {seconds / clear:4.2f} x  {found[0][1] / count:6.0f} bytes a line")
+
+
+def read(count: int) -> list[pa.RecordBatch]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claims.csv"
+        write_sample(count, path, seed=1)
+        with open_claims(lambda: path.open("rb"), path.stat().st_size) as file:
+            return [batch.lines for batch in file.batches()]
+
+
+def load(url: str, batches: list[pa.RecordBatch], cipher: ColumnCipher) -> tuple[float, int]:
+    with psycopg.connect(url) as conn:
+        columns.use(conn, cipher)
+        conn.execute("TRUNCATE billing_records")
+        conn.commit()
+        started = time.perf_counter()
+        with RecordWriter(conn, uuid4()) as writer:
+            for batch in batches:
+                writer.write(batch)
+        conn.commit()
+        taken = time.perf_counter() - started
+        (size,) = conn.execute("SELECT pg_table_size('billing_records')").fetchone()
+    return taken, size
+
+
+if __name__ == "__main__":
+    main()

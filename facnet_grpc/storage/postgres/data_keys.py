@@ -1,0 +1,40 @@
+"""The keys of encrypted files, in PostgreSQL, each wrapped with a key of the settings.
+
+A row goes in the same transaction that says that its file is gone (see `runs.sql`, `uploads.sql`): what is left of the
+file anywhere cannot be read from then on.
+"""
+
+from __future__ import annotations
+
+import os
+from uuid import UUID
+
+from facnet_grpc.storage.frames import KEY_BYTES
+from facnet_grpc.storage.keyring import Wrapper
+from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.queries import load
+
+SQL = load("data_keys")
+
+
+class StoredDataKeys:
+    """Makes and finds keys, each in a transaction of its own."""
+
+    def __init__(self, database: Database, wrapper: Wrapper) -> None:
+        self._database = database
+        self._wrapper = wrapper
+
+    def make(self, file_id: UUID) -> bytes:
+        """Return a file's key, a new one if it has none. Raises `TransientError`."""
+        data_key = os.urandom(KEY_BYTES)
+        wrapped = self._wrapper.wrap(data_key, file_id)
+        with self._database.connection() as conn:
+            params = {"upload_id": file_id, "key_id": self._wrapper.key_id, "wrapped": wrapped}
+            is_new = conn.execute(SQL["make"], params).fetchone() is not None
+        return data_key if is_new else self.find(file_id) or self.make(file_id)
+
+    def find(self, file_id: UUID) -> bytes | None:
+        """Return a file's key, None if it was forgotten. Raises `TransientError`."""
+        with self._database.connection() as conn:
+            row = conn.execute(SQL["find"], {"upload_id": file_id}).fetchone()
+        return self._wrapper.unwrap(row[0], row[1], file_id) if row else None

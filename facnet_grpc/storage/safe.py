@@ -1,0 +1,38 @@
+"""Puts together what keeps data at rest, from the settings."""
+
+from __future__ import annotations
+
+from facnet_grpc.keys import Keys
+from facnet_grpc.settings import Settings
+from facnet_grpc.storage.blobs import LocalBlobStore
+from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore
+from facnet_grpc.storage.keyring import Wrapper
+from facnet_grpc.storage.postgres.columns import ColumnCipher
+from facnet_grpc.storage.postgres.data_keys import StoredDataKeys
+from facnet_grpc.storage.postgres.pool import Database
+
+
+def database(settings: Settings, application_name: str) -> Database:
+    """Return the database, in which patients are encrypted; it is not open yet.
+
+    Raises `SettingsError` if there is no key.
+    """
+    return Database(
+        settings.database_url.get_secret_value(),
+        max_connections=settings.database_connections,
+        application_name=application_name,
+        cipher=ColumnCipher(settings.blob_keys),
+    )
+
+
+def blob_store(settings: Settings, database: Database) -> EncryptedBlobStore:
+    """Return the store of uploaded files, whose keys are in `database`.
+
+    Raises `FacnetError` if its directory cannot be made, `SettingsError` if there is no key.
+    """
+    return encrypted(LocalBlobStore(settings.blob_dir), database, settings.blob_keys)
+
+
+def encrypted(store: LocalBlobStore, database: Database, keys: Keys) -> EncryptedBlobStore:
+    """Return an encrypting store around another one."""
+    return EncryptedBlobStore(store, StoredDataKeys(database, Wrapper(keys)))
