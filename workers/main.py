@@ -18,8 +18,7 @@ from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings, SettingsError
-from facnet_grpc.storage.blobs import LocalBlobStore
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage import safe
 from workers import actors, broker
 from workers.middleware.metrics_page import MetricsPage
 from workers.pipeline import ending
@@ -77,14 +76,11 @@ def _retention(resources: Resources) -> Retention:
 def make_resources(settings: Settings) -> Resources:
     """Return what attempts need; the database is not open yet."""
     redis_url = settings.redis_url.get_secret_value()
+    database = safe.database(settings, "facnet-worker")
     return Resources(
         settings=settings,
-        database=Database(
-            settings.database_url.get_secret_value(),
-            max_connections=settings.database_connections,
-            application_name="facnet-worker",
-        ),
-        blobs=LocalBlobStore(settings.blob_dir),
+        database=database,
+        blobs=safe.blob_store(settings, database),
         events=RedisEvents(connect(redis_url)),
         queue=JobQueue(make_broker(redis_url)),
         rules=registry.load(settings.rule_packs_dir),
