@@ -9,7 +9,7 @@ from uuid import UUID
 import dramatiq
 from dramatiq import Actor, Broker
 
-from facnet_grpc.jobs.contract import PAYLOAD_VERSION, QUEUE, VALIDATE
+from facnet_grpc.jobs.contract import PAYLOAD_VERSION, QUEUE, REVALIDATE, VALIDATE
 from facnet_grpc.logs import get_logger
 
 log = get_logger(__name__)
@@ -20,7 +20,7 @@ def declare(broker: Broker, validate: Callable[[UUID], None]) -> Actor[..., None
 
     @dramatiq.actor(broker=broker, actor_name=VALIDATE, queue_name=QUEUE)
     def validate_run(**payload: Any) -> None:
-        run_id = _run_id(payload)
+        run_id = _id(payload, "run_id")
         if run_id is None:
             # The run still waits in PostgreSQL: the reconciler asks again until somebody understands.
             log.warning("job_not_understood", version=str(payload.get("version"))[:20])
@@ -30,10 +30,24 @@ def declare(broker: Broker, validate: Callable[[UUID], None]) -> Actor[..., None
     return validate_run
 
 
-def _run_id(payload: dict[str, Any]) -> UUID | None:
+def declare_revalidation(broker: Broker, revalidate: Callable[[UUID], None]) -> Actor[..., None]:
+    """Make `revalidate` the actor of revalidations. It must not raise either."""
+
+    @dramatiq.actor(broker=broker, actor_name=REVALIDATE, queue_name=QUEUE)
+    def revalidate_run(**payload: Any) -> None:
+        revalidation_id = _id(payload, "revalidation_id")
+        if revalidation_id is None:
+            log.warning("job_not_understood", version=str(payload.get("version"))[:20])
+        else:
+            revalidate(revalidation_id)
+
+    return revalidate_run
+
+
+def _id(payload: dict[str, Any], name: str) -> UUID | None:
     if payload.get("version") != PAYLOAD_VERSION:
         return None
     try:
-        return UUID(payload["run_id"])
+        return UUID(payload[name])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

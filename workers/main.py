@@ -25,6 +25,7 @@ from workers.pipeline import ending
 from workers.pipeline.control import Stopping
 from workers.pipeline.references import References
 from workers.pipeline.resources import Resources
+from workers.pipeline.revalidate import Revalidator
 from workers.pipeline.validate import validate
 from workers.reconcile import Reconciler
 from workers.retention import Retention
@@ -52,6 +53,7 @@ def assemble(settings: Settings) -> RedisBroker:
     Raises `FacnetError` if the directory of the files cannot be made.
     """
     resources = make_resources(settings)
+    revalidator = Revalidator(resources)
     worker_broker: RedisBroker
     reconciler = Reconciler(
         settings,
@@ -59,12 +61,13 @@ def assemble(settings: Settings) -> RedisBroker:
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
         changed=partial(ending.changed, resources),
-        chores=_retention(resources).chores,
+        chores=(*_retention(resources).chores, *revalidator.chores),
     )
     components = (resources.database, MetricsPage(settings.metrics_listen), reconciler)
     stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)
     worker_broker = broker.make(settings.redis_url.get_secret_value(), components, stop_jobs)
     actors.declare(worker_broker, partial(validate, resources))
+    actors.declare_revalidation(worker_broker, revalidator.work)
     return worker_broker
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 from uuid import UUID
 
 QUEUE = "validation"
 VALIDATE = "validate_run"  # the actor's name
+REVALIDATE = "revalidate_run"
 PAYLOAD_VERSION = 1
 
 
@@ -14,8 +16,24 @@ PAYLOAD_VERSION = 1
 class ValidateRun:
     """Asks a worker to look at a run. Saying it twice is harmless: the second one finds nothing to claim."""
 
+    actor: ClassVar[str] = VALIDATE
     run_id: UUID
 
     def to_kwargs(self) -> dict[str, str | int]:
         """Return the message's keyword arguments."""
         return {"run_id": str(self.run_id), "version": PAYLOAD_VERSION}
+
+
+@dataclass(frozen=True, slots=True)
+class RevalidateRun:
+    """Asks a worker to judge a run again, for the row of `revalidations` with this id. Saying it twice is harmless."""
+
+    actor: ClassVar[str] = REVALIDATE
+    revalidation_id: UUID
+
+    def to_kwargs(self) -> dict[str, str | int]:
+        """Return the message's keyword arguments."""
+        return {"revalidation_id": str(self.revalidation_id), "version": PAYLOAD_VERSION}
+
+
+Job = ValidateRun | RevalidateRun

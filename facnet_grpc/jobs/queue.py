@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from facnet_grpc.errors import TransientError
-from facnet_grpc.jobs.contract import QUEUE, VALIDATE, ValidateRun
+from facnet_grpc.jobs.contract import QUEUE, Job
 
 NAMESPACE = "facnet:jobs"
 TIMEOUT_SECONDS = 0.45
@@ -69,11 +69,11 @@ class JobQueue:
         self._broker = broker
         broker.declare_queue(QUEUE)
 
-    def enqueue(self, job: ValidateRun) -> None:
+    def enqueue(self, job: Job) -> None:
         """Send a job. Raises `TransientError` within a second if Redis is away; the reconciler then sends it later."""
         message: dramatiq.Message[Any] = dramatiq.Message(
             queue_name=QUEUE,
-            actor_name=VALIDATE,
+            actor_name=job.actor,
             args=(),
             kwargs=job.to_kwargs(),
             options={},

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.jobs.contract import ValidateRun
+from facnet_grpc.jobs.contract import Job, RevalidateRun, ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.server.blocking import Background, Blocking
@@ -27,16 +27,23 @@ class Dispatcher:
 
     def send(self, run_id: UUID) -> None:
         """Begin to enqueue a run; returns at once."""
+        self._begin(ValidateRun(run_id), run_id)
+
+    def send_revalidation(self, revalidation_id: UUID, run_id: UUID) -> None:
+        """Begin to enqueue the second judgement of a run; returns at once."""
+        self._begin(RevalidateRun(revalidation_id), run_id)
+
+    def _begin(self, job: Job, run_id: UUID) -> None:
         if self._pending >= MAX_PENDING:
             metrics.ENQUEUE_FAILURES.inc()
             return
         self._pending += 1
-        self._background.start(self._send(run_id))
+        self._background.start(self._send(job, run_id))
 
-    async def _send(self, run_id: UUID) -> None:
+    async def _send(self, job: Job, run_id: UUID) -> None:
         try:
             faults.point("server.job.enqueuing")
-            await self._blocking.run(self._queue.enqueue, ValidateRun(run_id))
+            await self._blocking.run(self._queue.enqueue, job)
             faults.point("server.job.enqueued")
         except FacnetError as error:
             metrics.ENQUEUE_FAILURES.inc()
