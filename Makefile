@@ -43,6 +43,14 @@ check: install ## All that CI runs: lint, types, imports, protos, generated file
 	$(PYTHON_BIN) tools/docs.py --check
 	pytest
 
+.PHONY: chaos
+chaos: install ## Break things at random for 200 runs and count what is lost: make chaos SEED=1 MINUTES=10 RUNS=500
+	$(PYTHON_BIN) tests/chaos/storm.py $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),0) --runs $(or $(RUNS),200)
+
+.PHONY: chaos-points
+chaos-points: install ## Break everything at every point in the code, one by one
+	pytest tests/chaos/test_chaos_points.py -m chaos_long
+
 .PHONY: test-floor
 test-floor: ## Run the client's tests on the lowest versions that it promises to work with
 	tools/test_floor.sh

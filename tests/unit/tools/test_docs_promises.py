@@ -42,7 +42,11 @@ def test_make_targets_commands_and_settings_exist(page):
     text = page.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = {name for name, _, _ in COMMANDS}
-    settings = {variable(name) for name in Settings.model_fields} | {"FACNET_SERVER", "FACNET_DEBUG"} | CLIENT
+    settings = (
+        {variable(name) for name in Settings.model_fields}
+        | {"FACNET_SERVER", "FACNET_DEBUG", "FACNET_FAULTS", "FACNET_FAULTS_STATE"}
+        | CLIENT
+    )
 
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) - targets == set()
     assert set(re.findall(r"(?:^|`)facnet ([a-z]+)", text, re.MULTILINE)) - commands == set()
