@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pyarrow as pa
 from dramatiq.middleware import Shutdown
-from psycopg import Connection
+from psycopg import Connection, Rollback
 
 from facnet_grpc import metrics
 from facnet_grpc.errors import FacnetError, Reason, TransientError
@@ -97,7 +97,7 @@ class Revalidator:
         run = runs.get(conn, run_id)
         report = self._judge(conn, run, reference)
         revalidations.write(conn, revalidation_id, report.results)
-        revalidations.finish(
+        wanted = revalidations.finish(
             conn,
             revalidation_id,
             run_id,
@@ -105,6 +105,8 @@ class Revalidator:
             rule_set_version=self._resources.rules.version,
             reference_version=reference.version,
         )
+        if not wanted:
+            raise Rollback
         log.info("run_revalidated", run_id=str(run_id), rows=run.processed_rows, results=report.results.num_rows)
 
     def _judge(self, conn: Connection, run: Run, reference: ReferenceSnapshot) -> RulesReport:
