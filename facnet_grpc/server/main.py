@@ -30,6 +30,7 @@ from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.exports import Exports
 from facnet_grpc.server.line_reads import LineReads
 from facnet_grpc.server.reads import Reads
+from facnet_grpc.server.revalidations import Revalidations
 from facnet_grpc.server.services.reference import ReferenceService
 from facnet_grpc.server.services.rules import RuleService
 from facnet_grpc.server.services.validation import ValidationService
@@ -137,6 +138,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             dispatcher=dispatcher,
             lines=LineReads(resources.database),
             exports=Exports(resources.database),
+            revalidations=Revalidations(resources.database, blocking, background, dispatcher),
             batches=batches,
         )
         rate = RateLimiter(settings.redis_url.get_secret_value(), settings.calls_per_minute)

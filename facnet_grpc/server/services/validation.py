@@ -26,9 +26,11 @@ from facnet_grpc.server.line_reads import LineReads
 from facnet_grpc.server.pages import cut
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.request import current
+from facnet_grpc.server.revalidations import Revalidations
 from facnet_grpc.server.services.batches import BatchCalls
 from facnet_grpc.server.services.control import ControlCalls
 from facnet_grpc.server.services.lines import LineCalls
+from facnet_grpc.server.services.revalidation import RevalidationCalls
 from facnet_grpc.server.services.stream import UploadStream, received
 from facnet_grpc.server.tokens import Cursor, number_position, number_token, page_token, uuid_position
 from facnet_grpc.server.uploads import Uploads
@@ -43,7 +45,7 @@ ROWS_PER_PAGE = 100
 Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
 
 
-class ValidationService(BatchCalls, ControlCalls, LineCalls, pb_grpc.ValidationServiceServicer):
+class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, pb_grpc.ValidationServiceServicer):
     """Takes claim files, follows them, and says what was found."""
 
     def __init__(  # noqa: PLR0913 - the parts that the service is made of
@@ -60,11 +62,13 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, pb_grpc.ValidationS
         dispatcher: Dispatcher,
         lines: LineReads,
         exports: Exports,
+        revalidations: Revalidations,
         batches: Batches,
     ) -> None:
         self._batches = batches
         self._lines = lines
         self._exports = exports
+        self._revalidations = revalidations
         self._control = control
         self._dispatcher = dispatcher
         self._rules = rules
