@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from facnet_client.backoff import Retry
+    from facnet_client.batch import Batch
     from facnet_client.client import FacnetClient
     from facnet_client.errors import (
         Conflict,
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
         Unavailable,
         UploadLost,
     )
+    from facnet_client.record import ExportFormat, LogEntry, LogLevel, Record
     from facnet_client.values import (
+        BatchCounts,
         Certainty,
         Phase,
         Priority,
@@ -38,15 +41,21 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Batch",
+    "BatchCounts",
     "Certainty",
     "Conflict",
     "CorruptData",
+    "ExportFormat",
     "FacnetClient",
     "FacnetError",
     "InvalidRequest",
+    "LogEntry",
+    "LogLevel",
     "NotFound",
     "Phase",
     "Priority",
+    "Record",
     "Refused",
     "RejectedRow",
     "Result",
@@ -62,7 +71,7 @@ __all__ = [
     "Validation",
 ]
 
-_HOMES = ("client", "errors", "values", "backoff")
+_HOMES = ("client", "errors", "values", "backoff", "batch", "record")
 
 
 def __getattr__(name: str) -> object:

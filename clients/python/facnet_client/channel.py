@@ -15,6 +15,10 @@ _REPEATABLE = (
     "GetValidationSummary",
     "ListValidationResults",
     "ListRejectedRows",
+    "ListBillingRecords",
+    "ListValidationLogs",
+    "GetBatch",
+    "CancelValidation",  # changes nothing the second time
 )
 SERVICE_CONFIG = {
     "methodConfig": [

@@ -16,6 +16,7 @@ from facnet_client.access import File, Token, bearer, transport
 from facnet_client.backoff import Retry
 from facnet_client.calls import Calls
 from facnet_client.channel import connect
+from facnet_client.reading import Reading
 from facnet_client.source import label, open_source
 from facnet_client.upload import OnBreak, OnProgress, Upload
 from facnet_client.values import Priority, RejectedRow, Result, Severity, Status, Submitted, Summary, Update, Validation
@@ -27,7 +28,7 @@ from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServ
 LARGEST_PAGE = 1000
 
 
-class FacnetClient:
+class FacnetClient(Reading):
     """A connection to one server. Safe to use from several threads; close it, or use it in a `with` statement.
 
     Every method raises `FacnetError`.

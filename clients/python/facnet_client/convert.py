@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from facnet_client.values import (
+    BatchCounts,
     Certainty,
     DaySummary,
     DefectCount,
@@ -56,11 +57,24 @@ def update(message: service_pb2.WatchValidationResponse) -> Update:
         rows_parsed=message.rows_parsed,
         rows_loaded=message.rows_loaded,
         rows_rejected=message.rows_rejected,
-        result_counts=_counts(message.result_counts),
+        result_counts=severity_counts(message.result_counts),
         queue_position=message.queue_position if message.HasField("queue_position") else None,
         eta_seconds=message.eta.ToTimedelta().total_seconds() if message.HasField("eta") else None,
         error=_error(message),
         preview=tuple(result(found) for found in message.preview),
+        batch=batch_counts(message.batch) if message.HasField("batch") else None,
+    )
+
+
+def batch_counts(message: service_pb2.BatchCounts) -> BatchCounts:
+    """Return the value of a batch's runs by status."""
+    return BatchCounts(
+        batch_id=message.batch_id,
+        queued=message.queued,
+        processing=message.processing,
+        completed=message.completed,
+        failed=message.failed,
+        cancelled=message.cancelled,
     )
 
 
@@ -80,7 +94,7 @@ def validation(message: validation_pb2.Validation) -> Validation:
         total_rows=message.total_rows,
         processed_rows=message.processed_rows,
         rejected_rows=message.rejected_rows,
-        result_counts=_counts(message.result_counts),
+        result_counts=severity_counts(message.result_counts),
         attempt=message.attempt,
         create_time=_time(message, "create_time"),
         start_time=_time(message, "start_time"),
@@ -100,7 +114,7 @@ def summary(message: service_pb2.GetValidationSummaryResponse) -> Summary:
     """Return the value of a summary."""
     return Summary(
         validation=validation(message.validation),
-        result_counts=_counts(message.result_counts),
+        result_counts=severity_counts(message.result_counts),
         at_risk_cents=cents(message.at_risk),
         potential_gain_cents=cents(message.potential_gain),
         scenarios=tuple(_scenario(item) for item in message.scenarios),
@@ -119,7 +133,7 @@ def result(message: result_pb2.ValidationResult) -> Result:
         rule_id=message.rule_id,
         rule_version=message.rule_version,
         scenario=message.scenario,
-        severity=_severity(message.severity),
+        severity=severity(message.severity),
         category=message.category,
         certainty=_named(Certainty, result_pb2.Certainty, message.certainty, "CERTAINTY_"),
         record_number=message.record_number or None,
@@ -187,7 +201,7 @@ def _scenario(message: service_pb2.ScenarioSummary) -> ScenarioSummary:
         rule_name=message.rule_name,
         scenario=message.scenario,
         title=message.title,
-        severity=_severity(message.severity),
+        severity=severity(message.severity),
         count=message.count,
         at_risk_cents=cents(message.at_risk),
         potential_gain_cents=cents(message.potential_gain),
@@ -198,13 +212,14 @@ def _day(message: service_pb2.DaySummary) -> DaySummary:
     return DaySummary(
         service_date=message.service_date,
         rows=message.rows,
-        result_counts=_counts(message.result_counts),
+        result_counts=severity_counts(message.result_counts),
         at_risk_cents=cents(message.at_risk),
         potential_gain_cents=cents(message.potential_gain),
     )
 
 
-def _counts(message: validation_pb2.SeverityCounts) -> SeverityCounts:
+def severity_counts(message: validation_pb2.SeverityCounts) -> SeverityCounts:
+    """Return how many results there are of each severity."""
     return SeverityCounts(message.error, message.warning, message.optimization, message.info)
 
 
@@ -225,7 +240,8 @@ def _phase(number: int) -> Phase:
     return _named(Phase, validation_pb2.ValidationPhase, number, "VALIDATION_PHASE_")
 
 
-def _severity(number: int) -> Severity:
+def severity(number: int) -> Severity:
+    """Return the severity behind a number of the wire."""
     return _named(Severity, result_pb2.Severity, number, "SEVERITY_")
 
 

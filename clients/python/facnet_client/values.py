@@ -94,10 +94,32 @@ class RunError:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
-    """The state of a run at one moment."""
+class BatchCounts:
+    """How many runs of a batch there are of each status."""
 
-    validation_id: str
+    batch_id: str
+    queued: int
+    processing: int
+    completed: int
+    failed: int
+    cancelled: int
+
+    @property
+    def runs(self) -> int:
+        """All of them."""
+        return self.queued + self.processing + self.over
+
+    @property
+    def over(self) -> int:
+        """Those that have ended, however."""
+        return self.completed + self.failed + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The state of a run at one moment; or that of a batch, with the figures of all its runs together."""
+
+    validation_id: str  # empty for a batch
     cursor: str
     attempt: int
     status: Status
@@ -113,6 +135,7 @@ class Update:
     eta_seconds: float | None
     error: RunError | None
     preview: tuple[Result, ...] = ()  # the first results, while work goes on: without doctor and patient
+    batch: BatchCounts | None = None  # of a batch only
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,12 @@ def watch(
     validation_id: str,
     retry: Retry,
     on_break: Callable[[FacnetError | None], None] | None = None,
+    *,
+    batch_id: str = "",
 ) -> Iterator[Update]:
     """Yield the present state at once, every change, and the terminal state, once, as the last.
+
+    With `batch_id` and an empty `validation_id` a batch is followed.
 
     A broken connection is made again with the last cursor; what would repeat or step back is left out. `on_break` is
     told of the error, and None once the server has answered again. Raises `FacnetError` when the server does not come
@@ -34,7 +38,7 @@ def watch(
         broken: FacnetError = ServerError("INTERNAL", "The server ended the stream before the run.")
         fresh = False
         try:
-            for found in _stream(calls, validation_id, last.cursor if last else ""):
+            for found in _stream(calls, validation_id, batch_id, last.cursor if last else ""):
                 backoff.connected()
                 tell(None)
                 if not fresh and last is not None and _is_old(found, last):
@@ -57,8 +61,8 @@ def _nobody(_: FacnetError | None) -> None:
     """Hear of it and do nothing."""
 
 
-def _stream(calls: Calls, validation_id: str, cursor: str) -> Iterator[Update]:
-    request = pb2.WatchValidationRequest(validation_id=validation_id, after_cursor=cursor)
+def _stream(calls: Calls, validation_id: str, batch_id: str, cursor: str) -> Iterator[Update]:
+    request = pb2.WatchValidationRequest(validation_id=validation_id, batch_id=batch_id, after_cursor=cursor)
     call = calls.stub.WatchValidation(request, metadata=calls.metadata)
     try:
         for message in call:
