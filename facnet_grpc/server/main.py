@@ -126,7 +126,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
                 ttl_seconds=settings.upload_ttl_seconds,
             ),
         )
-        service = ValidationService(  # type: ignore[abstract]  # what is described but not served is UNIMPLEMENTED
+        service = ValidationService(
             rules=rules,
             uploads=uploads,
             hub=hub,
