@@ -68,7 +68,8 @@ class KeySet:
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
         """Return the key with this id, None if the issuer has none. Raises `TransientError` if it was never reached."""
-        if self._wants_reading(key_id):
+        # Whoever has a key goes on with it while somebody else reads them again.
+        if self._wants_reading(key_id) and not (self._reading.locked() and self._knows(key_id)):
             async with self._reading:
                 if self._wants_reading(key_id):  # nobody else has read them meanwhile
                     await self._refresh()
@@ -80,10 +81,12 @@ class KeySet:
         now = self._clock()
         if now - self._tried_at < self._pause:
             return False
-        return self._keys is None or key_id not in self._keys or now - self._read_at > self._max_age
+        return not self._knows(key_id) or now - self._read_at > self._max_age
+
+    def _knows(self, key_id: str) -> bool:
+        return self._keys is not None and key_id in self._keys
 
     async def _refresh(self) -> None:
-        self._tried_at = self._clock()
         try:
             async with asyncio.timeout(2 * FETCH_SECONDS):  # a slow trickle has no end of its own
                 found = await asyncio.to_thread(self._read, self._url)
@@ -91,7 +94,9 @@ class KeySet:
         except (OSError, ValueError, TimeoutError, urllib.error.URLError) as error:
             log.warning("signing_keys_not_read", kind=type(error).__name__)
             return
-        self._read_at = self._clock()
+        finally:
+            self._tried_at = self._clock()
+        self._read_at = self._tried_at
         log.info("signing_keys_read", count=len(self._keys))
 
 
