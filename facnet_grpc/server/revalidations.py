@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID, uuid4
 
 from facnet_grpc.errors import Conflict, FacnetError, Reason, TransientError
@@ -29,9 +29,7 @@ log = get_logger(__name__)
 class Revalidations:
     """Asks workers to judge runs again, and reads what they say."""
 
-    def __init__(
-        self, database: Database, blocking: Blocking, background: Background, dispatcher: Dispatcher
-    ) -> None:
+    def __init__(self, database: Database, blocking: Blocking, background: Background, dispatcher: Dispatcher) -> None:
         self._database = database
         self._blocking = blocking
         self._background = background
@@ -51,7 +49,7 @@ class Revalidations:
         finally:
             self._background.start(self._forget(revalidation_id))
 
-    async def changes(self, answer: Revalidation) -> AsyncIterator[Change]:
+    async def changes(self, answer: Revalidation) -> AsyncGenerator[Change, None]:
         """Yield the changes in their order."""
         after = 0
         while page := await self._blocking.run(self._page, answer, after):
