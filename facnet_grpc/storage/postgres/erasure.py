@@ -25,6 +25,7 @@ def erase(conn: Connection, run_id: UUID, owner: str | None) -> Run:
     if not run.status.is_terminal:
         raise runs.wrong_state(run)
     removed = {name: conn.execute(SQL[name], {"run_id": run_id}).rowcount for name in TABLES}
+    conn.execute(SQL["revalidations"], {"run_id": run_id})
     runs.delete(conn, run_id)
     detail = {"status": run.status.value, "size_bytes": run.size_bytes, "removed": removed}
     conn.execute(SQL["note"], {"owner": run.owner, "action": DELETED, "run_id": run_id, "detail": Jsonb(detail)})

@@ -20,6 +20,12 @@ DELETE FROM validation_logs WHERE run_id = %(run_id)s;
 -- Removes what is known of how the file came: its name.
 DELETE FROM uploads WHERE run_id = %(run_id)s;
 
+-- name: revalidations
+-- Removes second judgements that somebody is just asking for.
+WITH asked AS (DELETE FROM revalidations WHERE run_id = %(run_id)s RETURNING id),
+    changes AS (DELETE FROM revalidation_changes WHERE revalidation_id IN (SELECT id FROM asked))
+DELETE FROM revalidated_results WHERE run_id IN (SELECT id FROM asked);
+
 -- name: note
 -- Appends a line to the audit log.
 INSERT INTO audit_log (owner, action, run_id, detail) VALUES (%(owner)s, %(action)s, %(run_id)s, %(detail)s);
