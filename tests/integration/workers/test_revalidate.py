@@ -12,7 +12,7 @@ from facnet_grpc.model.revalidation import ChangeKind
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.reference.snapshot import Establishment, shipped
 from facnet_grpc.rules.registry import Registry, load
-from facnet_grpc.storage.postgres import locks, reference, revalidations
+from facnet_grpc.storage.postgres import erasure, locks, reference, revalidations
 from workers.pipeline.revalidate import MAX_ATTEMPTS, Revalidator
 
 TABLES = ("validation_results", "billing_records", "rejected_rows", "validation_logs")
@@ -226,3 +226,16 @@ def test_old_answers_are_forgotten(bench, revalidator, completed):
     revalidator.forget()
     assert answer(bench, asked) == (None, [])
     assert bench.count("revalidated_results", asked) == 0
+
+
+def test_a_run_that_is_deleted_takes_its_second_judgement_along(bench, revalidator, completed):
+    import_gmf(bench, completed.id)
+    asked = ask(bench, completed.id)
+    revalidator.work(asked)
+    assert answer(bench, asked)[1]
+    with bench.resources.database.connection() as conn:
+        erasure.erase(conn, completed.id, None)
+    assert answer(bench, asked) == (None, [])
+    with bench.resources.database.connection() as conn:
+        for table in ("revalidated_results", "revalidation_changes"):
+            assert conn.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
