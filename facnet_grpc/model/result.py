@@ -96,8 +96,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row of `rejected_rows`, without its raw text."""
+    """A row of `rejected_rows`. `raw` is PHI: redact it on the way out."""
 
     record_number: int
     column_name: str | None
     reason: str
+    raw: str | None = None

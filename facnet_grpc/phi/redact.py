@@ -2,26 +2,36 @@
 
 A pseudonym is the HMAC-SHA-256 of the person's key under the deployment's secret, cut to 128 bits. It is equal for
 equal keys within a deployment, so that lines can be grouped, and cannot be found by trying all NAMs without the secret.
+When the secret is changed all pseudonyms do; those under an older one are still understood where a caller names one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Self
+
+from facnet_grpc.keys import Keys
 
 DIGITS = 32  # hexadecimal: 128 bits
 
 
 class Redactor:
-    """Turns persons into pseudonyms under one secret."""
+    """Turns persons into pseudonyms under one secret; knows those under older ones."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_older")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, *older: bytes) -> None:
         """Take the secret. Raises `ValueError` if it is empty."""
         if not key:
             raise ValueError("a pseudonym key is needed")
         self._key = key
+        self._older = older
+
+    @classmethod
+    def of(cls, keys: Keys) -> Self:
+        """Take the secrets of the settings."""
+        return cls(*(key.secret for key in keys.all))
 
     def __repr__(self) -> str:
         """Say nothing of the secret."""
@@ -29,11 +39,19 @@ class Redactor:
 
     def patient(self, key: str | None) -> str:
         """Return `pt_` and 32 hexadecimal digits for a patient key; nothing for a line without a patient."""
-        return f"pt_{self._pseudonym('patient', key)}" if key else ""
+        return f"pt_{_pseudonym(self._key, 'patient', key)}" if key else ""
 
     def doctor_key(self, key: str | None) -> str:
         """Return `dr_` and 32 hexadecimal digits for a doctor's number; nothing for none."""
-        return f"dr_{self._pseudonym('doctor', key)}" if key else ""
+        return f"dr_{_pseudonym(self._key, 'doctor', key)}" if key else ""
+
+    def is_doctor(self, key: str, said: str) -> bool:
+        """Whether `said` is the doctor's pseudonym, under any of the secrets."""
+        return any(f"dr_{_pseudonym(secret, 'doctor', key)}" == said for secret in (self._key, *self._older))
+
+    def raw(self, text: str | None) -> str:  # noqa: ARG002 - others show it
+        """Return nothing: a line that could not be read may hold anything."""
+        return ""
 
     def doctor_name(self, name: str | None) -> str:
         """Return `Dr M***` for `Last, First`; nothing for no name."""
@@ -42,7 +60,8 @@ class Redactor:
         initial = next((character for character in name.partition(",")[0] if character.isalpha()), "")
         return f"Dr {initial.upper()}***"
 
-    def _pseudonym(self, domain: str, value: str) -> str:
-        # The domain keeps a doctor and a patient of the same number apart.
-        message = f"facnet.v1.{domain}\0{value}".encode()
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:DIGITS]
+
+def _pseudonym(secret: bytes, domain: str, value: str) -> str:
+    # The domain keeps a doctor and a patient of the same number apart.
+    message = f"facnet.v1.{domain}\0{value}".encode()
+    return hmac.new(secret, message, hashlib.sha256).hexdigest()[:DIGITS]

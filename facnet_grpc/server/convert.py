@@ -1,6 +1,6 @@
 """Model ⇄ proto. With the services, the only place that knows the generated classes; and where PHI stops.
 
-`Renderer` is what one answer is written with: the caller's language and the redactor.
+`Renderer` is what one answer is written with: the caller's language, and what they may see of persons.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from facnet_grpc.model.result import Certainty, RejectedRow, Result, Severity
 from facnet_grpc.model.run import Priority, Run, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import DayFigures, ScenarioFigures, Summary
 from facnet_grpc.model.upload import Upload, UploadHeader
-from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.phi.policy import Persons
 from facnet_grpc.server import fields
 from facnet_grpc.server.view import View
 from facnet_grpc.texts import Locale, error_text, reject_text, result_text, rule_name, scenario_title
@@ -173,10 +173,10 @@ def watched(view: View, locale: Locale, now: datetime) -> pb.WatchValidationResp
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Writes what is stored for one caller: in their language, and without PHI."""
+    """Writes what is stored for one caller: in their language, with persons as they may see them."""
 
     locale: Locale
-    redactor: Redactor
+    persons: Persons
 
     def validation(self, run: Run) -> validation_pb2.Validation:
         """Return a run."""
@@ -244,8 +244,8 @@ class Renderer:
         )
 
     def result(self, result: Result) -> result_pb2.ValidationResult:
-        """Return a result: persons as pseudonyms, texts made of what is left."""
-        doctor = self.redactor.doctor_name(result.doctor_name)
+        """Return a result: persons as the caller may see them, texts made of that."""
+        doctor = self.persons.doctor_name(result.doctor_name)
         text = result_text(
             result.rule_id,
             result.scenario,
@@ -270,9 +270,9 @@ class Renderer:
             record_number=result.record_number or 0,
             affected_records=result.affected_records,
             ramq_ids=result.ramq_ids,
-            doctor_key=self.redactor.doctor_key(result.doctor_key),
+            doctor_key=self.persons.doctor_key(result.doctor_key),
             doctor=doctor,
-            patient_key=self.redactor.patient(result.patient_key),
+            patient_key=self.persons.patient(result.patient_key),
             service_date=result.service_date.isoformat() if result.service_date else "",
             at_risk=money(result.at_risk_cents),
             potential_gain=money(result.potential_gain_cents),
@@ -282,12 +282,13 @@ class Renderer:
         )
 
     def rejected_row(self, row: RejectedRow) -> pb.RejectedRow:
-        """Return a line that could not be read, without its text."""
+        """Return a line that could not be read; its text if the caller may see it."""
         return pb.RejectedRow(
             record_number=row.record_number,
             column=row.column_name or "",
             reason=row.reason,
             message=reject_text(row.reason, row.column_name, self.locale),
+            raw=self.persons.raw(row.raw),
         )
 
 

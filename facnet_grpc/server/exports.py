@@ -19,6 +19,7 @@ from facnet_grpc.export.persons import Persons
 from facnet_grpc.export.results import Shaper
 from facnet_grpc.export.sink import Sink
 from facnet_grpc.model.run import Run
+from facnet_grpc.server import sight
 from facnet_grpc.server.line_reads import completed
 from facnet_grpc.storage.postgres import lines, results
 from facnet_grpc.storage.postgres.pool import Database
@@ -64,7 +65,7 @@ class Exports:
                 completed(conn, run_id, owner)  # last, so that what was read was not deleted
             return shaper.shaped(found), found[-1].result_number if found else after
 
-        total = sum(astuple(self._completed(run_id, owner).result_counts))
+        total = self._begin(run_id, owner, lambda run: sum(astuple(run.result_counts)))
         return Export(media_type(form), total, _parts(form, layout.RESULT, page))
 
     def lines(self, run_id: UUID, owner: str | None, form: Format, persons: Persons) -> Export:
@@ -76,12 +77,15 @@ class Exports:
                 completed(conn, run_id, owner)  # likewise
             return shaped(found, persons), found.column("record_number")[-1].as_py() if found.num_rows else after
 
-        total = self._completed(run_id, owner).processed_rows
+        total = self._begin(run_id, owner, lambda run: run.processed_rows)
         return Export(media_type(form), total, _parts(form, layout.LINE, page))
 
-    def _completed(self, run_id: UUID, owner: str | None) -> Run:
+    def _begin(self, run_id: UUID, owner: str | None, count: Callable[[Run], int]) -> int:
+        """Return how many rows there will be; that the caller sees them is noted now, for all of them."""
         with self._database.connection() as conn:
-            return completed(conn, run_id, owner)
+            rows = count(completed(conn, run_id, owner))
+            sight.note(conn, "ExportValidation", run_id, rows)
+            return rows
 
 
 def _parts(form: Format, schema: pa.Schema, page: _Page) -> Iterator[Part]:

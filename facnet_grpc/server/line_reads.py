@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from facnet_grpc.model.log_entry import LogEntry, LogLevel
 from facnet_grpc.model.run import Run, RunStatus
+from facnet_grpc.server import sight
 from facnet_grpc.storage.postgres import lines, logs, runs
 from facnet_grpc.storage.postgres.pool import Database
 
@@ -26,7 +27,9 @@ class LineReads:
         """Return a page of a completed run's lines (LINE_SCHEMA). Raises `NotFound`, `Conflict`."""
         with self._database.connection() as conn:
             completed(conn, run_id, owner)
-            return lines.page(conn, run_id, numbers=numbers, after=after, limit=limit)
+            found = lines.page(conn, run_id, numbers=numbers, after=after, limit=limit)
+            sight.note(conn, "ListBillingRecords", run_id, min(found.num_rows, limit - 1))
+            return found
 
     def logs(
         self,

@@ -92,7 +92,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             blobs=safe.blob_store(settings, database),
             events=RedisEvents(client),
             queue=JobQueue(broker),
-            redactor=Redactor(settings.pseudonym_key.get_secret_value().encode()),
+            redactor=Redactor.of(settings.pseudonym_keys),
         )
 
 

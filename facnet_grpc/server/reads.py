@@ -11,6 +11,7 @@ from facnet_grpc.model.result import RejectedRow, Result
 from facnet_grpc.model.run import Run, RunStatus
 from facnet_grpc.model.summary import Summary
 from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.server import sight
 from facnet_grpc.server.view import View, from_run
 from facnet_grpc.storage.postgres import rejects, results, runs
 from facnet_grpc.storage.postgres.pool import Database
@@ -51,14 +52,17 @@ class Reads:
         after: int,
         limit: int,
     ) -> list[Result]:
-        """Return a page of results; `doctor` is a pseudonym, or empty. Raises `NotFound`, `Conflict`."""
+        """Return a page of results; `doctor` as the caller sees one, or empty. Raises `NotFound`, `Conflict`."""
         with self._database.connection() as conn:
             _completed(runs.get(conn, run_id, owner))
             if doctor:
                 keys = results.doctor_keys(conn, run_id)
-                meant = tuple(key for key in keys if self._redactor.doctor_key(key) == doctor)
+                persons = sight.persons(self._redactor)
+                meant = tuple(key for key in keys if persons.is_doctor(key, doctor))
                 filters = replace(filters, doctor_keys=meant)
-            return results.page(conn, run_id, filters, after=after, limit=limit)
+            found = results.page(conn, run_id, filters, after=after, limit=limit)
+            sight.note(conn, "ListValidationResults", run_id, min(len(found), limit - 1))
+            return found
 
     def rejected_rows(
         self, run_id: UUID, owner: str | None, *, after: int, limit: int
@@ -66,7 +70,9 @@ class Reads:
         """Return a completed run and a page of its rejected lines. Raises `NotFound`, `Conflict`."""
         with self._database.connection() as conn:
             run = _completed(runs.get(conn, run_id, owner))
-            return run, rejects.page(conn, run_id, after=after, limit=limit)
+            found = rejects.page(conn, run_id, after=after, limit=limit)
+            sight.note(conn, "ListRejectedRows", run_id, min(len(found), limit - 1))
+            return run, found
 
     def one(self, run_id: UUID, owner: str | None) -> View:
         """Return what a watcher sees first. Raises `NotFound`."""

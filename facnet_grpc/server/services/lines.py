@@ -10,7 +10,7 @@ from facnet_grpc.export.lines import shaped
 from facnet_grpc.export.persons import Persons
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.server import convert_lines, fields
+from facnet_grpc.server import convert_lines, fields, sight
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.exports import Export, Exports
 from facnet_grpc.server.line_reads import LineReads
@@ -103,7 +103,7 @@ class LineCalls:
         return self._exports.results(run_id, owner, form, self._persons(), current().locale)
 
     def _persons(self) -> Persons:
-        return self._redactor
+        return sight.persons(self._redactor)
 
 
 def _numbers(values: Sequence[int]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
 from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.rules.registry import Registry
-from facnet_grpc.server import convert, fields
+from facnet_grpc.server import convert, fields, sight
 from facnet_grpc.server.batches import Batches
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.control import RunControl
@@ -244,4 +244,4 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         return await self._blocking.run(read)
 
     def _renderer(self) -> convert.Renderer:
-        return convert.Renderer(current().locale, self._redactor)
+        return convert.Renderer(current().locale, sight.persons(self._redactor))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from psycopg.rows import class_row
 
 from facnet_grpc.model.billing import REJECTED_SCHEMA
 from facnet_grpc.model.result import RejectedRow
+from facnet_grpc.storage.postgres.columns import open_text
 from facnet_grpc.storage.postgres.copy import RunCopy
 from facnet_grpc.storage.postgres.queries import load
 
@@ -30,5 +32,6 @@ def write(conn: Connection, run_id: UUID, batch: pa.RecordBatch) -> None:
 
 def page(conn: Connection, run_id: UUID, *, after: int = 0, limit: int) -> list[RejectedRow]:
     """Return at most `limit` rejected lines after the record number `after`, in the order of the file."""
+    params = {"run_id": run_id, "after": after, "limit": limit}
     with conn.cursor(row_factory=class_row(RejectedRow)) as cursor:
-        return cursor.execute(SQL["page"], {"run_id": run_id, "after": after, "limit": limit}).fetchall()
+        return [replace(row, raw=open_text(conn, row.raw, "raw")) for row in cursor.execute(SQL["page"], params)]

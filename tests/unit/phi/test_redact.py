@@ -64,3 +64,12 @@ def test_secret_is_not_shown(redactor):
 def test_no_secret_is_refused():
     with pytest.raises(ValueError, match="needed"):
         Redactor(b"")
+
+
+def test_pseudonyms_under_an_older_secret_are_still_understood():
+    old, new = Redactor(b"old" * 16), Redactor(b"new" * 16, b"old" * 16)
+    assert new.doctor_key("1234567") != old.doctor_key("1234567")
+    assert new.is_doctor("1234567", old.doctor_key("1234567"))
+    assert new.is_doctor("1234567", new.doctor_key("1234567"))
+    assert not new.is_doctor("7654321", old.doctor_key("1234567"))
+    assert not new.is_doctor("1234567", "1234567")

@@ -1298,6 +1298,7 @@ class RejectedRow(google.protobuf.message.Message):
     COLUMN_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
+    RAW_FIELD_NUMBER: builtins.int
     record_number: builtins.int
     """Its number (1 = first data line)."""
     column: builtins.str
@@ -1306,6 +1307,8 @@ class RejectedRow(google.protobuf.message.Message):
     """Reason code, such as "bad_date"."""
     message: builtins.str
     """The reason in the caller's language."""
+    raw: builtins.str
+    """The line as the file has it, its first 1,000 characters; only for callers with the scope phi:read."""
     def __init__(
         self,
         *,
@@ -1313,8 +1316,9 @@ class RejectedRow(google.protobuf.message.Message):
         column: builtins.str = ...,
         reason: builtins.str = ...,
         message: builtins.str = ...,
+        raw: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["column", b"column", "message", b"message", "reason", b"reason", "record_number", b"record_number"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["column", b"column", "message", b"message", "raw", b"raw", "reason", b"reason", "record_number", b"record_number"]) -> None: ...
 
 Global___RejectedRow: typing_extensions.TypeAlias = RejectedRow
 
