@@ -27,6 +27,7 @@ from workers.pipeline.references import References
 from workers.pipeline.resources import Resources
 from workers.pipeline.revalidate import Revalidator
 from workers.pipeline.validate import validate
+from workers.pipeline.warming import warm_up
 from workers.reconcile import Reconciler
 from workers.retention import Retention
 
@@ -39,6 +40,7 @@ def setup() -> None:
         settings = Settings.from_env()
         logs.configure(settings.log_level, settings.log_format)
         dramatiq.set_broker(assemble(settings))
+        warm_up(registry.load(settings.rule_packs_dir))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(CANNOT_START) from None

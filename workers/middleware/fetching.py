@@ -7,7 +7,7 @@ from dramatiq.common import dq_name, q_name
 from dramatiq.middleware import Middleware
 from dramatiq.worker import ConsumerThread
 
-POLL_MILLISECONDS = 25  # longest wait between two looks at an empty queue
+POLL_MILLISECONDS = 10  # longest wait between two looks at an empty queue
 DELAYED_POLL_MILLISECONDS = 1000  # nothing is ever delayed in Redis; looking there keeps this worker's heartbeat going
 
 

@@ -84,7 +84,7 @@ class Attempt:
     def _note_found(self, found: Found) -> None:
         """Store what the file turned out to be, apart from all else: it stays when the attempt fails."""
         data: dict[str, Any] = {"attempt": self._run.attempt, **asdict(found)}
-        with self._resources.database.connection() as conn:
+        with self._resources.database.connection(durable=False) as conn:
             runs.set_found(conn, self._claim, encoding=found.encoding, delimiter=found.delimiter)
             logs.add(conn, self._run.id, "info", "worker", "file_understood", data)
 
@@ -110,7 +110,12 @@ class Attempt:
             self._board.stored(done=start + part.num_rows, total=count)
 
     def _complete(self, conn: Connection, tally: Tally, report: RulesReport) -> None:
-        counted = {"rows": tally.accepted, "rejected": tally.rejected, "results": report.results.num_rows}
+        counted = {
+            "rows": tally.accepted,
+            "rejected": tally.rejected,
+            "blank": tally.blank,
+            "results": report.results.num_rows,
+        }
         logs.add(conn, self._run.id, "info", "worker", "completed", {"attempt": self._run.attempt, **counted})
         runs.complete(
             conn,

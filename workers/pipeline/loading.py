@@ -23,6 +23,7 @@ class Tally:
     """What became of a file's lines."""
 
     accepted: int = 0
+    blank: int = 0  # lines that are no rows: empty ones and totals
     rejections: Counter[tuple[str, str]] = field(default_factory=Counter)
     defects: Counter[str] = field(default_factory=Counter)
 
@@ -39,6 +40,7 @@ class Tally:
     def add(self, batch: Batch) -> None:
         """Count a batch."""
         self.accepted += batch.lines.num_rows
+        self.blank += batch.blank_rows
         self.rejections.update(batch.rejected_counts)
         self.defects.update(batch.defects)
 
