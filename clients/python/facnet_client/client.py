@@ -17,6 +17,9 @@ from facnet_client.backoff import Retry
 from facnet_client.calls import Calls
 from facnet_client.channel import connect
 from facnet_client.reading import Reading
+from facnet_client.reference import Reference
+from facnet_client.revalidation import ResultChange, RevalidationSummary, revalidate
+from facnet_client.rulebook import Rules
 from facnet_client.source import label, open_source
 from facnet_client.upload import OnBreak, OnProgress, Upload
 from facnet_client.values import Priority, RejectedRow, Result, Severity, Status, Submitted, Summary, Update, Validation
@@ -31,7 +34,7 @@ LARGEST_PAGE = 1000
 class FacnetClient(Reading):
     """A connection to one server. Safe to use from several threads; close it, or use it in a `with` statement.
 
-    Every method raises `FacnetError`.
+    Every method raises `FacnetError`. `rules` and `reference` have calls of their own.
     """
 
     def __init__(  # noqa: PLR0913 - the ways to reach a server are what they are
@@ -69,6 +72,8 @@ class FacnetClient(Reading):
             timeout=timeout,
             token=asked,
         )
+        self.rules = Rules(self._channel, self._calls)
+        self.reference = Reference(self._channel, self._calls)
 
     def __enter__(self) -> Self:
         return self
@@ -216,6 +221,10 @@ class FacnetClient(Reading):
         )
         for page in self._calls.pages(self._calls.stub.ListValidationResults, request):
             yield from map(convert.result, page.results)
+
+    def revalidate(self, validation_id: str) -> Iterator[ResultChange | RevalidationSummary]:
+        """Yield what would change if a completed run were judged today, the sum of it last. Nothing is stored."""
+        return revalidate(self._calls, validation_id)
 
     def rejects(self, validation_id: str, *, page_size: int = LARGEST_PAGE) -> Iterator[RejectedRow]:
         """Yield the lines of a completed run that could not be read, by line; the first 1,000 are kept."""

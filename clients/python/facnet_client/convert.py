@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -35,7 +36,7 @@ from facnet_grpc.gen.facnet.v1 import money_pb2, result_pb2, validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as service_pb2
 
 _NANOS_PER_CENT = 10_000_000
-_Enum = TypeVar("_Enum", Status, Phase, Priority, Severity, Certainty)
+_Enum = TypeVar("_Enum", bound=StrEnum)
 
 
 def submitted(message: service_pb2.SubmitValidationResponse) -> Submitted:
@@ -104,7 +105,7 @@ def validation(message: validation_pb2.Validation) -> Validation:
         rule_set_version=message.rule_set_version,
         reference_version=message.reference_version,
         batch_id=message.batch_id,
-        priority=_named(Priority, validation_pb2.Priority, message.priority, "PRIORITY_"),
+        priority=named(Priority, validation_pb2.Priority, message.priority, "PRIORITY_"),
         labels=dict(sorted(message.labels.items())),
         rule_ids=tuple(message.rule_ids),
     )
@@ -135,7 +136,7 @@ def result(message: result_pb2.ValidationResult) -> Result:
         scenario=message.scenario,
         severity=severity(message.severity),
         category=message.category,
-        certainty=_named(Certainty, result_pb2.Certainty, message.certainty, "CERTAINTY_"),
+        certainty=named(Certainty, result_pb2.Certainty, message.certainty, "CERTAINTY_"),
         record_number=message.record_number or None,
         affected_records=tuple(message.affected_records),
         ramq_ids=tuple(message.ramq_ids),
@@ -175,7 +176,7 @@ def timestamp(moment: datetime) -> Timestamp:
 
 def status(number: int) -> Status:
     """Return the status behind a number of the wire."""
-    return _named(Status, validation_pb2.ValidationStatus, number, "VALIDATION_STATUS_")
+    return named(Status, validation_pb2.ValidationStatus, number, "VALIDATION_STATUS_")
 
 
 def _plain(value: Value) -> Any:
@@ -237,15 +238,16 @@ def _time(message: Message, field: str) -> datetime | None:
 
 
 def _phase(number: int) -> Phase:
-    return _named(Phase, validation_pb2.ValidationPhase, number, "VALIDATION_PHASE_")
+    return named(Phase, validation_pb2.ValidationPhase, number, "VALIDATION_PHASE_")
 
 
 def severity(number: int) -> Severity:
     """Return the severity behind a number of the wire."""
-    return _named(Severity, result_pb2.Severity, number, "SEVERITY_")
+    return named(Severity, result_pb2.Severity, number, "SEVERITY_")
 
 
-def _named(kind: type[_Enum], wire: Any, number: int, prefix: str) -> _Enum:
+def named(kind: type[_Enum], wire: Any, number: int, prefix: str) -> _Enum:
+    """Return a value of an enumeration by its number on the wire; UNSPECIFIED for one that is newer than we are."""
     known = wire.DESCRIPTOR.values_by_number.get(number)
     name = known.name.removeprefix(prefix) if known is not None else "UNSPECIFIED"
     return kind[name] if name in kind.__members__ else kind["UNSPECIFIED"]
