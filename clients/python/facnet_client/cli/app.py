@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from importlib.metadata import version
@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from facnet_client.cli import control, listing, local, login, results, run, submit
+from facnet_client.cli import control, listing, local, login, results, revalidate, rules, run, submit
+from facnet_client.cli import reference as references
 from facnet_client.cli.access import Access
 from facnet_client.cli.exits import ExitCode
 from facnet_client.cli.localize import LocalizedCommand, LocalizedGroup, localized
@@ -34,6 +35,7 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("show", listing.show, {}),
     ("results", results.results, {}),
     ("rejects", results.rejects, {}),
+    ("revalidate", revalidate.revalidate, {}),
     ("cancel", control.cancel, {}),
     ("retry", control.retry, {}),
     ("delete", control.delete, {}),
@@ -46,6 +48,17 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("doctor", local.doctor, local.PASSED_ON),
     ("sample", local.sample, {}),
 )
+# Commands of a command.
+GROUPS: Mapping[str, Sequence[tuple[str, Callable[..., None]]]] = {
+    "rules": (("list", rules.list_), ("show", rules.show), ("validate", rules.validate), ("test", rules.test)),
+    "reference": (
+        ("show", references.show),
+        ("codes", references.codes),
+        ("establishments", references.establishments),
+        ("import", references.import_),
+        ("diff", references.diff),
+    ),
+}
 
 
 class _Language(StrEnum):
@@ -74,7 +87,21 @@ def build_app(texts: Texts) -> typer.Typer:
             epilog=texts("help.everywhere"),
             context_settings=dict(settings),
         )(function)
+    for name, members in GROUPS.items():
+        app.add_typer(_group(name, members, texts), name=name)
     return app
+
+
+def _group(name: str, members: Sequence[tuple[str, Callable[..., None]]], texts: Texts) -> typer.Typer:
+    group = typer.Typer(cls=localized(LocalizedGroup, texts), help=f"help.{name}", no_args_is_help=True)
+    for word, function in members:
+        group.command(
+            word,
+            cls=localized(LocalizedCommand, texts),
+            help=f"help.{name}.{word}",
+            epilog=texts("help.everywhere"),
+        )(function)
+    return group
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by the parser
