@@ -24,6 +24,7 @@ _Version = Annotated[
 _Limit = Annotated[int | None, typer.Option(help="help.limit", metavar="metavar.number", min=1)]
 _Row = TypeVar("_Row", BillingCode, Establishment)
 _Any = BillingCode | Establishment
+_Difference = tuple[str, str, _Any | None, _Any | None]  # kind, change, before, after
 _STYLES = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
@@ -134,7 +135,7 @@ def diff(
             print_json({"kind": kind, "change": change, "before": old, "after": new})
             continue
         mark, style = _STYLES[change]
-        for row in filter(None, (old, new)):
+        for row in (one for one in (old, new) if one is not None):
             told.out.print(Text.assemble((mark, style), " ", _line(told, row)))
     if told.as_json:
         return
@@ -182,21 +183,19 @@ def _line(told: Session, row: _Any) -> str:
     return f"{row.code}  {row.tab:<3} {' · '.join(tariffs)}  {printable(row.section)}"
 
 
-def _codes_between(client: FacnetClient, before: str, after: str) -> Iterator[tuple[str, str, _Any | None, _Any | None]]:
+def _codes_between(client: FacnetClient, before: str, after: str) -> Iterator[_Difference]:
     old = {one.code: one for one in client.reference.codes(version=before)}
     new = {one.code: one for one in client.reference.codes(version=after)}
     return _between("codes", old, new)
 
 
-def _places_between(client: FacnetClient, before: str, after: str) -> Iterator[tuple[str, str, _Any | None, _Any | None]]:
+def _places_between(client: FacnetClient, before: str, after: str) -> Iterator[_Difference]:
     old = {one.number: one for one in client.reference.establishments(version=before)}
     new = {one.number: one for one in client.reference.establishments(version=after)}
     return _between("establishments", old, new)
 
 
-def _between(
-    kind: str, old: Mapping[str, _Row], new: Mapping[str, _Row]
-) -> Iterator[tuple[str, str, _Row | None, _Row | None]]:
+def _between(kind: str, old: Mapping[str, _Row], new: Mapping[str, _Row]) -> Iterator[_Difference]:
     for key in sorted(old.keys() | new.keys()):
         one, other = old.get(key), new.get(key)
         if one != other:
