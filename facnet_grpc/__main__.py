@@ -113,6 +113,13 @@ def sample(told: argparse.Namespace) -> int:
     return 0
 
 
+def rules(told: argparse.Namespace) -> int:
+    """Check a rule pack of one's own, or run its cases."""
+    from facnet_grpc.rules.report import report
+
+    return 0 if report(told.verb, told.pack, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED
+
+
 def _settings(told: argparse.Namespace) -> Settings:
     settings = Settings.from_env()
     return settings.model_copy(update={"log_format": "json"}) if told.json else settings
@@ -143,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     samples.add_argument("rows", type=int, help="how many lines")
     samples.add_argument("out", type=Path, help="the file to write")
     samples.add_argument("--seed", type=int, default=1, help="another seed gives other lines (default: 1)")
+    packs = command("rules", rules)
+    packs.add_argument("verb", choices=("validate", "test"), help="look for mistakes, or run the cases as well")
+    packs.add_argument("pack", type=Path, help="the pack, a TOML file")
     return parser
 
 
