@@ -76,7 +76,7 @@ def test_every_key_in_the_code_has_a_text_and_every_text_a_key_in_the_code():
     known = set(entries("fr"))
     named = set(
         re.findall(
-            r'"((?:help|metavar|title|summary|fact|column|bar|result|usage|run|submit|watch|list|rejects|control|login|cancel|delete)\.[a-z_.]+)"',
+            r'"((?:help|metavar|title|summary|fact|column|bar|result|usage|run|submit|watch|list|rejects|records|logs|export|batch|control|login|cancel|delete)\.[a-z_.]+)"',
             code,
         )
     )

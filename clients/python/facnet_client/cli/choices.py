@@ -8,6 +8,7 @@ from enum import StrEnum
 from facnet_client.cli.exits import ExitCode
 from facnet_client.cli.output import printable
 from facnet_client.cli.problem import Problem
+from facnet_client.record import LogLevel
 from facnet_client.values import Priority, Severity, Status
 
 
@@ -51,6 +52,20 @@ class SeverityWord(StrEnum):
     def value_of_client(self) -> Severity:
         """What the client calls it."""
         return Severity[self.name]
+
+
+class LevelWord(StrEnum):
+    """Values of `--level`."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def value_of_client(self) -> LogLevel:
+        """What the client calls it."""
+        return LogLevel[self.name]
 
 
 def labels(given: list[str]) -> dict[str, str]:

@@ -98,6 +98,12 @@ class Bars:
         )
         self._progress.below = tuple(self._finding(found) for found in update.preview)
 
+    def rows(self, done: int, total: int, size: int) -> None:
+        """Show how much of a file has been fetched; fit to be given to `FacnetClient.export`."""
+        if self._run is None:
+            self._run = self._add(self._texts("bar.export"), total)
+        self._progress.update(self._run, completed=done, total=max(total, 1), note=self._texts.size(size))
+
     def _finding(self, found: Result) -> Text:
         money = found.at_risk_cents or found.potential_gain_cents
         amount = self._texts.money(money) if money else ""
@@ -120,6 +126,9 @@ class Bars:
 
     def _note(self, update: Update) -> str:
         notes = []
+        if update.batch is not None:
+            over, number = update.batch.over, self._texts.number
+            notes.append(self._texts("batch.files", over=number(over), all=number(update.batch.runs)))
         if update.queue_position:
             notes.append(self._texts.count("bar.ahead", update.queue_position))
         if update.rows_parsed:

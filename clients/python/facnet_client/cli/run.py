@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -19,6 +18,7 @@ from facnet_client.cli.render import Renderer
 from facnet_client.cli.session import Session, session
 from facnet_client.cli.stack import embedded_stack
 from facnet_client.client import FacnetClient
+from facnet_client.replacing import replacing
 from facnet_client.values import Result, Summary, Update
 
 DEAREST = 10
@@ -96,7 +96,7 @@ def _collect(client: FacnetClient, validation_id: str, path: Path | None) -> lis
     """Write all results, if wanted, and return the dearest, in one pass and constant memory."""
     if path is None:
         return _dearest(client.results(validation_id))
-    with _replacing(path) as file:
+    with replacing(path) as file:
         return _dearest(_written(client.results(validation_id), file))
 
 
@@ -109,26 +109,10 @@ def _money(result: Result) -> int:
     return result.at_risk_cents + result.potential_gain_cents
 
 
-def _written(results: Iterable[Result], file: TextIO) -> Iterator[Result]:
+def _written(results: Iterable[Result], file: BinaryIO) -> Iterator[Result]:
     for result in results:
-        file.write(to_json(result) + "\n")
+        file.write(f"{to_json(result)}\n".encode())
         yield result
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """Open a file that takes its name only once it is whole; anything but a file (a pipe, /dev/stdout) as it is."""
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        return
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def show_update(told: Session, bars: Bars, update: Update) -> None:

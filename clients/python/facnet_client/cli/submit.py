@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import typer
 
+from facnet_client.cli.batch import follow_batch
 from facnet_client.cli.choices import PriorityWord, labels
 from facnet_client.cli.exits import ExitCode
 from facnet_client.cli.follow import conclude, follow
@@ -54,20 +55,31 @@ def submit(  # noqa: PLR0913 - the options of an upload are what they are
         "upload_id": resume,
     }
     with told.client() as client:
-        codes = [_submit_one(told, client, file, options, watch=watch) for file in files]
+        together = watch and bool(batch) and len(files) > 1
+        codes = [_submit_one(told, client, file, options, watch=watch and not together) for file in files]
+        if together and ExitCode.OK in codes:
+            codes.append(follow_batch(told, client, batch))
     if any(codes):
         raise typer.Exit(max(codes))
 
 
 def watch(
     context: typer.Context,
-    validation_id: Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")],
+    validation_id: Annotated[str | None, typer.Argument(help="help.id", metavar="metavar.id")] = None,
+    *,
+    batch: Annotated[str, typer.Option(help="help.watch.batch", metavar="metavar.name", show_default=False)] = "",
 ) -> None:
-    """Follow a run to its end."""
+    """Follow a run, or a batch, to its end."""
     told = session(context)
-    with told.client() as client, Bars(told.texts) as bars:
-        end = follow(client, validation_id, lambda update: show_update(told, bars, update), bars.broken)
-    code = _tell_end(told, end)
+    if bool(validation_id) is bool(batch):
+        raise Problem("run_or_batch", ExitCode.USAGE)
+    with told.client() as client:
+        if validation_id:
+            with Bars(told.texts) as bars:
+                end = follow(client, validation_id, lambda update: show_update(told, bars, update), bars.broken)
+            code = _tell_end(told, end)
+        else:
+            code = follow_batch(told, client, batch, lambda bars, update: show_update(told, bars, update))
     if code is not ExitCode.OK:
         raise typer.Exit(code)
 
