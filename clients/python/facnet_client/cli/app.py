@@ -13,7 +13,20 @@ from typing import Annotated, Any
 
 import typer
 
-from facnet_client.cli import control, listing, local, login, results, revalidate, rules, run, submit
+from facnet_client.cli import (
+    batch,
+    control,
+    export,
+    listing,
+    local,
+    login,
+    records,
+    results,
+    revalidate,
+    rules,
+    run,
+    submit,
+)
 from facnet_client.cli import reference as references
 from facnet_client.cli.access import Access
 from facnet_client.cli.exits import ExitCode
@@ -36,6 +49,10 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("results", results.results, {}),
     ("rejects", results.rejects, {}),
     ("revalidate", revalidate.revalidate, {}),
+    ("records", records.records, {}),
+    ("logs", records.logs, {}),
+    ("export", export.export, {}),
+    ("batch", batch.batch, {}),
     ("cancel", control.cancel, {}),
     ("retry", control.retry, {}),
     ("delete", control.delete, {}),
