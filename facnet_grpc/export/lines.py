@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facnet_grpc.export.layout import LINE
-from facnet_grpc.export.persons import Persons, shown
+from facnet_grpc.export.persons import shown
+from facnet_grpc.phi.policy import Persons
 
 
 def shaped(lines: pa.RecordBatch, persons: Persons) -> pa.RecordBatch:

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
-
-class Persons(Protocol):
-    """What a caller may see of persons."""
-
-    def patient(self, key: str | None) -> str:
-        """Return what stands for a patient; nothing for none."""
-
-    def doctor_key(self, key: str | None) -> str:
-        """Return what stands for a doctor's number; nothing for none."""
-
-    def doctor_name(self, name: str | None) -> str:
-        """Return what stands for a doctor's name; nothing for none."""
 
 
 def shown(column: pa.Array, show: Callable[[str | None], str]) -> pa.Array:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from facnet_grpc.export.layout import RESULT
-from facnet_grpc.export.persons import Persons
 from facnet_grpc.model.result import Result
+from facnet_grpc.phi.policy import Persons
 from facnet_grpc.texts import Locale, ResultText, result_text
 
 

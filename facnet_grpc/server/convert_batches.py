@@ -9,10 +9,10 @@ from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 
-from facnet_grpc.export.persons import Persons
 from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.batch import Batch, Duplicate
+from facnet_grpc.phi.policy import Persons
 from facnet_grpc.server import convert
 from facnet_grpc.server.batches import MAX_RUNS, Details
 from facnet_grpc.server.pages import cut

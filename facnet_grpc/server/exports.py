@@ -15,10 +15,10 @@ import pyarrow as pa
 from facnet_grpc.export import layout
 from facnet_grpc.export.formats import Format, make_writer, media_type
 from facnet_grpc.export.lines import shaped
-from facnet_grpc.export.persons import Persons
 from facnet_grpc.export.results import Shaper
 from facnet_grpc.export.sink import Sink
 from facnet_grpc.model.run import Run
+from facnet_grpc.phi.policy import Persons
 from facnet_grpc.server import sight
 from facnet_grpc.server.line_reads import completed
 from facnet_grpc.storage.postgres import lines, results

@@ -31,6 +31,7 @@ class BatchCalls:
         batch_id = fields.text("batch_id", request.batch_id)
         owner, locale = current().caller.owner, current().locale
         details = await self._batches.get(owner, batch_id, duplicates=request.include_duplicates)
+        # Pseudonyms, whoever asks: who sees persons as they are is noted by run, and this is about many.
         renderer = convert_batches.BatchRenderer(locale, self._redactor, Renderer(locale, self._redactor))
         return await self._blocking.run(renderer.details, details)
 

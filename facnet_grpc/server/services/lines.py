@@ -7,8 +7,8 @@ from typing import Any
 
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.export.lines import shaped
-from facnet_grpc.export.persons import Persons
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.phi.policy import Persons
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.server import convert_lines, fields, sight
 from facnet_grpc.server.blocking import Blocking
