@@ -51,6 +51,7 @@ def _with_texts(params: Mapping[str, Any], locale: Locale) -> Mapping[str, Any]:
         more["reject"] = reject_text(str(reason), params.get("column") or None, locale)
     if problem := params.get("problem"):
         more["problem"] = load(locale).render(f"reference_problem.{problem}", NOTHING)
+        more["heading"] = params.get("column")  # as it stands in the file, which is not a claim file
     return {**params, **more}
 
 

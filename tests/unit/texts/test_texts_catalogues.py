@@ -111,6 +111,7 @@ def test_every_parameter_of_an_error_text_is_given_somewhere():
     elsewhere = {  # made of a mapping, or in SQL
         ("NO_USABLE_ROWS", "rejected"),
         ("NO_USABLE_ROWS", "reject"),
+        ("BAD_REFERENCE_FILE", "heading"),
         ("WORKER_CRASHED", "attempts"),
     }
     given = {
