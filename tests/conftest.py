@@ -25,10 +25,13 @@ from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.migrate import migrate
 from facnet_grpc.storage.postgres.pool import Database
 
+# Before anybody imports grpc: its fork handlers crash programs that are started while a client of this process talks.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 UNIT = Path(__file__).parent / "unit"
 TABLES = (
     "validation_runs, uploads, billing_records, rejected_rows, validation_results, revalidations, validation_logs, "
-    "audit_log, data_keys, phi_access_log"
+    "audit_log, data_keys, phi_access_log, erasures"
 )
 
 

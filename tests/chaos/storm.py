@@ -20,7 +20,7 @@ from random import Random
 from threading import Event as Flag
 from threading import Lock, Thread
 
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # programs are started while clients talk: nothing to warn of
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # see tests/conftest.py
 
 from chaos_bench import LARGE, SMALL, Bench
 from chaos_client import Submission
