@@ -21,8 +21,8 @@ STATEMENT_SECONDS = 15.0
 LOCK_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 
-# How long the pool itself goes on trying to connect: short, so that its next attempt is made by the next caller, and
-# not after a back-off that has grown while PostgreSQL was away.
+# How long the pool itself goes on trying to connect: short, so that its next attempt is made by the next caller or for
+# one who waits, and not after a back-off that has grown while PostgreSQL was away.
 RECONNECT_SECONDS = 1.0
 
 
@@ -49,6 +49,7 @@ class Database:
             check=ConnectionPool.check_connection,
             name=application_name,
             reconnect_timeout=RECONNECT_SECONDS,
+            reconnect_failed=_try_again,
             configure=partial(columns.use, cipher=cipher),
         )
 
@@ -103,6 +104,12 @@ class Database:
         with self.connection(timeout=timeout) as conn:
             conn.execute("SELECT 1")
             return conn.info.server_version
+
+
+def _try_again(pool: ConnectionPool) -> None:
+    """Connect anew for whoever waits: by itself, the pool would leave them waiting when PostgreSQL has come back."""
+    if pool.get_stats().get("requests_waiting", 0):
+        pool.check()
 
 
 def _allow(conn: psycopg.Connection, seconds: float | None) -> None:
