@@ -151,6 +151,22 @@ def test_it_goes_on_when_postgres_comes_back(own, crash):
     assert time.monotonic() - began < 3
 
 
+def test_whoever_waits_while_postgres_comes_back_waits_no_longer_than_that(own):
+    server, database = own
+    database.ping()
+    server.stop()
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(database.ping(timeout=30.0)))
+    waiting.start()
+    waiting.join(2.5)  # the pool's own attempts are over by then, and there is no other caller to make one
+    assert not found
+    server.start()
+    waiting.join(5.0)
+
+    assert found
+    waiting.join()
+
+
 def test_a_transaction_that_postgres_breaks_off_is_a_passing_trouble(own):
     server, database = own
 
