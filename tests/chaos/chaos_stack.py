@@ -42,7 +42,6 @@ SOON = {
     "FACNET_LOG_FORMAT": "json",
     "FACNET_PSEUDONYM_KEY": "k" * 32,
     "FACNET_BLOB_KEY": "b" * 32,
-    "FACNET_BLOB_KEY": "b" * 32,
     "PYTHONUNBUFFERED": "1",
 }
 
