@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,9 @@ import pyarrow.compute as pc
 
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 
-Ints = npt.NDArray[np.int64]
+# Days and money are 64 bits wide. Indices and record numbers stay as narrow as they are stored, for they are read and
+# never changed: make them wider before multiplying or shifting.
+Ints = npt.NDArray[np.signedinteger[Any]]
 Mask = npt.NDArray[np.bool_]
 
 DAY_SECONDS = 86_400
@@ -50,7 +53,7 @@ class Claims:
     @cached_property
     def record(self) -> Ints:
         """Record numbers, from 1."""
-        return self._integers("record_number", 0)
+        return np.asarray(self.column("record_number"))
 
     @cached_property
     def day(self) -> Ints:
@@ -91,12 +94,12 @@ class Claims:
     @cached_property
     def doctor(self) -> Ints:
         """Which doctor: an index into the column's dictionary."""
-        return self._indices("doctor_key").astype(np.int64)
+        return self.indices("doctor_key")
 
     @cached_property
     def patient(self) -> Ints:
         """Which patient: an index into the column's dictionary, -1 for none."""
-        return self._indices("patient_key").astype(np.int64)
+        return self.indices("patient_key")
 
     @cached_property
     def has_patient(self) -> Mask:
@@ -118,7 +121,11 @@ class Claims:
         """Dense numbers from 0 for (doctor, service date), one a line, and how many there are."""
         first = int(self.day.min()) if len(self) else 0
         span = int(self.day.max()) - first + 1 if len(self) else 1
-        return dense(self.doctor * span + (self.day - first), self.size_of("doctor_key") * span)
+        keys = self.doctor.astype(np.int64)
+        keys *= span
+        keys += self.day
+        keys -= first
+        return dense(keys, self.size_of("doctor_key") * span)
 
     def has_code(self, name: str) -> Mask:
         """Lines whose code is in the set of this name on their day of service."""
@@ -162,7 +169,7 @@ class Claims:
         """Return whether a column holds nothing in the whole file."""
         array = self.column(column)
         if pa.types.is_dictionary(array.type):
-            return not bool((self._indices(column) >= 0).any())
+            return not bool((self.indices(column) >= 0).any())
         return int(array.null_count) == len(array)
 
     def _in_set(self, name: str, column: str, test: Callable[[frozenset[str]], Callable[[str], bool]]) -> Mask:
@@ -178,9 +185,10 @@ class Claims:
     def _where(self, column: str, test: Callable[[str], bool]) -> Mask:
         # One more answer at the end, for the index -1 of a line without a value.
         answers = [bool(value) and test(value) for value in self.dictionary(column).to_pylist()]
-        return np.array([*answers, False], np.bool_)[self._indices(column)]
+        return np.array([*answers, False], np.bool_)[self.indices(column)]
 
-    def _indices(self, column: str) -> npt.NDArray[np.int32]:
+    def indices(self, column: str) -> npt.NDArray[np.int32]:
+        """Return a dictionary column as indices; -1 where a line has no value."""
         if column not in self._index_of:
             self._index_of[column] = _dictionary_indices(self.column(column))
         return self._index_of[column]

@@ -65,10 +65,12 @@ def for_run(rules: Iterable[Rule], today: date) -> tuple[Rule, ...]:
     """Return rules as of a day, ready for one file: checks share what they work out about it.
 
     `today` is the day on which the run was created, in Quebec: the same run gives the same results whenever it is
-    worked on. Drop what is returned with the run; it holds on to the file's lines.
+    worked on. Drop what is returned with the run; it holds on to the file's lines. Checks come last, so that other
+    rules have the memory for themselves that those share.
     """
     desk = Desk()
-    return tuple(rule.for_run(today, desk) if isinstance(rule, CheckRule) else rule for rule in rules)
+    ready = [rule.for_run(today, desk) if isinstance(rule, CheckRule) else rule for rule in rules]
+    return tuple(sorted(ready, key=lambda rule: isinstance(rule, CheckRule)))
 
 
 def texts(rule_id: str, scenario: str, locale: str, folders: Sequence[Path | str] = ()) -> Text | None:

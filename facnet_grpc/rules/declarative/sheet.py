@@ -29,7 +29,6 @@ class Sheet:
 
     def __init__(self, lines: pa.Table) -> None:
         self.claims = Claims(lines)
-        self._columns: dict[str, Ints] = {}
 
     def has(self, column: str) -> bool:
         """Return whether a column holds something."""
@@ -49,9 +48,7 @@ class Sheet:
 
     def index(self, column: str) -> Ints:
         """Return a dictionary column as indices, -1 where a line has no value."""
-        if column not in self._columns:
-            self._columns[column] = self._indices(column)
-        return self._columns[column]
+        return self.claims.indices(column)
 
     def texts(self, column: str) -> list[str]:
         """Return the distinct values of a dictionary column, in the order of `index`."""
@@ -120,12 +117,6 @@ class Sheet:
         order = np.argsort(codes.astype(np.uint16) if size < _RADIX else codes, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=size))])
         return self.billed[order], starts
-
-    def _indices(self, column: str) -> Ints:
-        array = self.claims.column(column)
-        indices = np.asarray(array.indices.fill_null(-1)).astype(np.int64)
-        blank = np.flatnonzero(np.asarray(pc.equal(pc.binary_length(array.dictionary), 0).fill_null(True)))
-        return np.where(np.isin(indices, blank), -1, indices) if len(blank) else indices
 
 
 def months_between(earlier: Ints, later: Ints) -> Ints:

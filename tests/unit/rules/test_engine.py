@@ -174,7 +174,7 @@ def test_running_out_of_memory_is_no_fault_of_a_rule(table):
 
 def test_between_is_called_before_the_first_rule_and_after_each(table):
     calls = []
-    run(table, Fixed("b_rule", finding(1, severity="info")), Fixed("a_rule", finding(1)), between=calls.append)
+    run(table, Fixed("a_rule", finding(1)), Fixed("b_rule", finding(1, severity="info")), between=calls.append)
     assert calls[0] is None
     assert [(call.rule_id, call.rules_done, call.rules_total) for call in calls[1:]] == [
         ("a_rule", 1, 2),

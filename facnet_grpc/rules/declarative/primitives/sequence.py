@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facnet_grpc.rules.declarative.grouping import Sessions, number, part_of, running_end
+from facnet_grpc.rules.declarative.grouping import Sessions, combine, number, part_of, running_end
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work
 from facnet_grpc.rules.declarative.primitives.durations import GAP, LED_BY, QUARTER, TIMES, all_periods, timed_sessions
 from facnet_grpc.rules.groups import Groups
@@ -26,7 +26,7 @@ class _Day:
         sessions = timed_sessions(work)
         first = sessions.groups.first
         claims = work.sheet.claims
-        day, _ = number(work.sheet.index("doctor_key")[first] * (1 << 32) + claims.day[first])
+        day, _ = number(combine([work.sheet.index("doctor_key")[first], claims.day[first]]))
         order = np.lexsort([claims.record[first], sessions.start, day])
         return cls(sessions, order, day[order])
 
