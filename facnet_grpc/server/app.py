@@ -40,12 +40,10 @@ SERVICES = (
 MIB = 1 << 20
 
 OPTIONS = (
-    # A chunk of 1 MiB and what is around it; answers are pages of at most about 1 MiB.
+    # A chunk of 1 MiB and what is around it, also once a compressed message is expanded; answers are pages of at most
+    # about 1 MiB.
     ("grpc.max_receive_message_length", 2 * MIB),
     ("grpc.max_send_message_length", 4 * MIB),
-    # A message is what it is: one of a few bytes that expands to gigabytes is not taken. Claim files have a compression
-    # of their own, with limits of its own.
-    ("grpc.per_message_decompression", 0),
     # A stream may run ahead of its reader by this much and no more, so that memory per upload has a bound; the window
     # that grows with the measured bandwidth has none worth the name.
     ("grpc.http2.bdp_probe", 0),
