@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
+
+from facnet_grpc.errors import InvalidInput
 
 # In quotes, because only the stubs know these as generic.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -61,11 +64,45 @@ def _wrapped(handler: Handler, method: str, interceptors: Sequence[Interceptor])
         async with AsyncExitStack() as stack:
             for interceptor in interceptors:
                 await stack.enter_async_context(interceptor(call))
-            return await _answer(inner, request, context)
+            readable = _Readable(request) if handler.request_streaming else _readable(request)
+            return await _answer(inner, readable, context)
 
     make = getattr(grpc, f"{'_'.join(kind)}_rpc_method_handler")
-    wrapped: Handler = make(around, handler.request_deserializer, handler.response_serializer)
+    wrapped: Handler = make(around, _forgiving(handler.request_deserializer), handler.response_serializer)
     return wrapped
+
+
+# What stands for bytes that are no message, until somebody can be told so: not before it is known who calls.
+_UNREADABLE = object()
+
+
+def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def attempt(data: bytes) -> Any:
+        try:
+            return read(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return attempt
+
+
+def _readable(message: Any) -> Any:
+    if message is _UNREADABLE:
+        raise InvalidInput
+    return message
+
+
+class _Readable:
+    """The messages of a stream; a wait for the next one may be given up, and begun again."""
+
+    def __init__(self, messages: AsyncIterator[Any]) -> None:
+        self._messages = messages
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return _readable(await anext(self._messages))
 
 
 async def _answer(inner: Callable[..., Any], request: Any, context: Context) -> Any:
