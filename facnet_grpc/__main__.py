@@ -13,6 +13,7 @@ from pathlib import Path
 from facnet_grpc.settings import Settings, SettingsError
 
 FAILED = 1
+BAD_INPUT = 3  # as the client's commands: a file that cannot be read
 EX_CONFIG = 78  # sysexits.h: something is not set, or wrongly
 WORKER_MARGIN_SECONDS = 10.0  # a worker puts its runs back by itself; dramatiq only insists
 
@@ -120,6 +121,25 @@ def rules(told: argparse.Namespace) -> int:
     return 0 if report(told.verb, told.pack, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED
 
 
+def inspect(told: argparse.Namespace) -> int:
+    """Say what a claim file looks like to the service, without a server; nothing in it can be read any more."""
+    from facnet_grpc.ingest import report
+    from facnet_grpc.ingest.inspect import inspect_file
+    from facnet_grpc.ingest.options import ReadOptions
+    from facnet_grpc.texts import Locale
+
+    options = ReadOptions(encoding_hint=told.encoding, delimiter_hint=told.delimiter)
+    try:
+        seen = inspect_file(told.file, options, lines=told.lines)
+    except OSError as error:
+        sys.stderr.write(f"facnet inspect: {error.strerror}: {told.file}\n")
+        return BAD_INPUT
+    locale = Locale(told.lang)
+    said = [report.as_json(seen, locale)] if told.json else report.as_text(seen, locale)
+    sys.stdout.writelines(f"{line}\n" for line in said)
+    return FAILED if seen.error else 0
+
+
 def _settings(told: argparse.Namespace) -> Settings:
     settings = Settings.from_env()
     return settings.model_copy(update={"log_format": "json"}) if told.json else settings
@@ -146,6 +166,11 @@ def _parser() -> argparse.ArgumentParser:
     stack.add_argument("--ephemeral", action="store_true", help="keep nothing")
     stack.add_argument("--announce", choices=("text", "json"), default="text", help="how to say where the server is")
     stack.add_argument("--until-stdin-closes", action="store_true", help="stop at the end of standard input")
+    inspections = command("inspect", inspect)
+    inspections.add_argument("file", type=Path, help="the claim file")
+    inspections.add_argument("--encoding", help="the encoding, if it is known")
+    inspections.add_argument("--delimiter", help="the delimiter, if it is known")
+    inspections.add_argument("--lines", type=int, default=5, help="how many lines to show, masked (default: 5)")
     samples = command("sample", sample)
     samples.add_argument("rows", type=int, help="how many lines")
     samples.add_argument("out", type=Path, help="the file to write")

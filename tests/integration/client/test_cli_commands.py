@@ -396,6 +396,7 @@ def test_help_is_whole_in_both_languages(facnet, language, words):
         "worker",
         "migrate",
         "doctor",
+        "inspect",
         "sample",
     ):
         assert command in text
@@ -421,6 +422,8 @@ def test_no_arguments_give_the_help(facnet):
         (["dev", "--ephemeral"], ["dev", "--ephemeral"]),
         (["migrate"], ["migrate"]),
         (["worker"], ["worker"]),
+        (["inspect", "x.csv"], ["inspect", "--", "x.csv"]),
+        (["inspect", "x.csv", "--delimiter", ";"], ["inspect", "--delimiter", ";", "--", "x.csv"]),
         (["sample", "10", "x.csv", "--seed", "4"], ["sample", "10", "x.csv", "--seed", "4"]),
     ],
 )

@@ -58,6 +58,20 @@ def sample(
     become(session(context), "sample", [str(rows), str(out), *seeded, *context.args])
 
 
+def inspect(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="help.inspect.file", metavar="metavar.file")],
+    encoding: Annotated[str | None, typer.Option(help="help.inspect.encoding", metavar="metavar.text")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="help.inspect.delimiter", metavar="metavar.text")] = None,
+    lines: Annotated[int | None, typer.Option(help="help.inspect.lines", metavar="metavar.number", min=0)] = None,
+) -> None:
+    """Say what a claim file looks like, without a server."""
+    require("server")
+    told = {"--encoding": encoding, "--delimiter": delimiter, "--lines": lines}
+    given = [word for option, value in told.items() if value is not None for word in (option, str(value))]
+    become(session(context), "inspect", [*given, "--", str(file)])
+
+
 def become(told: Session, command: str, arguments: list[str]) -> NoReturn:
     """Replace this process by the service's own command."""
     if told.server is not None:
