@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from docs_markdown import anchor, head, table
 
-from facnet_grpc.rules.base import Parameter, Rule
-from facnet_grpc.rules.registry import RULES
-from facnet_grpc.texts import Locale, column_name, money, rule_name, scenario_title
+from facnet_grpc.rules.base import Parameter, Rule, RuleInfo
+from facnet_grpc.rules import declarative, registry
+from facnet_grpc.rules.registry import Listed
+from facnet_grpc.texts import Locale, column_name, extend, money, rule_name, scenario_title, sentence
 from facnet_grpc.texts.catalogue import OPTIONAL, load
 
 # A word or two on a line of their own above an indented paragraph.
@@ -37,6 +38,7 @@ WORDS: Mapping[Locale, Mapping[str, str]] = {
         "from": "From",
         "to": "To",
         "more": "and {} more",
+        "off": "off",
         "certain": "certain",
         "likely": "likely",
         "uncertain": "uncertain",
@@ -64,6 +66,7 @@ WORDS: Mapping[Locale, Mapping[str, str]] = {
         "from": "Du",
         "to": "Au",
         "more": "et {} autres",
+        "off": "désactivée",
         "certain": "certaine",
         "likely": "probable",
         "uncertain": "incertaine",
@@ -76,44 +79,61 @@ WORDS: Mapping[Locale, Mapping[str, str]] = {
 
 
 def page(language: str) -> str:
-    """Return the page in `fr` or `en`. Raises `ValueError` while there are no rules."""
-    if not RULES:
-        raise ValueError("no rule is registered")
+    """Return the page in `fr` or `en`."""
     locale = Locale(language)
+    extend(locale, declarative.entries(language))
+    rules = registry.load().listed
     words = WORDS[locale]
     lines = head(words["title"], words["source"], locale.value)
     lines += table(
         (words["rule"], words["name"], words["certainty"], words["severities"]),
-        (_line(rule, locale) for rule in RULES),
+        (_line(listed, locale) for listed in rules),
     )
-    for rule in RULES:
-        lines += _section(rule, locale)
+    for listed in rules:
+        lines += _section(listed, locale)
     return "\n".join(lines)
 
 
-def _line(rule: Rule, locale: Locale) -> tuple[str, str, str, str]:
-    info, words = rule.info, WORDS[locale]
-    severities = ", ".join(words[severity.value] for severity in info.severities)
-    return f"[`{info.id}`]({anchor(info.id)})", rule_name(info.id, locale), words[info.certainty.value], severities
+def _line(listed: Listed, locale: Locale) -> tuple[str, str, str, str]:
+    info, words = listed.info, WORDS[locale]
+    severities = ", ".join(words[severity.value] for severity in info.severities) if listed.enabled else words["off"]
+    return f"[`{info.id}`]({anchor(info.id)})", _name(listed, locale), words[info.certainty.value], severities
 
 
-def _section(rule: Rule, locale: Locale) -> list[str]:
-    info, words = rule.info, WORDS[locale]
+def _name(listed: Listed, locale: Locale) -> str:
+    return listed.names.get(locale.value) or rule_name(listed.info.id, locale)
+
+
+def _why_off(listed: Listed, locale: Locale) -> list[str]:
+    key = f"rule.{listed.status}"
+    text = sentence(f"{key}.{listed.info.id}", locale) or sentence(key, locale, rule=listed.note)
+    return [text, ""] if text else []
+
+
+def _section(listed: Listed, locale: Locale) -> list[str]:
+    info, words = listed.info, WORDS[locale]
     columns = ", ".join(column_name(name, locale) for name in info.needs)
     colon = "\N{NO-BREAK SPACE}:" if locale is Locale.FR else ":"
-    lines = [f"## {info.id}", "", f"**{rule_name(info.id, locale)}**", ""]
+    lines = [f"## {info.id}", "", f"**{_name(listed, locale)}**", ""]
+    lines += [] if listed.enabled else _why_off(listed, locale)
     if description := _template(f"{info.id}.description", locale):
         lines += [description, ""]
-    lines += _documentation(rule) if locale is Locale.EN else []
+    lines += _documentation(listed.rule) if listed.rule and locale is Locale.EN else []
     lines += [
         f"- {words['category']}{colon} `{info.category}`, version {info.version}",
         f"- {words['certainty']}{colon} {words[info.certainty.value]}",
         f"- {words['manual']}{colon} {info.source}",
-        f"- {words['columns']}{colon} {columns}",
+        *([f"- {words['columns']}{colon} {columns}"] if columns else []),
         "",
     ]
-    lines += table((words["scenario"], words["says"], words["do"]), _scenarios(rule, locale))
-    return lines + table(
+    if info.scenarios:
+        lines += table((words["scenario"], words["says"], words["do"]), _scenarios(info, locale))
+    return lines + (_parameters(info, locale) if info.parameters else [])
+
+
+def _parameters(info: RuleInfo, locale: Locale) -> list[str]:
+    words = WORDS[locale]
+    return table(
         (words["parameter"], words["value"], words["unit"], words["from"], words["to"]),
         (_parameter(parameter, locale) for parameter in info.parameters),
     )
@@ -126,10 +146,10 @@ def _documentation(rule: Rule) -> list[str]:
     return [_SECTION.sub(r"**\1**\n", text).replace("\n    ", "\n"), ""] if text else []
 
 
-def _scenarios(rule: Rule, locale: Locale) -> Iterable[tuple[str, str, str]]:
-    for scenario in rule.info.scenarios:
-        key = f"{rule.info.id}.{scenario}"
-        title = scenario_title(rule.info.id, scenario, locale)
+def _scenarios(info: RuleInfo, locale: Locale) -> Iterable[tuple[str, str, str]]:
+    for scenario in info.scenarios:
+        key = f"{info.id}.{scenario}"
+        title = scenario_title(info.id, scenario, locale)
         yield f"`{scenario}`: {title}", _template(f"{key}.message", locale), _template(f"{key}.solution", locale)
 
 

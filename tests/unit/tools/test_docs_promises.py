@@ -9,7 +9,7 @@ import pytest
 
 import facnet_client
 from facnet_client import values
-from facnet_client.cli.app import COMMANDS
+from facnet_client.cli.app import COMMANDS, GROUPS
 from facnet_grpc.settings import Settings, variable
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,7 @@ def _anchors(page):
 def test_make_targets_commands_and_settings_exist(page):
     text = page.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    commands = {name for name, _, _ in COMMANDS}
+    commands = {name for name, _, _ in COMMANDS} | GROUPS.keys()
     settings = (
         {variable(name) for name in Settings.model_fields}
         | {"FACNET_SERVER", "FACNET_DEBUG", "FACNET_FAULTS", "FACNET_FAULTS_STATE"}
