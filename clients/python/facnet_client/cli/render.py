@@ -146,7 +146,8 @@ class Renderer:
         for key in ("column.count", "column.at_risk", "column.gain"):
             table.add_column(texts(key), justify="right", no_wrap=True)
         for one in scenarios:
-            name = " · ".join(filter(None, [one.rule_name or one.rule_id, one.title or one.scenario]))
+            # A check of one scenario has one name; saying it twice helps nobody.
+            name = " · ".join(dict.fromkeys(filter(None, [one.rule_name or one.rule_id, one.title or one.scenario])))
             severity = Text(texts(f"severity.{one.severity.value}"), SEVERITY_STYLES[one.severity])
             money = (self._amount(one.at_risk_cents), self._amount(one.potential_gain_cents))
             table.add_row(printable(name), severity, texts.number(one.count), *money)
