@@ -80,6 +80,58 @@ def test_without_authentication_nobody_else_can_listen(environ, address):
         Settings.from_env()
 
 
+TLS = {"FACNET_TLS_CERT": "/c", "FACNET_TLS_KEY": "/k"}
+JWT = {
+    "FACNET_JWT_ISSUER": "https://i",
+    "FACNET_JWT_AUDIENCE": "facnet",
+    "FACNET_JWT_JWKS_URL": "https://i/keys",
+}
+MTLS = {"FACNET_TLS_CLIENT_CA": "/ca", "FACNET_MTLS_SUBJECTS": "/s"}
+EXPOSED = {"FACNET_LISTEN": "0.0.0.0:50051"}
+
+
+@pytest.mark.parametrize("more", [JWT | TLS, TLS | MTLS, JWT | {"FACNET_TLS_ELSEWHERE": "true"}])
+def test_with_authentication_and_tls_everybody_may_be_listened_to(environ, more):
+    for name, value in (EXPOSED | more).items():
+        environ(name, value)
+
+    assert Settings.from_env().listen == "0.0.0.0:50051"
+
+
+@pytest.mark.parametrize(
+    ("more", "blamed", "why"),
+    [
+        (EXPOSED, "FACNET_LISTEN", "no authentication"),
+        (EXPOSED | TLS, "FACNET_LISTEN", "no authentication"),
+        (EXPOSED | {"FACNET_TLS_ELSEWHERE": "true"}, "FACNET_LISTEN", "no authentication"),
+        (EXPOSED | JWT, "FACNET_LISTEN", "in the clear"),
+        (EXPOSED | JWT | TLS | {"FACNET_DEV_TOKENS": "a=b/viewer"}, "FACNET_LISTEN", "DEV_TOKENS"),
+        ({"FACNET_TLS_CERT": "/c"}, "FACNET_TLS_KEY", "go together"),
+        ({"FACNET_TLS_KEY": "/k"}, "FACNET_TLS_KEY", "go together"),
+        ({"FACNET_TLS_CLIENT_CA": "/ca"}, "FACNET_TLS_CLIENT_CA", "need TLS"),
+        (TLS | {"FACNET_MTLS_SUBJECTS": "/s"}, "FACNET_MTLS_SUBJECTS", "FACNET_TLS_CLIENT_CA"),
+        (TLS | {"FACNET_MTLS_LISTEN": "127.0.0.1:1"}, "FACNET_MTLS_LISTEN", "FACNET_TLS_CLIENT_CA"),
+        ({"FACNET_JWT_JWKS_URL": "https://i/keys"}, "FACNET_JWT_JWKS_URL", "FACNET_JWT_ISSUER"),
+        (JWT | {"FACNET_JWT_JWKS_URL": "http://i/keys"}, "FACNET_JWT_JWKS_URL", "https"),
+        (JWT | {"FACNET_JWT_JWKS_URL": "ftp://127.0.0.1/keys"}, "FACNET_JWT_JWKS_URL", "https"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_a_sentence(environ, more, blamed, why):
+    for name, value in more.items():
+        environ(name, value)
+
+    with pytest.raises(SettingsError, match=rf"^{blamed}: .*{why}"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize("url", ["https://i/keys", "http://127.0.0.1:8080/keys", "http://localhost/k", "file:///k"])
+def test_keys_come_from_a_safe_place(environ, url):
+    for name, value in (JWT | {"FACNET_JWT_JWKS_URL": url}).items():
+        environ(name, value)
+
+    assert Settings.from_env().jwt_jwks_url == url
+
+
 @pytest.mark.parametrize("name", ["MAX_FILE_BYTES", "WORKER_PROCESSES", "LEASE_SECONDS", "IO_THREADS"])
 @pytest.mark.parametrize("value", ["0", "-1", "x", ""])
 def test_limits_are_positive(environ, name, value):
