@@ -19,7 +19,7 @@ from facnet_client.cli.exits import ExitCode
 from facnet_client.cli.problem import Problem
 from facnet_client.cli.session import DEFAULT_SERVER, Session, session
 
-_MAX_TOKEN = 16 << 10
+_MAX_TOKEN = 8 << 10  # what servers take
 
 
 def login(context: typer.Context) -> None:
@@ -55,7 +55,7 @@ def clean(token: str) -> str:
 def _ask(told: Session) -> str:
     if sys.stdin.isatty():
         return clean(getpass(told.texts("login.prompt")))
-    return clean(sys.stdin.read(_MAX_TOKEN))
+    return clean(sys.stdin.read(_MAX_TOKEN + 1))
 
 
 def _path() -> Path:
