@@ -66,7 +66,9 @@ class Server:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
 
     def stop(self) -> None:
-        """End it."""
+        """End it; again is no trouble."""
+        if not self._thread.is_alive():
+            return
         self.channel.close()
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(20)
