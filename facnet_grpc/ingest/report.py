@@ -18,7 +18,7 @@ _NAMES: Mapping[Locale, Mapping[str, str]] = {
         "delimiter": "Séparateur",
         "decimal_mark": "Décimales",
         "date_format": "Dates",
-        "header_line": "Ligne d’en-tête",
+        "header_line": "Ligne d'en-tête",
         "columns": "Colonnes",
         "missing_wanted": "Colonnes absentes",
         "ignored_columns": "Colonnes ignorées",
