@@ -55,6 +55,11 @@ chaos-points: install ## Break everything at every point in the code, one by one
 test-floor: ## Run the client's tests on the lowest versions that it promises to work with
 	tools/test_floor.sh
 
+.PHONY: fuzz
+fuzz: install ## Feed the reader with made-up files: make fuzz SECONDS=60
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --locked --all-extras --inexact --group fuzz
+	$(PYTHON_BIN) tests/fuzz/fuzz_reader.py -max_total_time=$(or $(SECONDS),60)
+
 .PHONY: fmt
 fmt: install ## Format code and protos, mend what can be mended
 	ruff format
@@ -74,8 +79,14 @@ docs: install ## Generate the API, CLI, settings and rule pages
 ##@ Measure
 
 .PHONY: bench
-bench: install ## Lines per second, phases, memory, ratio to a plain COPY
-	$(PYTHON_BIN) -m benchmarks.end_to_end
+bench: install ## Every figure, beside what it has to reach: time, memory, latency, ratios
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --locked --all-extras --inexact --group bench
+	$(PYTHON_BIN) -m benchmarks
+
+.PHONY: bench-large
+bench-large: install ## The same with a file of 10,000,000 lines as well
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --locked --all-extras --inexact --group bench
+	$(PYTHON_BIN) -m benchmarks --large
 
 ##@ Data
 
