@@ -20,6 +20,7 @@ import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from facnet_grpc import tracing
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.phi.scrub import scrub_fields
 
@@ -102,6 +103,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _traced,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -121,6 +123,10 @@ def _renderer(format: Format, stream: TextIO) -> Processor:  # noqa: A002 - see 
     if format == "json" or (format == "auto" and not stream.isatty()):
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     return structlog.dev.ConsoleRenderer(colors=stream.isatty())
+
+
+def _traced(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    return {**tracing.ids(), **event}
 
 
 def _foreign(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -19,6 +19,13 @@ UPLOAD_BYTES = Counter("facnet_upload_bytes_total", "Bytes of claim files receiv
 UPLOADS_OPEN = Gauge("facnet_uploads_open", "Uploads that are being received.")
 WATCHERS = Gauge("facnet_watchers", "Calls that follow a run.")
 
+# The queue as dramatiq sees it.
+_QUEUE_ACTOR = ("queue_name", "actor_name")
+MESSAGES = Counter("dramatiq_messages_total", "Messages worked on, by queue and actor.", _QUEUE_ACTOR)
+MESSAGE_ERRORS = Counter("dramatiq_message_errors_total", "Messages whose actor raised.", _QUEUE_ACTOR)
+MESSAGES_REJECTED = Counter("dramatiq_message_rejects_total", "Messages given up.", ("queue_name",))
+MESSAGES_IN_PROGRESS = Gauge("dramatiq_messages_inprogress", "Messages that are being worked on.", _QUEUE_ACTOR)
+
 # The work.
 RUNS = Counter("facnet_runs_total", "Attempts that ended, by the status of the run after it.", ("status",))
 RUNS_ACTIVE = Gauge("facnet_runs_active", "Runs that this process works on.")
@@ -32,7 +39,31 @@ RETRIES = Counter("facnet_retries_total", "Attempts given back for another one, 
 
 # What holds the two together.
 QUEUE_DEPTH = Gauge("facnet_queue_depth", "Runs that wait for a worker, as the reconciler last saw it.")
+QUEUE_AGE = Gauge(
+    "facnet_queue_age_seconds", "How long the run has waited that has waited longest, as the reconciler last saw it."
+)
+RECONCILER_SEEN = Gauge("facnet_reconciler_timestamp_seconds", "When this process last reconciled, as Unix time.")
 LEASE_LOSSES = Counter("facnet_lease_losses_total", "Attempts given up because another worker has the run.")
 RECONCILED = Counter("facnet_reconciled_total", "What the reconciler set right, by kind.", ("kind",))
 EVENT_PUBLISH_FAILURES = Counter("facnet_event_publish_failures_total", "Progress events that could not be published.")
 ENQUEUE_FAILURES = Counter("facnet_enqueue_failures_total", "Jobs that could not be queued; the reconciler does it.")
+
+MAX_RULES = 300  # rules of the user's own included
+OTHER = "other"
+_RULES_SEEN: set[str] = set()
+
+
+def rule_label(rule_id: str) -> str:
+    """Return the label of a rule: its id, or `other` once there are more rules than a label may have values.
+
+    Rule packs of the user's own come and go while a process runs, and their ids with them.
+    """
+    return label(rule_id, _RULES_SEEN, MAX_RULES)
+
+
+def label(value: str, seen: set[str], most: int) -> str:
+    """Return `value` if it is one of the first `most` of its kind, else `other`."""
+    if value not in seen and len(seen) >= most:
+        return OTHER
+    seen.add(value)
+    return value

@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     failed_blob_seconds: int = Field(
         86_400, ge=0, description="How long the file of a failed run is kept for RetryValidation."
     )
+    retention_days: int = Field(
+        30, gt=0, description="How many days after its end a run is kept, with its lines and results."
+    )
     io_threads: int = Field(16, gt=0, description="Threads of the server that talk to PostgreSQL and the disk.")
     database_connections: int = Field(16, gt=0, description="Most connections that one process holds to PostgreSQL.")
     default_deadline_seconds: float = Field(30.0, gt=0, description="Deadline of unary calls that bring none.")
@@ -166,6 +169,11 @@ class Settings(BaseSettings):
     )
     rule_packs_dir: Path | None = Field(None, description="Folder with rule packs of your own.")
 
+    otlp_endpoint: str = Field(
+        "",
+        description="Where traces go: the http(s) address of an OTLP collector, or file:///path for one JSON line a "
+        "span; empty: nowhere, unless OTEL_EXPORTER_OTLP_ENDPOINT says so.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )
@@ -205,6 +213,13 @@ class Settings(BaseSettings):
         if url.scheme in {"https", "file"} or (url.scheme == "http" and _is_loopback(url.hostname or "")):
             return value
         raise ValueError("needs an https URL: whoever can change the keys can be anybody")
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in {"http", "https", "file"}:
+            raise ValueError("needs an http, https or file URL")
+        return value
 
     @field_validator("listen", "mtls_listen")
     @classmethod

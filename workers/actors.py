@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
 import dramatiq
 from dramatiq import Actor, Broker
+from opentelemetry.trace import SpanKind
 
+from facnet_grpc import tracing
 from facnet_grpc.jobs.contract import PAYLOAD_VERSION, QUEUE, REVALIDATE, VALIDATE
 from facnet_grpc.logs import get_logger
 
@@ -25,7 +28,8 @@ def declare(broker: Broker, validate: Callable[[UUID], None]) -> Actor[..., None
             # The run still waits in PostgreSQL: the reconciler asks again until somebody understands.
             log.warning("job_not_understood", version=str(payload.get("version"))[:20])
         else:
-            validate(run_id)
+            with _span(payload, VALIDATE):
+                validate(run_id)
 
     return validate_run
 
@@ -39,9 +43,15 @@ def declare_revalidation(broker: Broker, revalidate: Callable[[UUID], None]) -> 
         if revalidation_id is None:
             log.warning("job_not_understood", version=str(payload.get("version"))[:20])
         else:
-            revalidate(revalidation_id)
+            with _span(payload, REVALIDATE):
+                revalidate(revalidation_id)
 
     return revalidate_run
+
+
+def _span(payload: dict[str, Any], actor: str) -> AbstractContextManager[Any]:
+    parent = tracing.understood(payload.get(tracing.HEADER))
+    return tracing.span(actor, kind=SpanKind.CONSUMER, parent=parent, messaging__system="dramatiq")
 
 
 def _id(payload: dict[str, Any], name: str) -> UUID | None:

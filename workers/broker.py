@@ -15,12 +15,13 @@ from facnet_grpc.errors import TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import make_broker
 from workers.middleware.fetching import Fetching
+from workers.middleware.job_metrics import JobMetrics
 from workers.middleware.lifecycle import Component, Lifecycle
 
 
 def make(redis_url: str, components: Sequence[Component], stop_jobs: Callable[[], None]) -> RedisBroker:
     """Return the broker of a worker process; `components` are open while it works."""
-    return make_broker(redis_url, middleware=[Lifecycle(components, stop_jobs), Fetching()])
+    return make_broker(redis_url, middleware=[Lifecycle(components, stop_jobs), Fetching(), JobMetrics()])
 
 
 def messages(broker: RedisBroker) -> int:

@@ -19,6 +19,7 @@ from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings, SettingsError
 from facnet_grpc.storage import safe
+from facnet_grpc.tracing import Traces
 from workers import actors, broker
 from workers.middleware.metrics_page import MetricsPage
 from workers.pipeline import ending
@@ -65,7 +66,12 @@ def assemble(settings: Settings) -> RedisBroker:
         changed=partial(ending.changed, resources),
         chores=(*_retention(resources).chores, *revalidator.chores),
     )
-    components = (resources.database, MetricsPage(settings.metrics_listen), reconciler)
+    components = (
+        Traces(settings, "facnet-worker"),
+        resources.database,
+        MetricsPage(settings.metrics_listen),
+        reconciler,
+    )
     stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)
     worker_broker = broker.make(settings.redis_url.get_secret_value(), components, stop_jobs)
     actors.declare(worker_broker, partial(validate, resources))

@@ -18,10 +18,11 @@ class ValidateRun:
 
     actor: ClassVar[str] = VALIDATE
     run_id: UUID
+    traceparent: str | None = None  # the span that the work belongs under; workers that do not know of it ignore it
 
     def to_kwargs(self) -> dict[str, str | int]:
         """Return the message's keyword arguments."""
-        return {"run_id": str(self.run_id), "version": PAYLOAD_VERSION}
+        return {"run_id": str(self.run_id), "version": PAYLOAD_VERSION, **_trace(self.traceparent)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,19 @@ class RevalidateRun:
 
     actor: ClassVar[str] = REVALIDATE
     revalidation_id: UUID
+    traceparent: str | None = None
 
     def to_kwargs(self) -> dict[str, str | int]:
         """Return the message's keyword arguments."""
-        return {"revalidation_id": str(self.revalidation_id), "version": PAYLOAD_VERSION}
+        return {
+            "revalidation_id": str(self.revalidation_id),
+            "version": PAYLOAD_VERSION,
+            **_trace(self.traceparent),
+        }
+
+
+def _trace(traceparent: str | None) -> dict[str, str | int]:
+    return {"traceparent": traceparent} if traceparent else {}
 
 
 Job = ValidateRun | RevalidateRun

@@ -21,6 +21,7 @@ from facnet_grpc.server.access.limits import OpenCalls, RateLimiter
 from facnet_grpc.server.interceptors.access_log import access_log
 from facnet_grpc.server.interceptors.auth import auth
 from facnet_grpc.server.interceptors.call_metrics import call_metrics
+from facnet_grpc.server.interceptors.call_trace import call_trace
 from facnet_grpc.server.interceptors.chain import Chain, Interceptor
 from facnet_grpc.server.interceptors.deadline import deadline
 from facnet_grpc.server.interceptors.errors import status_errors
@@ -78,6 +79,7 @@ def interceptors(settings: Settings, identity: Identity, rate: RateLimiter) -> t
     """Return what stands around every call, outermost first, the same for unary calls and streams."""
     return (
         request_id,  # first, so that everything below can name the call
+        call_trace,  # outside of all that logs or counts
         access_log,  # outside of errors, so that it sees the status that the client sees
         call_metrics(_methods()),  # likewise
         status_errors,  # outside of all that may refuse a call

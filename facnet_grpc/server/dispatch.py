@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from facnet_grpc import faults, metrics
+from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.jobs.contract import Job, RevalidateRun, ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
@@ -27,11 +27,11 @@ class Dispatcher:
 
     def send(self, run_id: UUID) -> None:
         """Begin to enqueue a run; returns at once."""
-        self._begin(ValidateRun(run_id), run_id)
+        self._begin(ValidateRun(run_id, tracing.carried()), run_id)
 
     def send_revalidation(self, revalidation_id: UUID, run_id: UUID) -> None:
         """Begin to enqueue the second judgement of a run; returns at once."""
-        self._begin(RevalidateRun(revalidation_id), run_id)
+        self._begin(RevalidateRun(revalidation_id, tracing.carried()), run_id)
 
     def _begin(self, job: Job, run_id: UUID) -> None:
         if self._pending >= MAX_PENDING:

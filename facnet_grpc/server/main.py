@@ -41,6 +41,7 @@ from facnet_grpc.storage import safe
 from facnet_grpc.storage.blobs import BlobStore
 from facnet_grpc.storage.postgres.pool import Database
 from facnet_grpc.texts import Locale, extend
+from facnet_grpc.tracing import Traces
 
 log = get_logger(__name__)
 
@@ -167,6 +168,9 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     _on_signals(stop.set)
     async with AsyncExitStack() as stack:
+        traces = Traces(settings, "facnet-server")
+        traces.open()
+        stack.callback(traces.close)
         if settings.metrics_listen:
             stack.callback(_metrics_page(settings.metrics_listen))
         resources = await stack.enter_async_context(open_resources(settings))

@@ -18,6 +18,8 @@ CLOSED = {
     "rule",
     "severity",
     "kind",
+    "queue_name",
+    "actor_name",
 }
 
 
@@ -28,7 +30,7 @@ def test_labels_come_from_closed_sets():
 def test_names_say_what_they_are():
     for collector in COLLECTORS.values():
         (family,) = collector.describe()
-        assert re.fullmatch(r"(facnet|grpc_server)_[a-z_]+", family.name)
+        assert re.fullmatch(r"(facnet|grpc_server|dramatiq)_[a-z_]+", family.name)
         assert family.documentation.endswith(".")
         assert family.type != "histogram" or family.name.endswith("_seconds")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 from psycopg import Connection
 
-from facnet_grpc import faults, metrics
+from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.ingest.reader import ClaimFile, Found, ReadOptions, open_claims
 from facnet_grpc.model.run import Claim
@@ -48,12 +50,12 @@ class Attempt:
             self._reference = self._resources.references.in_force(conn)
         # No limit for a statement: a COPY is one, however long it takes, and cancel and lease are watched beside it.
         with self._resources.database.connection(statement_timeout=None) as conn:
-            with metrics.PHASE_SECONDS.labels("loading").time():
+            with _phase("loading"):
                 tally, lines, found = self._load(conn)
-            with metrics.PHASE_SECONDS.labels("rules").time():
+            with _phase("rules"):
                 report = self._judge(lines, found)
                 del lines
-            with metrics.PHASE_SECONDS.labels("storing_results").time():
+            with _phase("storing_results"):
                 self._store(conn, report)
                 before_commit()
                 self._complete(conn, tally, report)
@@ -93,9 +95,10 @@ class Attempt:
             self._control.check()
             if outcome is not None:
                 faults.point("worker.rules.between")
+                _trace_rule(outcome)
                 self._board.judged(done=outcome.rules_done, total=outcome.rules_total, counts=outcome.counts)
                 if outcome.error_class is not None:
-                    metrics.RULE_FAILURES.labels(outcome.rule_id).inc()
+                    metrics.RULE_FAILURES.labels(metrics.rule_label(outcome.rule_id)).inc()
 
         rules = for_run(self._resources.rules.select(self._run.rule_ids), self._run.created_at)
         return run_rules(lines, self._reference, rules, between=between, missing_columns=found.missing_wanted)
@@ -130,9 +133,24 @@ class Attempt:
         )
 
 
+@contextmanager
+def _phase(name: str) -> Iterator[None]:
+    with tracing.span(name):
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            metrics.PHASE_SECONDS.labels(name).observe(time.perf_counter() - began, tracing.exemplar())
+
+
+def _trace_rule(outcome: RuleOutcome) -> None:
+    error = {"error__type": outcome.error_class} if outcome.error_class else {}
+    tracing.record(f"rule {outcome.rule_id}", outcome.seconds, facnet__rule=outcome.rule_id, **error)
+
+
 def _count(tally: Tally, report: RulesReport) -> None:
     metrics.ROWS.inc(tally.accepted)
     for (reason, _), count in tally.rejections.items():
         metrics.REJECTED_ROWS.labels(reason).inc(count)
     for figures in report.scenarios:
-        metrics.RESULTS.labels(figures.rule_id, figures.severity).inc(figures.count)
+        metrics.RESULTS.labels(metrics.rule_label(figures.rule_id), figures.severity).inc(figures.count)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 from psycopg import Connection
 
-from facnet_grpc import faults, metrics
+from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Claim, RunStatus
@@ -33,12 +35,19 @@ def validate(resources: Resources, run_id: UUID) -> None:
     try:
         claim = _claim(resources, run_id)
         if claim is not None:
-            with metrics.RUNS_ACTIVE.track_inprogress():
+            with metrics.RUNS_ACTIVE.track_inprogress(), _span(claim, run_id):
                 _work(resources, claim)
     except BaseException as error:  # noqa: BLE001 - the last line of defence: dramatiq would keep the text
         log.error("job_failed", run_id=str(run_id), **exception_fields(error))  # noqa: TRY400 - no traceback, see above
     finally:
         pa.default_memory_pool().release_unused()
+
+
+def _span(claim: Claim, asked: UUID) -> AbstractContextManager[Any]:
+    """The attempt belongs to the trace of whoever sent the message if it is about this run, else to one of its own."""
+    run = claim.run
+    begin = tracing.span if run.id == asked else tracing.root
+    return begin("attempt", facnet__run_id=str(run.id), facnet__attempt=run.attempt, facnet__bytes=run.size_bytes)
 
 
 def _claim(resources: Resources, run_id: UUID) -> Claim | None:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
+from facnet_client import trace
 from facnet_client.errors import from_rpc
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
 
@@ -38,9 +39,10 @@ class Calls:
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What is sent along with a call that is about to be made."""
+        headers = (*self.headers, *trace.headers())
         if self.token is None:
-            return self.headers
-        return (*self.headers, ("authorization", f"Bearer {self.token()}"))
+            return headers
+        return (*headers, ("authorization", f"Bearer {self.token()}"))
 
     def unary(self, method: grpc.UnaryUnaryMultiCallable[_Request, _Answer], request: _Request) -> _Answer:
         """Make one call. Raises `FacnetError`."""

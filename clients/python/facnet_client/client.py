@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import grpc
 
-from facnet_client import convert
+from facnet_client import convert, trace
 from facnet_client.access import File, Token, bearer, transport
 from facnet_client.backoff import Retry
 from facnet_client.calls import Calls
@@ -133,7 +133,8 @@ class FacnetClient(Reading):
                 delimiter_hint=delimiter_hint,
             )
             resumed = upload_id is not None
-            return Upload(self._calls, source, header, self._retry, on_progress, on_break, resumed=resumed).run()
+            with trace.span("facnet.submit"):
+                return Upload(self._calls, source, header, self._retry, on_progress, on_break, resumed=resumed).run()
         finally:
             source.close()
 

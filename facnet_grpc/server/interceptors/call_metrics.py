@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from facnet_grpc import metrics
+from facnet_grpc import metrics, tracing
 from facnet_grpc.server.interceptors.chain import Call, Interceptor
 from facnet_grpc.server.interceptors.outcome import outcome
 
@@ -26,7 +26,7 @@ def call_metrics(known_methods: Collection[str]) -> Interceptor:
             failure = error
             raise
         finally:
-            metrics.GRPC_SECONDS.labels(*labels).observe(time.perf_counter() - began)
+            metrics.GRPC_SECONDS.labels(*labels).observe(time.perf_counter() - began, tracing.exemplar())
             metrics.GRPC_HANDLED.labels(*labels, outcome(call, failure).name).inc()
 
     return around

@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 from facnet_grpc.storage.postgres import columns
 from facnet_grpc.storage.postgres.columns import ColumnCipher
 from facnet_grpc.storage.postgres.failures import translate
+from facnet_grpc.storage.postgres.spans import SpanCursor
 
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 15.0
@@ -131,6 +132,7 @@ def _parameters(url: str, application_name: str) -> dict[str, Any]:
     theirs = conninfo_to_dict(url).get("options") or ""
     return {
         "application_name": application_name,
+        "cursor_factory": SpanCursor,
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": int(STATEMENT_SECONDS * 1000),  # a peer that vanished without a word
         "options": f"{ours} {theirs}".strip(),

@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n((?:-- .*\n)*)", re.MULTILINE)
 _FRAGMENT = re.compile(r"\{(\w+)\}")
+_NAMES: dict[str, str] = {}
 
 
 @cache
@@ -31,6 +32,11 @@ def load(subject: str) -> Mapping[str, str]:
     for kind, name, _sentence, body in zip(pieces[0::4], pieces[1::4], pieces[2::4], pieces[3::4], strict=True):
         found[kind][name] = body.strip().rstrip(";")
     fragments = found["fragment"]
-    return MappingProxyType(
-        {name: _FRAGMENT.sub(lambda match: fragments[match[1]], body) for name, body in found["name"].items()},
-    )
+    whole = {name: _FRAGMENT.sub(lambda match: fragments[match[1]], body) for name, body in found["name"].items()}
+    _NAMES.update({query: f"{subject}.{name}" for name, query in whole.items()})
+    return MappingProxyType(whole)
+
+
+def name_of(query: str) -> str | None:
+    """Return `subject.name` of a query that was loaded, None of any other text."""
+    return _NAMES.get(query)
