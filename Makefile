@@ -41,7 +41,17 @@ check: install ## All that CI runs: lint, types, imports, protos, generated file
 	$(PYTHON_BIN) tools/buf_breaking.py
 	$(PYTHON_BIN) tools/gen_protos.py --check
 	$(PYTHON_BIN) tools/docs.py --check
+	$(if $(CI),$(PYTHON_BIN) tools/audit.py)
 	pytest
+
+.PHONY: audit
+audit: install ## Look the locked dependencies up among known vulnerabilities; make check does it where CI is set
+	$(PYTHON_BIN) tools/audit.py $(if $(STRICT),--strict)
+
+.PHONY: sbom
+sbom: install ## Write what the service is made of to dist/sbom.cdx.json (CycloneDX), from the lock
+	@mkdir -p dist
+	$(UV) export --quiet --locked --all-extras --no-dev --format cyclonedx1.5 --preview-features sbom-export --output-file dist/sbom.cdx.json > /dev/null
 
 .PHONY: chaos
 chaos: install ## Break things at random for 200 runs and count what is lost: make chaos SEED=1 MINUTES=10 RUNS=500
