@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -102,6 +103,44 @@ def doctor(told: argparse.Namespace) -> int:
     return 0 if report(findings, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED
 
 
+def purge(told: argparse.Namespace) -> int:
+    """Take runs away that have ended long enough ago, with their lines and results."""
+    from facnet_grpc.errors import FacnetError
+    from facnet_grpc.storage import safe
+    from facnet_grpc.storage.postgres import purge as purging
+
+    settings = _settings(told)
+    days = settings.retention_days if told.older_than is None else told.older_than
+    try:
+        with safe.database(settings, "facnet-purge") as database:
+            count = purging.everything(database, older_than_seconds=days * 86_400.0, dry_run=told.dry_run)
+    except FacnetError as error:
+        sys.stderr.write(f"facnet purge: {error}\n")
+        return FAILED
+    sys.stdout.write(_purged(count, days, told) + "\n")
+    return 0
+
+
+def _purged(count: int, days: int, told: argparse.Namespace) -> str:
+    if told.json:
+        return json.dumps({"validations": count, "older_than_days": days, "dry_run": told.dry_run})
+    texts = {
+        ("fr", False): f"{count} validation(s) terminée(s) il y a plus de {days} jour(s) : supprimée(s).",
+        ("fr", True): f"{count} validation(s) terminée(s) il y a plus de {days} jour(s) ; rien n'a été supprimé.",
+        ("en", False): f"{count} validation(s) that ended more than {days} day(s) ago: removed.",
+        ("en", True): f"{count} validation(s) that ended more than {days} day(s) ago; nothing was removed.",
+    }
+    return texts[told.lang, told.dry_run]
+
+
+def _days(text: str) -> int:
+    """Read `30d` or `30`. Raises `ValueError`."""
+    days = int(text.removesuffix("d"))
+    if days < 0:
+        raise ValueError
+    return days
+
+
 def sample(told: argparse.Namespace) -> int:
     """Write a synthetic claim file."""
     from facnet_grpc.sample.writer import write_sample
@@ -161,6 +200,9 @@ def _parser() -> argparse.ArgumentParser:
     command("worker", worker)
     command("migrate", migrate)
     command("doctor", doctor)
+    purges = command("purge", purge)
+    purges.add_argument("--older-than", type=_days, metavar="DAYS", help="such as 30d (default: FACNET_RETENTION_DAYS)")
+    purges.add_argument("--dry-run", action="store_true", help="only count")
     stack = command("dev", dev)
     stack.add_argument("--data-dir", type=Path, help="where data and logs are kept (default: the user's own)")
     stack.add_argument("--ephemeral", action="store_true", help="keep nothing")

@@ -1,4 +1,4 @@
-"""Deletes files that nobody needs any more: of broken uploads, of ended runs, and of nobody at all.
+"""Deletes what nobody needs any more: files of broken uploads, of ended runs, and of nobody; runs kept long enough.
 
 The file of a failed run is kept for a while, so that it can be tried again.
 
@@ -8,6 +8,7 @@ that belongs to nobody if not otherwise.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -16,10 +17,12 @@ from facnet_grpc import faults, metrics
 from facnet_grpc.errors import Conflict
 from facnet_grpc.logs import get_logger
 from facnet_grpc.storage.blobs import BlobInfo, BlobStore
-from facnet_grpc.storage.postgres import runs, uploads
+from facnet_grpc.storage.postgres import purge, runs, uploads
 from facnet_grpc.storage.postgres.pool import Database
 
 AT_ONCE = 500
+PURGE_SECONDS = 1.0  # of a round, so that the other chores get their turn
+DAY_SECONDS = 86_400.0
 GRACE_SECONDS = 30.0  # the worker that ended a run is about to delete its file itself
 ORPHAN_AGE = timedelta(hours=1)  # a file is there before the row that it belongs to
 log = get_logger(__name__)
@@ -28,15 +31,23 @@ log = get_logger(__name__)
 class Retention:
     """Each method is a chore of the reconciler and raises `FacnetError` if PostgreSQL or the disk does not answer."""
 
-    def __init__(self, database: Database, blobs: BlobStore, *, failed_blob_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        failed_blob_seconds: float,
+        retention_days: int = 30,
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._failed_blob_seconds = failed_blob_seconds
+        self._retention_seconds = retention_days * DAY_SECONDS
 
     @property
     def chores(self) -> tuple[Callable[[], None], ...]:
         """Everything that is to be done from time to time."""
-        return (self.forget_uploads, self.delete_ended, self.delete_orphans)
+        return (self.forget_uploads, self.delete_ended, self.delete_orphans, self.purge)
 
     def forget_uploads(self) -> None:
         """Delete partial uploads past their date."""
@@ -80,6 +91,19 @@ class Retention:
         for upload_id in lost_parts:
             self._delete_part(upload_id)
         _note("orphaned_file", len(orphans) + len(lost_parts))
+
+    def purge(self) -> None:
+        """Take runs away that have been kept long enough: a few, and some of their rows, in each round."""
+        with self._database.connection() as conn:
+            taken = purge.take(conn, older_than_seconds=self._retention_seconds, limit=AT_ONCE)
+        if taken:
+            metrics.RECONCILED.labels("purged_run").inc(len(taken))
+            log.info("runs_purged", count=len(taken))
+        give_up = time.monotonic() + PURGE_SECONDS
+        while time.monotonic() < give_up:
+            with self._database.connection() as conn:
+                if purge.sweep(conn, limit=purge.ROWS_AT_ONCE) is None:
+                    return
 
     def _delete_part(self, upload_id: UUID) -> None:
         try:

@@ -52,6 +52,7 @@ CREATE INDEX validation_runs_batch ON validation_runs (owner, batch_id) WHERE ba
 CREATE INDEX validation_runs_waiting ON validation_runs (created_at) WHERE status = 'QUEUED';
 CREATE INDEX validation_runs_leases ON validation_runs (lease_expires_at) WHERE status = 'PROCESSING';
 CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key IS NOT NULL;
+CREATE INDEX validation_runs_ended ON validation_runs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE uploads (
     id uuid PRIMARY KEY,
@@ -76,6 +77,12 @@ CREATE TABLE data_keys (
 );
 
 CREATE INDEX data_keys_run ON data_keys (run_id);
+
+-- Runs that are gone and whose rows are still to be removed, piece by piece.
+CREATE TABLE erasures (
+    run_id uuid PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- Who has seen persons as they are: subject, call, run and how many rows; nothing of what was seen.
 CREATE TABLE phi_access_log (

@@ -1,0 +1,73 @@
+"""Takes runs away that have been kept long enough.
+
+In two steps: the run itself goes at once, so that nobody sees half of it; its rows, which may be millions, go piece by
+piece after that, each piece in a transaction of its own that keeps nobody waiting. `erasures` remembers what is left to
+be done. What stays is a line of the audit log.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import scalar_row
+
+from facnet_grpc.model.run import TERMINAL
+from facnet_grpc.storage.postgres import erasure
+from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.queries import load
+
+SQL = load("purge")
+PURGED = "validation_purged"
+AT_ONCE = 500  # runs
+ROWS_AT_ONCE = 20_000  # a fraction of a second
+_PIECES = ("records", "results", "rejects", "logs")
+_ENDED = sorted(status.value for status in TERMINAL)
+
+
+def count_old(conn: Connection, *, older_than_seconds: float) -> int:
+    """Return how many runs have ended longer ago."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        params = {"older_than_seconds": older_than_seconds, "ended": _ENDED}
+        return int(cursor.execute(SQL["count_old"], params).fetchone() or 0)
+
+
+def take(conn: Connection, *, older_than_seconds: float, limit: int) -> list[UUID]:
+    """Forget runs that have ended longer ago, the keys of their files with them, and note it; `sweep` does the rest."""
+    params = {"older_than_seconds": older_than_seconds, "ended": _ENDED, "limit": limit, "action": PURGED}
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        taken = cursor.execute(SQL["take"], params).fetchall()
+    for run_id in taken:
+        conn.execute(erasure.SQL["revalidations"], {"run_id": run_id})
+    return taken
+
+
+def sweep(conn: Connection, *, limit: int) -> int | None:
+    """Remove at most `limit` rows of each kind of a run that was taken; return how many, None if nothing is left."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        run_id = cursor.execute(SQL["next"]).fetchone()
+    if run_id is None:
+        return None
+    params = {"run_id": run_id, "limit": limit}
+    removed = sum(conn.execute(SQL[name], params).rowcount for name in _PIECES)
+    if not removed:
+        conn.execute(SQL["done"], {"run_id": run_id})
+    return removed
+
+
+def everything(database: Database, *, older_than_seconds: float, dry_run: bool = False) -> int:
+    """Do both steps to their end, or only count; return how many runs it is about. Raises `TransientError`."""
+    if dry_run:
+        with database.connection() as conn:
+            return count_old(conn, older_than_seconds=older_than_seconds)
+    count = 0
+    while True:
+        with database.connection() as conn:
+            taken = take(conn, older_than_seconds=older_than_seconds, limit=AT_ONCE)
+        if not taken:
+            break
+        count += len(taken)
+    while True:
+        with database.connection() as conn:
+            if sweep(conn, limit=ROWS_AT_ONCE) is None:
+                return count

@@ -1,0 +1,132 @@
+"""Runs that have been kept long enough go, with everything; what stays is a line of the audit log."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from facnet_grpc.model.billing import BILLING_SCHEMA
+from facnet_grpc.storage.postgres import logs, purge, uploads
+from facnet_grpc.storage.postgres.records import RecordWriter
+from workers.retention import Retention
+
+DAY = 86_400.0
+LINES = 50
+KEPT = ("validation_runs", "billing_records", "validation_logs", "data_keys", "uploads", "erasures")
+
+
+@pytest.fixture
+def old(database, add):
+    """Stores a run with lines that ended some days ago."""
+
+    def store(days=31, status="COMPLETED", owner="local"):
+        run = add(owner=owner)
+        lines = [
+            {
+                "record_number": number,
+                "service_date": 20000,
+                "code": "19928",
+                "preliminary_cents": 1,
+                "doctor_key": "1",
+                "patient_key": "CANARY",
+            }
+            for number in range(1, LINES + 1)
+        ]
+        with database.connection() as conn:
+            with RecordWriter(conn, run.id) as writer:
+                writer.write(pa.RecordBatch.from_pylist(lines, schema=BILLING_SCHEMA))
+            logs.add(conn, run.id, "info", "worker", "completed", {})
+            uploads.open_(conn, upload_id=run.id, owner=owner, file_name="claims.csv", ttl_seconds=9)
+            conn.execute("INSERT INTO data_keys VALUES (%s, %s, 'a', 'x')", (run.id, run.id))
+            uploads.finish(conn, run.id, run.id)
+            conn.execute(
+                "UPDATE validation_runs SET status = %s, error_code = CASE %s WHEN 'FAILED' THEN 'X' END, "
+                "finished_at = now() - make_interval(days => %s) WHERE id = %s",
+                (status, status, days, run.id),
+            )
+        return run
+
+    return store
+
+
+def counted(database):
+    with database.connection() as conn:
+        return [conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in KEPT]
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
+def test_an_old_run_goes_with_everything(database, old, status):
+    run = old(status=status, owner="clinic")
+    assert purge.everything(database, older_than_seconds=30 * DAY) == 1
+    assert counted(database) == [0] * len(KEPT)
+    with database.connection() as conn:
+        (line,) = conn.execute("SELECT owner, action, run_id, detail FROM audit_log").fetchall()
+    assert line == ("clinic", purge.PURGED, run.id, {"status": status, "size_bytes": run.size_bytes})
+
+
+def test_a_young_one_and_one_that_waits_stay(database, old, add):
+    old(days=29)
+    add()
+    assert purge.everything(database, older_than_seconds=30 * DAY) == 0
+    assert counted(database) == [2, LINES, 1, 1, 1, 0]
+
+
+def test_it_is_gone_at_once_and_its_rows_piece_by_piece(database, old):
+    old()
+    with database.connection() as conn:
+        assert len(purge.take(conn, older_than_seconds=30 * DAY, limit=10)) == 1
+    assert counted(database) == [0, LINES, 1, 0, 0, 1]
+    removed = []
+    for _ in range(10):
+        with database.connection() as conn:
+            removed.append(purge.sweep(conn, limit=20))
+    assert removed == [21, 20, 10, 0, *[None] * 6]
+    assert counted(database) == [0] * len(KEPT)
+
+
+def test_two_at_it_do_not_wait_for_each_other(database, old):
+    old()
+    with database.connection() as first:
+        assert len(purge.take(first, older_than_seconds=DAY, limit=10)) == 1
+        with database.connection() as second:
+            assert purge.take(second, older_than_seconds=DAY, limit=10) == []
+
+
+def test_the_workers_do_it(database, old, blob_store):
+    old()
+    retention = Retention(database, blob_store, failed_blob_seconds=0, retention_days=30)
+    for chore in retention.chores:
+        chore()
+    assert counted(database) == [0] * len(KEPT)
+
+
+def test_the_command_counts_and_then_does_it(database, clean_postgres_url, old, tmp_path):
+    old()
+    environment = {
+        **os.environ,
+        "DATABASE_URL": clean_postgres_url,
+        "REDIS_URL": "redis://unused",
+        "FACNET_BLOB_DIR": str(tmp_path),
+        "FACNET_PSEUDONYM_KEY": "k" * 32,
+        "FACNET_BLOB_KEY": "b" * 32,
+    }
+
+    def run(*words):
+        command = [sys.executable, "-m", "facnet_grpc", "purge", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert json.loads(run("--json", "--dry-run").stdout) == {
+        "validations": 1,
+        "older_than_days": 30,
+        "dry_run": True,
+    }
+    assert run("--older-than", "40d").stdout.startswith("0 validation(s)")
+    assert run("--older-than", "3 weeks").returncode == 2
+    assert counted(database)[0] == 1
+    assert "ended more than 30 day(s) ago: removed" in run("--lang", "en", "--older-than", "30d").stdout
+    assert counted(database) == [0] * len(KEPT)
