@@ -80,8 +80,13 @@ def assemble(settings: Settings) -> RedisBroker:
 
 
 def _retention(resources: Resources) -> Retention:
-    seconds = resources.settings.failed_blob_seconds
-    return Retention(resources.database, resources.blobs, failed_blob_seconds=seconds)
+    settings = resources.settings
+    return Retention(
+        resources.database,
+        resources.blobs,
+        failed_blob_seconds=settings.failed_blob_seconds,
+        retention_days=settings.retention_days,
+    )
 
 
 def make_resources(settings: Settings) -> Resources:
