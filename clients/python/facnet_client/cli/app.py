@@ -63,6 +63,7 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("worker", local.worker, local.PASSED_ON),
     ("migrate", local.migrate, local.PASSED_ON),
     ("doctor", local.doctor, local.PASSED_ON),
+    ("purge", local.purge, local.PASSED_ON),
     ("inspect", local.inspect, {}),
     ("sample", local.sample, {}),
 )
