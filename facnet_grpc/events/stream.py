@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from facnet_grpc.errors import InvalidInput, Reason, TransientError
 from facnet_grpc.model.event import Event
+from facnet_grpc.model.glimpse import Glimpse
 from facnet_grpc.model.run import Progress, RunPhase, RunStatus, SeverityCounts
 
 KEEP_EVENTS = 200
@@ -200,4 +201,5 @@ def _progress(found: dict[str, Any] | None) -> Progress | None:
     if found is None:
         return None
     counts = SeverityCounts(**found.pop("result_counts"))
-    return Progress(phase=RunPhase(found.pop("phase")), result_counts=counts, **found)
+    preview = tuple(Glimpse.of(fields) for fields in found.pop("preview", ()))
+    return Progress(phase=RunPhase(found.pop("phase")), result_counts=counts, preview=preview, **found)

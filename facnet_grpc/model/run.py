@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from facnet_grpc.model.glimpse import Glimpse
+
 
 class RunStatus(StrEnum):
     """Where a run is in its life."""
@@ -105,6 +107,7 @@ class Progress:
     rows_loaded: int = 0
     rows_rejected: int = 0
     result_counts: SeverityCounts = SeverityCounts()
+    preview: tuple[Glimpse, ...] = ()  # the first results; for watchers, not stored
 
 
 @dataclass(frozen=True, slots=True)

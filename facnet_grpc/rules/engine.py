@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import structlog
 
+from facnet_grpc.model.glimpse import Glimpse
 from facnet_grpc.model.result import FINDING_SCHEMA, Severity
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import (
@@ -40,6 +41,7 @@ class RuleOutcome:
     counts: SeverityCounts  # of all rules so far
     seconds: float  # that this rule took
     error_class: str | None = None  # if it raised
+    preview: tuple[Glimpse, ...] = ()  # the first of its results
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def run_rules(
         outcome, error_class = _evaluate(rule, lines, claims, reference, missing_columns)
         found.append((rule, outcome))
         counts = figures.add(counts, figures.count_severities(outcome.findings))
-        between(RuleOutcome(rule.info.id, len(found), len(rules), counts, time.perf_counter() - began, error_class))
+        seconds, preview = time.perf_counter() - began, results.preview(rule, outcome.findings)
+        between(RuleOutcome(rule.info.id, len(found), len(rules), counts, seconds, error_class, preview))
     found.sort(key=lambda outcome: outcome[0].info.id)
     table = results.table(claims, found)
     return RulesReport(

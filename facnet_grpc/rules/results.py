@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facnet_grpc.model.result import RESULT_SCHEMA
+from facnet_grpc.model.glimpse import MOST, Glimpse
+from facnet_grpc.model.result import RESULT_SCHEMA, Severity
 from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
 from facnet_grpc.rules.vocabulary import Claims, Ints
 
@@ -24,6 +26,27 @@ def table(claims: Claims, found: Sequence[tuple[Rule, Outcome]]) -> pa.Table:
     joined = pa.concat_tables([_UNNUMBERED.empty_table(), *parts]).combine_chunks()
     numbers = pa.array(np.arange(1, joined.num_rows + 1, dtype=np.int32))
     return joined.add_column(0, RESULT_SCHEMA.field(0), numbers).cast(RESULT_SCHEMA)
+
+
+def preview(rule: Rule, findings: pa.Table) -> tuple[Glimpse, ...]:
+    """Return the first findings of a rule, as many as watchers are shown at most."""
+    names = ["scenario", "severity", "affected_records", "at_risk_cents", "potential_gain_cents"]
+    return tuple(_glimpse(rule, row) for row in findings.select(names).slice(0, MOST).to_pylist())
+
+
+def _glimpse(rule: Rule, row: dict[str, Any]) -> Glimpse:
+    scenario, records = row["scenario"], row["affected_records"]
+    return Glimpse(
+        rule_id=rule.info.id,
+        rule_version=rule.info.version,
+        scenario=scenario,
+        severity=Severity(row["severity"]),
+        category=_CATEGORY_OF_FAILURE if scenario == SYSTEM_ERROR else rule.info.category,
+        certainty=rule.info.certainty_of(scenario),
+        record_number=records[0] if records else None,
+        at_risk_cents=row["at_risk_cents"],
+        potential_gain_cents=row["potential_gain_cents"],
+    )
 
 
 _UNNUMBERED = pa.schema(list(RESULT_SCHEMA)[1:])

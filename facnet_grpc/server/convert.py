@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from facnet_grpc.gen.facnet.v1 import money_pb2, result_pb2, validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.model.glimpse import Glimpse
 from facnet_grpc.model.result import Certainty, RejectedRow, Result, Severity
 from facnet_grpc.model.run import Priority, Run, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import DayFigures, ScenarioFigures, Summary
@@ -168,6 +169,26 @@ def watched(view: View, locale: Locale, now: datetime) -> pb.WatchValidationResp
         queue_position=view.queue_position,
         eta=eta if eta is None else Duration(seconds=int(eta.total_seconds())),
         error=run_error(view.error_code, view.error_params, locale),
+        preview=[glimpse(number, found, locale) for number, found in enumerate(view.preview, 1)],
+    )
+
+
+def glimpse(number: int, found: Glimpse, locale: Locale) -> result_pb2.ValidationResult:
+    """Return one of the first results, by its title: its whole text would speak of people."""
+    names = (rule_name(found.rule_id, locale), scenario_title(found.rule_id, found.scenario, locale))
+    return result_pb2.ValidationResult(
+        result_number=number,
+        rule_id=found.rule_id,
+        rule_version=found.rule_version,
+        scenario=found.scenario,
+        severity=SEVERITY[found.severity],
+        category=found.category,
+        certainty=CERTAINTY[found.certainty],
+        record_number=found.record_number or 0,
+        affected_records=[found.record_number] if found.record_number else [],
+        at_risk=money(found.at_risk_cents),
+        potential_gain=money(found.potential_gain_cents),
+        message=" · ".join(name for name in names if name),
     )
 
 

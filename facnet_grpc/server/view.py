@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from facnet_grpc.model.event import Event
+from facnet_grpc.model.glimpse import Glimpse
 from facnet_grpc.model.run import Run, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.server.tokens import Cursor
 
@@ -34,6 +35,7 @@ class View:
     started_at: datetime | None = None
     error_code: str | None = None
     error_params: Mapping[str, Any] = field(default_factory=dict)
+    preview: tuple[Glimpse, ...] = ()
 
     @property
     def order(self) -> tuple[int, bool]:
@@ -91,6 +93,7 @@ def from_event(event: Event) -> View | None:
         rows_loaded=progress.rows_loaded,
         rows_rejected=progress.rows_rejected,
         result_counts=progress.result_counts,
+        preview=progress.preview,
     )
 
 
@@ -116,6 +119,7 @@ def merge(old: View, new: View) -> View:
         result_counts=_most(old.result_counts, new.result_counts),
         queue_position=_position(old, new),
         started_at=new.started_at or old.started_at,
+        preview=max(old.preview, new.preview, key=len) if new.status is RunStatus.PROCESSING else (),
     )
 
 

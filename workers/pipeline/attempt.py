@@ -96,7 +96,8 @@ class Attempt:
             if outcome is not None:
                 faults.point("worker.rules.between")
                 _trace_rule(outcome)
-                self._board.judged(done=outcome.rules_done, total=outcome.rules_total, counts=outcome.counts)
+                done, total = outcome.rules_done, outcome.rules_total
+                self._board.judged(done=done, total=total, counts=outcome.counts, preview=outcome.preview)
                 if outcome.error_class is not None:
                     metrics.RULE_FAILURES.labels(metrics.rule_label(outcome.rule_id)).inc()
 

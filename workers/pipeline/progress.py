@@ -10,6 +10,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
+from facnet_grpc.model.glimpse import MOST, Glimpse
 from facnet_grpc.model.run import Progress, RunPhase, SeverityCounts
 
 PARSING, LOADING, RULES, RESULTS = 50.0, 25.0, 15.0, 10.0
@@ -37,9 +38,11 @@ class ProgressBoard:
         self._bytes_loaded = bytes_loaded
         self._move(rows_loaded=rows_loaded)
 
-    def judged(self, *, done: int, total: int, counts: SeverityCounts) -> None:
-        """Note that `done` of `total` rules have run, and what they found so far."""
-        self._move(PARSING + LOADING + RULES * _share(done, total), phase=RunPhase.RULES, result_counts=counts)
+    def judged(self, *, done: int, total: int, counts: SeverityCounts, preview: tuple[Glimpse, ...] = ()) -> None:
+        """Note that `done` of `total` rules have run, and what they found so far; `preview` is the last one's."""
+        percent = PARSING + LOADING + RULES * _share(done, total)
+        shown = (*self._progress.preview, *preview)[:MOST]
+        self._move(percent, phase=RunPhase.RULES, result_counts=counts, preview=shown)
 
     def stored(self, *, done: int, total: int) -> None:
         """Note that `done` of `total` results are stored."""

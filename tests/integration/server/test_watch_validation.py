@@ -18,6 +18,8 @@ from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.gen.facnet.v1 import validation_pb2 as enums
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
+from facnet_grpc.model.glimpse import Glimpse
+from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.storage.postgres import runs
 
 pytestmark = pytest.mark.system
@@ -289,3 +291,36 @@ def test_shutting_down_ends_watches_so_that_clients_come_back(server: Server) ->
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     assert "RetryInfo" in refusal.details
     assert refused(lambda: list(watch(server, run_id))).reason == "SHUTTING_DOWN"
+
+
+def test_the_first_results_are_shown_while_work_goes_on(server: Server) -> None:
+    run_id = submit(server)
+    worker = Worker(server, run_id).start()
+    found = Glimpse(
+        rule_id="office_fee",
+        rule_version="1",
+        scenario="upgrade_registered",
+        severity=Severity.OPTIMIZATION,
+        category="office_fees",
+        certainty=Certainty.CERTAIN,
+        record_number=7,
+        at_risk_cents=0,
+        potential_gain_cents=3240,
+    )
+    texts = {}
+    for language in ("fr", "en"):
+        watch = server.stub.WatchValidation(
+            pb.WatchValidationRequest(validation_id=str(run_id)), metadata=(("accept-language", language),), timeout=20
+        )
+        next(watch)
+        worker.say(80, preview=(found,))
+        shown = next(message.preview[0] for message in watch if message.preview)
+        texts[language] = shown.message
+        assert (shown.result_number, shown.record_number, shown.potential_gain.units) == (1, 7, 32)
+        assert (shown.doctor, shown.doctor_key, shown.patient_key, shown.service_date) == ("", "", "", "")
+        watch.cancel()
+    assert len(set(texts.values())) == 2
+    assert all(texts.values())
+    worker.complete()
+    (last,) = server.stub.WatchValidation(pb.WatchValidationRequest(validation_id=str(run_id)), timeout=20)
+    assert not last.preview
