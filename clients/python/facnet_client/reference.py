@@ -136,9 +136,7 @@ class Reference:
     def load(self, files: Iterable[ReferenceFile]) -> Imported:
         """Import files as a new version, all or nothing; what is not among them stays as it is."""
         try:
-            made = self._stub.ImportReference(
-                _messages(files), timeout=IMPORT_SECONDS, metadata=self._calls.metadata
-            )
+            made = self._stub.ImportReference(_messages(files), timeout=IMPORT_SECONDS, metadata=self._calls.metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
         return Imported(made.reference_version, made.added, made.removed, made.changed)
