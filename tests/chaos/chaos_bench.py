@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from chaos_client import LARGE, SMALL, Submission, again, contents
-from chaos_stack import LEASE_SECONDS, WORKERS, ChaosStack
+from chaos_stack import LEASE_SECONDS, WORKERS, ChaosStack, eventually
 from chaos_truth import Outcome, attempts, heard_well, outcome, runs_with_key
 
 # What can be broken while a process stands still at a point. Each returns once it is broken (and mended, if it can be).
@@ -41,7 +41,7 @@ class Bench:
         self.stack.arm(f"{point}=kill;{more}")
         submission = self.submit(size)
         submission.finished()
-        assert self.stack.hits(point), "nobody came to the point"
+        eventually(f"{point} reached", lambda: self.stack.hits(point))
         return submission
 
     def break_at(self, point: str, fault: str, size: str = SMALL, more: str = "") -> tuple[Submission, float]:

@@ -28,7 +28,7 @@ from facnet_grpc.devstack.probe import is_serving
 from facnet_grpc.storage.postgres.migrate import migrate
 
 WORKERS = ("worker-1", "worker-2")
-LEASE_SECONDS = 2.5
+LEASE_SECONDS = 2.0
 PATIENCE = 60.0  # generous: the machine may be busy with other things
 POLL_SECONDS = 0.02
 SOON = {

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -28,8 +29,12 @@ from chaos_stack import WORKERS, Broken, ChaosStack, eventually
 from chaos_truth import attempts, cleans_up, heard_well, outcome, runs_with_key, unended
 from chaos_weather import Weather
 
+from facnet_client import FacnetError
+
 CLIENTS = 4
 SHARE_LARGE = 0.15
+SHARE_CANCELLED = 0.05  # tried: the run may have ended before
+CANCEL_SECONDS = 1.0  # after it was accepted, at most
 PAUSE_SECONDS = 3.0  # between two files of a client, at most
 FAULTS_PER_RUN = 0.5  # at least
 MANY_ATTEMPTS = "1000"  # a run that is hit by every fault is not what is looked for here
@@ -48,6 +53,8 @@ class Tally:
     misled: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     attempts: Counter[int] = field(default_factory=Counter)
+    to_cancel: set[str] = field(default_factory=set)
+    cancelled: int = 0
 
     @property
     def is_well(self) -> bool:
@@ -94,8 +101,21 @@ class Clients:
             submission = Submission(self._stack, self._files[size])
             with self._lock:
                 self._tally.submitted.append((size, submission))
+            if chance.random() < SHARE_CANCELLED:
+                self._cancel(submission, chance.uniform(0, CANCEL_SECONDS))
             submission.join()
             self.enough.wait(chance.uniform(0, PAUSE_SECONDS))
+
+    def _cancel(self, submission: Submission, seconds: float) -> None:
+        while submission.run_id is None and submission.is_alive():
+            submission.join(0.05)
+        if submission.run_id is None:
+            return
+        submission.join(seconds)
+        with self._lock:
+            self._tally.to_cancel.add(submission.run_id)
+        with self._stack.client() as client, suppress(FacnetError):  # a server that is away is not asked twice
+            client.cancel(submission.run_id)
 
 
 def main() -> int:
@@ -158,7 +178,9 @@ def _examine(bench: Bench, tally: Tally, size: str, sent: Submission) -> None:
 def _examine_run(bench: Bench, tally: Tally, size: str, sent: Submission, run_id: str) -> None:
     tally.attempts[attempts(bench.stack, run_id)] += 1
     found, expected = outcome(bench.stack, run_id), bench.expected[size]
-    if found != expected:
+    if found.status == "CANCELLED" and run_id in tally.to_cancel and not any(rows for rows, _ in found.content):
+        tally.cancelled += 1
+    elif found != expected:
         more = any(a > b for (a, _), (b, _) in zip(found.content, expected.content, strict=True))
         (tally.duplicated if more else tally.lost).append(f"run {run_id} is {found}")
     if sent.error is not None:
@@ -187,7 +209,9 @@ def _report(tally: Tally, weather: Weather) -> None:
     _say("attempts " + ", ".join(f"{tried}: {times} runs" for tried, times in sorted(tally.attempts.items())))
     for wrong in (*tally.lost, *tally.duplicated, *tally.stuck, *tally.misled, *tally.refused):
         _say(f"WRONG {wrong}")
-    _say(f"runs {len(tally.submitted)}  refused {len(tally.refused)}  misled {len(tally.misled)}")
+    _say(
+        f"runs {len(tally.submitted)}  cancelled {tally.cancelled}  refused {len(tally.refused)}  misled {len(tally.misled)}"
+    )
     _say(f"lost {len(tally.lost)}  duplicated {len(tally.duplicated)}  stuck {len(tally.stuck)}")
 
 

@@ -18,10 +18,6 @@ def test_a_worker_killed_in_the_middle_of_loading(bench):
     bench.check(bench.die_at("worker.copy.mid", LARGE), {2}, LARGE)
 
 
-def test_a_worker_killed_just_before_it_commits(bench):
-    bench.check(bench.die_at("worker.commit.before"), {2})
-
-
 def test_a_worker_killed_just_after_it_has_committed(bench):
     bench.check(bench.die_at("worker.commit.after"), {1})
 
