@@ -38,9 +38,9 @@ RULE_FAILURES = Counter("facnet_rule_failures_total", "Rules that raised, by rul
 RETRIES = Counter("facnet_retries_total", "Attempts given back for another one, by reason code.", ("reason",))
 
 # What holds the two together.
-QUEUE_DEPTH = Gauge("facnet_queue_depth", "Runs that wait for a worker, as the reconciler last saw it.")
+QUEUE_DEPTH = Gauge("facnet_queue_depth", "Runs that wait for a worker.")
 QUEUE_AGE = Gauge(
-    "facnet_queue_age_seconds", "How long the run has waited that has waited longest, as the reconciler last saw it."
+    "facnet_queue_age_seconds", "How long the run has waited that has waited longest."
 )
 RECONCILER_SEEN = Gauge("facnet_reconciler_timestamp_seconds", "When this process last reconciled, as Unix time.")
 LEASE_LOSSES = Counter("facnet_lease_losses_total", "Attempts given up because another worker has the run.")

@@ -109,7 +109,10 @@ class Settings(BaseSettings):
     mtls_listen: str = Field(
         "", description="A second address, on which clients have to show a certificate; listen asks for none then."
     )
-    metrics_listen: str = Field("127.0.0.1:9464", description="Address and port of the Prometheus page; empty: none.")
+    reuse_port: bool = Field(
+        False, description="Several servers of this machine share the port, and the kernel deals out connections."
+    )
+    metrics_listen: str = Field("127.0.0.1:9464", description="Address and port of the Prometheus page, with /livez and /readyz; empty: none.")
     max_file_bytes: int = Field(2 * GIB, gt=0, description="Largest file taken, in bytes.")
     max_expanded_bytes: int = Field(
         64 * GIB, gt=0, description="Largest size of a compressed file once expanded, in bytes."

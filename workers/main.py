@@ -12,7 +12,7 @@ from functools import partial
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from facnet_grpc import logs
+from facnet_grpc import health, logs
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
@@ -69,7 +69,7 @@ def assemble(settings: Settings) -> RedisBroker:
     components = (
         Traces(settings, "facnet-worker"),
         resources.database,
-        MetricsPage(settings.metrics_listen),
+        MetricsPage(settings.metrics_listen, health.of(settings, resources.database)),
         reconciler,
     )
     stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)

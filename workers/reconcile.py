@@ -16,7 +16,7 @@ from facnet_grpc.jobs.queue import JobQueue
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Run
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.postgres import locks, runs
+from facnet_grpc.storage.postgres import locks, queue, runs
 from facnet_grpc.storage.postgres.pool import Database
 
 MESSAGE_SECONDS = 1.0  # a message that has not led to a claim after this may be lost
@@ -72,6 +72,14 @@ class Reconciler:
                 _do(chore)
         return True
 
+    def measure(self) -> None:
+        """Tell Prometheus how long the queue is. Every worker does, so that none shows figures of long ago."""
+        with self._database.connection() as conn:
+            depth, age = queue.figures(conn)
+        metrics.QUEUE_DEPTH.set(depth)
+        metrics.QUEUE_AGE.set(age)
+        metrics.RECONCILER_SEEN.set_to_current_time()
+
     def take_back(self) -> None:
         """Take runs from workers that have gone silent; they wait again, or end here."""
         with self._database.connection() as conn:
@@ -90,7 +98,6 @@ class Reconciler:
         """
         with self._database.connection() as conn:
             due = runs.waiting(conn, older_than_seconds=MESSAGE_SECONDS, limit=AT_ONCE)
-        metrics.QUEUE_DEPTH.set(len(due))
         if not due or self._messages() >= len(due):
             return
         for run_id in due:
@@ -101,6 +108,7 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._settings.reconcile_seconds):
+            _do(self.measure)
             _do(self.look)
 
 

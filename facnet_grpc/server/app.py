@@ -59,8 +59,6 @@ OPTIONS = (
     # When a server comes back, everybody's watches do at once. grpc would reset those beyond a thousand that wait.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
-    # Two servers on one port are a mistake, not a way to share load.
-    ("grpc.so_reuseport", 0),
     ("grpc.enable_channelz", 1),
 )
 
@@ -124,6 +122,14 @@ async def serve(app: App) -> None:
         await app.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
+async def tell(app: App, *, ready: bool) -> None:
+    """Say of each service that stands on others whether they are there; the server itself answers in any case."""
+    status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+    for name in _names():
+        if name.startswith("facnet."):
+            await app.health.set(name, status)
+
+
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
     try:
         return server.add_secure_port(listen, credentials) if credentials else server.add_insecure_port(listen)
@@ -135,6 +141,8 @@ def _limits(settings: Settings) -> list[tuple[str, int]]:
     """Return what a connection and the headers of a call may amount to."""
     age = settings.max_connection_seconds
     options = [
+        # Two servers on one port are a mistake, unless somebody says that they share its load.
+        ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_concurrent_streams", settings.max_connection_streams),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),

@@ -10,12 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import prometheus_client
-
-from facnet_grpc import logs
+from facnet_grpc import health, logs
 from facnet_grpc.events.stream import EventStream, RedisEvents, connect
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import add_ReferenceServiceServicer_to_server
 from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import add_RuleServiceServicer_to_server
+from facnet_grpc.health import Page, Readiness
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.logs import get_logger
 from facnet_grpc.phi.redact import Redactor
@@ -44,6 +43,8 @@ from facnet_grpc.texts import Locale, extend
 from facnet_grpc.tracing import Traces
 
 log = get_logger(__name__)
+
+HEALTH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +172,17 @@ async def serve(settings: Settings) -> None:
         traces = Traces(settings, "facnet-server")
         traces.open()
         stack.callback(traces.close)
-        if settings.metrics_listen:
-            stack.callback(_metrics_page(settings.metrics_listen))
         resources = await stack.enter_async_context(open_resources(settings))
+        readiness = health.of(settings, resources.database)
+        if settings.metrics_listen:
+            stack.callback(_metrics_page(settings.metrics_listen, readiness).close)
         server = await stack.enter_async_context(running(resources))
         log.info("server_started", port=server.app.port)
+        telling = asyncio.create_task(_tell_health(server.app, readiness))
+        stack.callback(telling.cancel)
         await stop.wait()
         log.info("server_stopping")
+        readiness.stop()
         await server.stop(settings.shutdown_seconds)
     log.info("server_stopped")
 
@@ -202,16 +207,16 @@ def _on_signals(stop: Callable[[], None]) -> None:
         loop.add_signal_handler(number, take, number)
 
 
-def _metrics_page(listen: str) -> Callable[[], None]:
+async def _tell_health(app: apps.App, readiness: Readiness) -> None:
+    """Say over gRPC, for each service, whether it can work: clients and proxies then send their calls elsewhere."""
+    while True:
+        await apps.tell(app, ready=await asyncio.to_thread(readiness.is_ready))
+        await asyncio.sleep(HEALTH_SECONDS)
+
+
+def _metrics_page(listen: str, readiness: Readiness) -> Page:
     host, _, port = listen.rpartition(":")
     try:
-        server, thread = prometheus_client.start_http_server(int(port), addr=host.strip("[]"))
-    except (OSError, ValueError):
+        return Page(host.strip("[]"), int(port), readiness)
+    except (OSError, ValueError, OverflowError):
         raise OSError(f"FACNET_METRICS_LISTEN: cannot listen on {listen}") from None
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return close

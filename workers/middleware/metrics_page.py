@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import start_http_server
-
+from facnet_grpc.health import Page, Readiness
 from facnet_grpc.logs import get_logger
 
 PORTS = 100
@@ -20,21 +18,22 @@ class MetricsPage:
     configured port itself is left to a server on the same machine, which would not start without it.
     """
 
-    def __init__(self, listen: str) -> None:
+    def __init__(self, listen: str, readiness: Readiness | None = None) -> None:
         self._listen = listen
-        self._server: WSGIServer | None = None
+        self._readiness = readiness
+        self._page: Page | None = None
 
     @property
     def port(self) -> int | None:
         """The port that the page is at, once open."""
-        return self._server.server_port if self._server else None
+        return self._page.port if self._page else None
 
     def open(self) -> None:
         """Begin to serve, unless no address is configured. Having no free port is no reason not to work."""
         host, _, first = self._listen.rpartition(":")
         for port in range(int(first) + 1, min(int(first) + 1 + PORTS, 65536)) if host else ():
             try:
-                self._server, _ = start_http_server(port, host.strip("[]"))
+                self._page = Page(host.strip("[]"), port, self._readiness)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     break
@@ -46,7 +45,6 @@ class MetricsPage:
 
     def close(self) -> None:
         """Stop serving."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        if self._page is not None:
+            self._page.close()
+            self._page = None
