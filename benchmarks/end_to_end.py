@@ -1,4 +1,4 @@
-"""Lines per second from the first byte sent to the terminal event, what each phase takes, memory, and the floor.
+"""A file on its way from the first byte sent to the terminal event: time, phases, memory, and the floor.
 
 Absolute figures say more of the machine than of the code; the ratio to a plain COPY, taken in the same run, says what
 the pipeline costs. Medians of several runs.
@@ -6,22 +6,23 @@ the pipeline costs. Medians of several runs.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from benchmarks import plain_copy, processes
-from benchmarks.stack import Stack, running
+from benchmarks.figures import Figure
+from benchmarks.stack import Stack
 from facnet_client import Phase, Status
+from facnet_grpc.rules.registry import RULES
 from facnet_grpc.sample import write_sample
 
-SIZES = {1_000: 5, 100_000: 3, 1_000_000: 3}  # lines: runs
-LATENCY_RUNS = 20
+MIB = 1.048576  # MB
+CORE = tuple(rule.info.id for rule in RULES)
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Measured:
     total: float
     after_upload: float  # from the answer to the upload to the terminal event
     phases: dict[str, float]
-    peak_mib: float
+    peak_mb: float
 
 
-def measure(stack: Stack, file: Path) -> Measured:
+def measure(stack: Stack, file: Path, rule_ids: Sequence[str] = ()) -> Measured:
     """Send `file` and follow it to its end."""
     workers = stack.workers()
     processes.forget_peak(workers)
     started = time.perf_counter()
-    submitted = stack.client.submit(file)
+    submitted = stack.client.submit(file, rule_ids=rule_ids)
     answered = time.perf_counter()
     first_seen: dict[str, float] = {}
     for update in stack.client.watch(submitted.validation_id):
@@ -52,57 +53,76 @@ def measure(stack: Stack, file: Path) -> Measured:
     marks = [("UPLOAD", started), *sorted({**first_seen, "QUEUED": answered}.items(), key=lambda mark: mark[1])]
     ends = [*(at for _, at in marks[1:]), ended]
     phases = {name: end - at for (name, at), end in zip(marks, ends, strict=True) if name != "COMPLETED"}
-    return Measured(
-        UUID(submitted.validation_id), ended - started, ended - answered, phases, processes.peak_mib(workers)
-    )
+    peak = processes.peak_mib(workers) * MIB
+    return Measured(UUID(submitted.validation_id), ended - started, ended - answered, phases, peak)
 
 
-def throughput(stack: Stack, folder: Path, sizes: dict[int, int]) -> None:
-    """Print lines per second, phases and memory for each size, and the ratio to COPY for the largest."""
-    for rows, times in sizes.items():
+@dataclass(frozen=True)
+class Size:
+    """Runs of one file, with the time that a plain COPY of its rows took beside each."""
+
+    rows: int
+    runs: list[Measured]
+    floors: list[float]
+
+    @classmethod
+    def of(cls, stack: Stack, folder: Path, rows: int, times: int, rule_ids: Sequence[str] = ()) -> Size:
+        """Measure a sample of `rows` lines `times` times."""
         file = folder / f"{rows}.csv"
-        write_sample(rows, file)
+        if not file.exists():
+            write_sample(rows, file)
         runs, floors = [], []
         for _ in range(times):
-            runs.append(measure(stack, file))
-            if rows == max(sizes):
-                floors.append(plain_copy.seconds(stack.database_url, runs[-1].run_id))
-        total = statistics.median(run.total for run in runs)
-        print(f"\n{rows:>9,} lines  {file.stat().st_size / 1e6:8.1f} MB  {total:7.2f} s  {rows / total:9,.0f} lines/s")
-        for phase in runs[0].phases:
-            print(f"{'':>12}{phase.lower():<18}{statistics.median(run.phases.get(phase, 0.0) for run in runs):7.2f} s")
-        print(f"{'':>12}worker peak memory {max(run.peak_mib for run in runs):.0f} MiB")
-        if floors:
-            ratios = [run.total / floor for run, floor in zip(runs, floors, strict=True)]
-            inner = [run.after_upload / floor for run, floor in zip(runs, floors, strict=True)]
-            print(f"{'':>12}plain binary COPY {statistics.median(floors):.2f} s")
-            print(f"{'':>12}end to end ÷ COPY {statistics.median(ratios):.2f}")
-            print(f"{'':>12}the same without the upload {statistics.median(inner):.2f}")
-        file.unlink()
+            runs.append(measure(stack, file, rule_ids))
+            floors.append(plain_copy.seconds(stack.database_url, runs[-1].run_id))
+            plain_copy.forget(stack.database_url, runs[-1].run_id)
+        return cls(rows, runs, floors)
+
+    @property
+    def seconds(self) -> float:
+        """How long a run takes."""
+        return statistics.median(run.total for run in self.runs)
+
+    @property
+    def peak_mb(self) -> float:
+        """The most memory that a worker held, in MB."""
+        return max(run.peak_mb for run in self.runs)
+
+    def figures(self, name: str, at_most: float | None = None) -> list[Figure]:
+        """Return time, ratio to COPY, and phases as shares of the whole."""
+        ratio = statistics.median(run.total / floor for run, floor in zip(self.runs, self.floors, strict=True))
+        inner = statistics.median(run.after_upload / floor for run, floor in zip(self.runs, self.floors, strict=True))
+        return [
+            Figure(f"{name}: end to end", self.seconds, "s"),
+            Figure(f"{name}: lines per second", self.rows / self.seconds),
+            Figure(f"{name}: binary COPY of the same rows", statistics.median(self.floors), "s"),
+            Figure(f"{name}: end to end ÷ COPY", ratio, at_most=at_most),
+            Figure(f"{name}: the same without the upload ÷ COPY", inner),
+            *(Figure(f"{name}: share of {phase.lower()}", 100 * self._share(phase), "%") for phase in self._phases()),
+        ]
+
+    def _phases(self) -> list[str]:
+        return list(self.runs[0].phases)
+
+    def _share(self, phase: str) -> float:
+        return statistics.median(run.phases.get(phase, 0.0) / run.total for run in self.runs)
 
 
-def latency(stack: Stack, folder: Path, runs: int) -> None:
-    """Print how long a file of 1,000 lines takes from its last byte to the terminal event."""
+def latency(stack: Stack, folder: Path, times: int) -> list[Figure]:
+    """Measure how long a file of 1,000 lines takes to the terminal event, with all rules and with the core ones.
+
+    From before the upload, which is one chunk: a little longer than from its last byte.
+    """
     file = folder / "latency.csv"
     write_sample(1_000, file)
-    measure(stack, file)
-    taken = sorted(measure(stack, file).after_upload * 1000 for _ in range(runs))
-    print(f"\n1,000 lines, from the answer to the terminal event, {runs} runs")
-    print(f"{'':>12}median {statistics.median(taken):.0f} ms, largest {taken[-1]:.0f} ms")
-
-
-def main() -> None:
-    """Run everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, action="append", help="only this size")
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--latency-runs", type=int, default=LATENCY_RUNS)
-    options = parser.parse_args()
-    sizes = dict.fromkeys(options.rows, options.times) if options.rows else SIZES
-    with tempfile.TemporaryDirectory() as folder, running() as stack:
-        throughput(stack, Path(folder), sizes)
-        latency(stack, Path(folder), options.latency_runs)
-
-
-if __name__ == "__main__":
-    main()
+    figures = []
+    for name, rule_ids, is_goal in (("all rules", (), False), ("core rules", CORE, True)):
+        for _ in range(3):
+            measure(stack, file, rule_ids)
+        taken = sorted(measure(stack, file, rule_ids).total * 1000 for _ in range(times))
+        named = f"1,000 lines, {name}"
+        figures += [
+            Figure(f"{named}: median of {times}", statistics.median(taken), "ms", at_most=100 if is_goal else None),
+            Figure(f"{named}: 99 of 100", taken[int(times * 0.99) - 1], "ms", at_most=300 if is_goal else None),
+        ]
+    return figures

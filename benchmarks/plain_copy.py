@@ -29,6 +29,16 @@ def seconds(url: str, run_id: UUID) -> float:
     return taken
 
 
+def forget(url: str, run_id: UUID) -> None:
+    """Take the rows of `run_id` out of the table, so that the next run finds it as this one did."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        count = connection.execute("SELECT count(*) FROM validation_runs WHERE status = 'PROCESSING'").fetchone()
+        assert count == (0,), "another run is going on"
+        connection.execute("TRUNCATE billing_records, validation_results, rejected_rows")
+        connection.execute("DELETE FROM validation_runs WHERE id = %s", (run_id,))
+        connection.execute("CHECKPOINT")
+
+
 def _joined(copy: psycopg.Copy, size: int = 1 << 18) -> list[bytes]:
     """Gather the rows into blocks as large as a loader would send: one message a row would measure the client."""
     blocks, block = [], bytearray()

@@ -1,0 +1,58 @@
+"""Parsing and judging in this process, without servers: rules against parsing, bad rows against good ones."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmarks.figures import Figure
+from facnet_grpc.ingest import open_claims
+from facnet_grpc.reference.snapshot import shipped
+from facnet_grpc.rules import registry
+from facnet_grpc.rules.base import Rule
+from facnet_grpc.rules.engine import run_rules
+from facnet_grpc.rules.lines import LineCollector
+from facnet_grpc.sample import write_sample
+
+
+def figures(folder: Path, rows: int, times: int) -> list[Figure]:
+    """Measure with files of `rows` lines; each ratio is of neighbours in time."""
+    good, bad = folder / f"{rows}.csv", folder / "bad.csv"
+    if not good.exists():
+        write_sample(rows, good)
+    write_sample(rows, bad, bad_share=1.0)
+    core, all_rules, speeds, parses = [], [], [], []
+    for _ in range(times):
+        parse, lines = _parse(good)
+        parses.append(parse)
+        core.append(_judge(lines, registry.RULES) / parse)
+        all_rules.append(_judge(lines, registry.for_run(registry.select(()), datetime.now(UTC))) / parse)
+        speeds.append(parse / _parse(bad)[0])
+    return [
+        Figure("parse, first byte to rule columns", statistics.median(parses), "s"),
+        Figure("five core rules ÷ parse", statistics.median(core), at_most=1),
+        Figure("all rules ÷ parse", statistics.median(all_rules)),
+        Figure("lines per second with all rejected ÷ none", statistics.median(speeds), at_least=0.8),
+    ]
+
+
+def _parse(path: Path) -> tuple[float, pa.Table]:
+    content = path.read_bytes()
+    began = time.perf_counter()
+    collector = LineCollector()
+    with open_claims(lambda: io.BytesIO(content), len(content)) as file:
+        for batch in file.batches():
+            collector.add(batch.lines)
+    lines = collector.finish()
+    return time.perf_counter() - began, lines
+
+
+def _judge(lines: pa.Table, rules: tuple[Rule, ...]) -> float:
+    began = time.perf_counter()
+    run_rules(lines, shipped(), rules, between=lambda _: None)
+    return time.perf_counter() - began
