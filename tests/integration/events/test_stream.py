@@ -235,3 +235,25 @@ def test_a_tail_ends_when_redis_does_and_the_next_one_finds_it_again():
         events.publish(Event(run_id, RunStatus.FAILED))
         (found,) = events.tail({run_id: ""}, block_seconds=5)
         assert found.status is RunStatus.FAILED
+
+
+def test_runs_that_ended_are_remembered_for_an_hour_and_no_more_than_a_hundred(redis_client, monkeypatch):
+    monkeypatch.setattr("facnet_grpc.events.stream.KEEP_ENDED", 3)
+    events, ended = RedisEvents(redis_client), [uuid4() for _ in range(5)]
+    working = uuid4()
+    events.publish(Event(working, RunStatus.QUEUED))
+    for run_id in ended:
+        events.publish(Event(run_id, RunStatus.COMPLETED))
+    assert [events.latest(run_id) is not None for run_id in ended] == [False, False, True, True, True]
+    assert events.latest(working)
+    assert all(0 < redis_client.ttl(key) <= 3600 for key in redis_client.scan_iter())
+
+
+def test_a_run_that_is_forgotten_leaves_no_trace(redis_client):
+    events, run_id = RedisEvents(redis_client), uuid4()
+    events.publish(Event(run_id, RunStatus.FAILED))
+    events.forget(run_id)
+    assert events.latest(run_id) is None
+    assert not [key for key in redis_client.scan_iter() if str(run_id).encode() in key]
+    assert redis_client.zcard("facnet:ended") == 0
+    events.check()
