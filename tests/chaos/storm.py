@@ -209,9 +209,8 @@ def _report(tally: Tally, weather: Weather) -> None:
     _say("attempts " + ", ".join(f"{tried}: {times} runs" for tried, times in sorted(tally.attempts.items())))
     for wrong in (*tally.lost, *tally.duplicated, *tally.stuck, *tally.misled, *tally.refused):
         _say(f"WRONG {wrong}")
-    _say(
-        f"runs {len(tally.submitted)}  cancelled {tally.cancelled}  refused {len(tally.refused)}  misled {len(tally.misled)}"
-    )
+    _say(f"runs {len(tally.submitted)}  cancelled {tally.cancelled}")
+    _say(f"refused {len(tally.refused)}  misled {len(tally.misled)}")
     _say(f"lost {len(tally.lost)}  duplicated {len(tally.duplicated)}  stuck {len(tally.stuck)}")
 
 
