@@ -32,12 +32,19 @@ def stack_target(tmp_path_factory):
         assert child.wait(60) == 0, log.read_text()
 
 
-@pytest.fixture
-def facnet(stack_target):
+@pytest.fixture(scope="session")
+def facnet_once(stack_target):
+    """`facnet` for fixtures that outlive a test."""
+
     def run(*arguments, **more):
         return run_facnet(*arguments, **{"FACNET_SERVER": stack_target, **more})
 
     return run
+
+
+@pytest.fixture
+def facnet(facnet_once):
+    return facnet_once
 
 
 @pytest.fixture(scope="session")
