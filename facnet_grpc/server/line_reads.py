@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
-from psycopg import Connection
 
 from facnet_grpc.model.log_entry import LogEntry, LogLevel
 from facnet_grpc.model.run import Run, RunStatus
@@ -47,7 +47,7 @@ class LineReads:
             return logs.page(conn, run_id, min_level=min_level, source=source, after=after, limit=limit)
 
 
-def completed(conn: Connection, run_id: UUID, owner: str | None) -> Run:
+def completed(conn: Any, run_id: UUID, owner: str | None) -> Run:
     """Return a run. Raises `NotFound`, or `Conflict` (WRONG_STATE) if it is not completed."""
     run = runs.get(conn, run_id, owner)
     if run.status is not RunStatus.COMPLETED:

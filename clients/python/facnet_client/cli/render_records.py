@@ -76,7 +76,8 @@ class RecordRenderer:
         for duplicate in batch.duplicates[:_DUPLICATES]:
             self.out.print(f"  {printable(duplicate.message)}")
         if batch.duplicate_count > _DUPLICATES:
-            self.out.print(f"  {self.texts.count('batch.more', batch.duplicate_count - _DUPLICATES)}")
+            more = self.texts.count("batch.more", batch.duplicate_count - _DUPLICATES)
+            self.out.print(f"  {more}")
         for solution in dict.fromkeys(duplicate.solution for duplicate in batch.duplicates):
             self.out.print(printable(solution))
 
