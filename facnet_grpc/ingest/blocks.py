@@ -22,7 +22,7 @@ from facnet_grpc.ingest.source import Stream
 
 TOTAL = r"(?i)^\W*(?:(?:grand|sous)[\W_]*)?(?:total|totaux|somme)\b"  # for Arrow and for `re`
 _TOTAL_LINE = re.compile(TOTAL.encode())
-_TOTAL_HINTS = (b"total", b"totaux", b"somme")
+_TOTAL_HINTS = (b"tota", b"somme")
 REASONS = tuple(RejectReason)
 
 
@@ -72,15 +72,22 @@ class BlockReader:
         self._delimiter = dialect.delimiter.encode()
         self._width = dialect.columns.width
         self._blank = bytes(range(33)) + b'"' + self._delimiter
+        self._is_text = np.ones(256, np.bool_)
+        self._is_text[list(self._blank)] = False
 
     def read(self, stream: Stream, block_bytes: int) -> Iterator[Block]:
         """Return the file's lines, block after block; a new stream each time."""
         framer = Framer(self._delimiter, self._width)
         begins_after = b"\n"
+        block: Block | None = None
         for text, frame in self._frames(framer, stream, block_bytes):
             lines = 0 if frame.is_rest else _count_lines(text, begins_after)
             begins_after = text[-1:]
-            yield self._plain(framer, text, frame.layout, lines) or self._sorted_out(framer, text, frame.layout, lines)
+            # After a block with broken lines the next one likely has some as well: it would be parsed in vain.
+            is_odd = block is not None and len(block.bad) > 0
+            block = None if is_odd else self._plain(framer, text, frame.layout, lines)
+            block = block or self._sorted_out(framer, text, frame.layout, lines)
+            yield block
 
     def _frames(self, framer: Framer, stream: Stream, block_bytes: int) -> Iterator[tuple[bytes, Frame]]:
         to_skip = self._dialect.data_offset
@@ -155,11 +162,12 @@ class BlockReader:
         """Tell which of the broken lines are blank, or a total."""
         if not len(bad):
             return np.zeros(0, np.bool_)
-        is_text = np.ones(256, np.int64)
-        is_text[list(self._blank)] = 0
-        written = np.concatenate([[0], np.cumsum(is_text[np.frombuffer(text, np.uint8)])])
+        # The lines and what is between them, in turn; an empty one would be given what follows it.
+        is_text = np.append(self._is_text[np.frombuffer(text, np.uint8)], False)
+        bounds = np.column_stack([layout.starts[bad], layout.ends[bad]]).ravel()
+        is_written = np.logical_or.reduceat(is_text, bounds)[::2] & (layout.ends[bad] > layout.starts[bad])
         is_short = reasons[bad] == REASONS.index(RejectReason.WRONG_FIELD_COUNT)
-        is_none = is_short & (written[layout.ends[bad]] == written[layout.starts[bad]])
+        is_none = is_short & ~is_written
         lower = text.lower()
         if any(hint in lower for hint in _TOTAL_HINTS):
             is_none |= is_short & np.array([self._is_total(text, layout, line) for line in bad], np.bool_)
