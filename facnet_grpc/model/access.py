@@ -32,6 +32,7 @@ class Caller:
     subject: str = ""  # the person or program within it, as the issuer names it: for audit lines, never for access
     roles: frozenset[Role] = frozenset()
     scopes: frozenset[str] = frozenset()
+    confined: bool = False  # to the owner's runs, whatever the role
 
     def may(self, role: Role) -> bool:
         """Whether the caller has `role`, or one that includes it."""
@@ -44,9 +45,10 @@ class Caller:
 
     @property
     def scope(self) -> str | None:
-        """The owner that reads are confined to; None for admins, who see every owner's runs."""
-        return None if self.may(Role.ADMIN) else self.owner
+        """The owner whose runs can be reached; None for admins, who reach those of every owner."""
+        return None if self.may(Role.ADMIN) and not self.confined else self.owner
 
 
-# Without authentication the server listens on loopback only, and everybody there is the same owner.
-LOCAL = Caller(owner="local", subject="local", roles=frozenset({Role.ADMIN}))
+# Without authentication the server listens on loopback only, and everybody there is the same owner, who may do all,
+# and sees nothing of the owners that the same database may know.
+LOCAL = Caller(owner="local", subject="local", roles=frozenset({Role.ADMIN}), confined=True)

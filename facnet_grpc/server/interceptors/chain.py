@@ -76,10 +76,10 @@ def _wrapped(handler: Handler, method: str, interceptors: Sequence[Interceptor])
 _UNREADABLE = object()
 
 
-def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _forgiving(read: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     def attempt(data: bytes) -> Any:
         try:
-            return read(data)
+            return read(data) if read else data
         except DecodeError:
             return _UNREADABLE
 

@@ -68,4 +68,5 @@ def test_a_role_includes_those_below_it(own, allowed):
 def test_only_admins_reach_beyond_their_owner():
     assert Caller("a", roles=frozenset({Role.ADMIN})).scope is None
     assert Caller("a").scope == "a"
+    assert LOCAL.scope == "local"
     assert not any(Caller("a").may(role) for role in Role)
