@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import redis
 
+from facnet_grpc.devstack import operations
+from facnet_grpc.devstack.finding import Finding
 from facnet_grpc.devstack.probe import is_serving
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
@@ -22,17 +23,7 @@ MIN_REDIS = (7, 0)
 CONNECT_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found: `code` names its texts."""
-
-    name: str
-    ok: bool
-    code: str
-    value: str = ""
-
-
-TEXTS: Mapping[str, Mapping[str, str]] = {
+_TEXTS: Mapping[str, Mapping[str, str]] = {
     "fr": {
         "postgres_ok": "version {value}, schéma à jour",
         "postgres_away": "ne répond pas. Vérifiez DATABASE_URL et que PostgreSQL est démarré.",
@@ -66,11 +57,15 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+TEXTS = {language: {**texts, **operations.TEXTS[language]} for language, texts in _TEXTS.items()}
+
+
 def examine(settings: Settings, server: str | None = None) -> Iterator[Finding]:
     """Yield what each check finds; `server` is where to look for one instead of the address in the settings."""
     yield check_postgres(settings)
     yield check_redis(settings)
     yield check_blobs(settings)
+    yield from operations.examine(settings)
     target = server or settings.listen
     answers = is_serving(target)
     yield Finding("server", answers, "server_ok" if answers else "server_away", target)
@@ -150,6 +145,18 @@ def report(
 
 
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "fr": {"postgres": "PostgreSQL", "redis": "Redis", "blobs": "Fichiers", "server": "Serveur"},
-    "en": {"postgres": "PostgreSQL", "redis": "Redis", "blobs": "Files", "server": "Server"},
+    "fr": {
+        "postgres": "PostgreSQL",
+        "redis": "Redis",
+        "blobs": "Fichiers",
+        "server": "Serveur",
+        **operations.NAMES["fr"],
+    },
+    "en": {
+        "postgres": "PostgreSQL",
+        "redis": "Redis",
+        "blobs": "Files",
+        "server": "Server",
+        **operations.NAMES["en"],
+    },
 }

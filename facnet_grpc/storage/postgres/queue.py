@@ -29,3 +29,9 @@ def clock(conn: Connection) -> datetime:
     with conn.cursor(row_factory=scalar_row) as cursor:
         now: datetime = cursor.execute(SQL["clock"]).fetchall()[0]
         return now
+
+
+def key_ids(conn: Connection) -> set[str]:
+    """Return the names of the keys that stored files are encrypted with."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return set(cursor.execute(SQL["key_ids"]).fetchall())

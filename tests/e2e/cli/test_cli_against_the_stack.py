@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from facnet_process import SAMPLE, run_facnet
 
@@ -148,16 +149,17 @@ def test_sample_writes_the_same_file_for_the_same_seed(tmp_path):
 
 
 def test_doctor_finds_everything_in_order(facnet, postgres_url, redis_server, tmp_path):
-    ended = facnet(
-        "doctor",
-        "--json",
-        DATABASE_URL=postgres_url,
-        REDIS_URL=redis_server,
-        FACNET_BLOB_DIR=str(tmp_path),
-        FACNET_PSEUDONYM_KEY="k" * 32,
-        FACNET_BLOB_KEY="b" * 32,
-    )
+    with psycopg.connect(postgres_url, application_name="facnet-worker"):  # what the doctor knows a worker by
+        ended = facnet(
+            "doctor",
+            "--json",
+            DATABASE_URL=postgres_url,
+            REDIS_URL=redis_server,
+            FACNET_BLOB_DIR=str(tmp_path),
+            FACNET_PSEUDONYM_KEY="k" * 32,
+            FACNET_BLOB_KEY="b" * 32,
+        )
     assert ended.code == 0, ended.out + ended.err
     assert {line["check"]: line["ok"] for line in ended.lines} == dict.fromkeys(
-        ("postgres", "redis", "blobs", "server"), True
+        ("postgres", "redis", "blobs", "disk", "access", "keys", "clock", "worker", "server"), True
     )

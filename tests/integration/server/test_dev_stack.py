@@ -132,6 +132,11 @@ def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path)
         "postgres_pending",
         "redis_away",
         "blobs_fail",
+        "disk_ok",
+        "access_open",
+        "keys_missing",
+        "clock_ok",
+        "worker_away",
         "server_away",
     ]
     away = settings(database_url="postgresql://127.0.0.1:1/x")

@@ -14,3 +14,7 @@ WHERE application_name = 'facnet-worker' AND datname = current_database();
 -- name: clock
 -- Reads the clock of PostgreSQL.
 SELECT clock_timestamp();
+
+-- name: key_ids
+-- Lists the keys, by name, that stored files are encrypted with.
+SELECT DISTINCT key_id FROM data_keys;
