@@ -46,6 +46,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "server.submit.answering": "the answer is about to be given",
         "server.watch.sending": "a watcher is about to hear something",
         "worker.claim.before": "a job is taken from the queue, its run not claimed",
+        "worker.claim.taken": "the run is claimed, not committed",
         "worker.claim.after": "the run is claimed, the attempt counted",
         "worker.parse.first": "the file is understood, its first batch not handed over",
         "worker.parse.mid": "a later batch is parsed",

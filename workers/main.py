@@ -92,7 +92,8 @@ def _retention(resources: Resources) -> Retention:
 def make_resources(settings: Settings) -> Resources:
     """Return what attempts need; the database is not open yet."""
     redis_url = settings.redis_url.get_secret_value()
-    database = safe.database(settings, "facnet-worker")
+    # A worker that freezes in a transaction must let go as soon as one that freezes at work.
+    database = safe.database(settings, "facnet-worker", idle_seconds=settings.lease_seconds)
     return Resources(
         settings=settings,
         database=database,

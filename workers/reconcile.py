@@ -65,8 +65,6 @@ class Reconciler:
         with self._database.connection() as conn:
             if not locks.try_lock(conn, locks.RECONCILER):
                 return False
-            # A round takes a moment. Whoever is frozen in one must not keep the others from taking back its runs.
-            locks.give_up_after(conn, self._settings.lease_seconds)
             faults.point("reconciler.locked")
             for chore in self._chores:
                 _do(chore)

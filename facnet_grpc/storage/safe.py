@@ -9,11 +9,13 @@ from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore
 from facnet_grpc.storage.keyring import Wrapper
 from facnet_grpc.storage.postgres.columns import ColumnCipher
 from facnet_grpc.storage.postgres.data_keys import StoredDataKeys
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.pool import IDLE_SECONDS, Database
 
 
-def database(settings: Settings, application_name: str) -> Database:
+def database(settings: Settings, application_name: str, *, idle_seconds: float = IDLE_SECONDS) -> Database:
     """Return the database, in which patients are encrypted; it is not open yet.
+
+    A session may do nothing in a transaction for `idle_seconds`.
 
     Raises `SettingsError` if there is no key.
     """
@@ -22,6 +24,7 @@ def database(settings: Settings, application_name: str) -> Database:
         max_connections=settings.database_connections,
         application_name=application_name,
         cipher=ColumnCipher(settings.blob_keys),
+        idle_seconds=idle_seconds,
     )
 
 

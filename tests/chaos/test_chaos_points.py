@@ -47,7 +47,7 @@ AT_WORK = [
 ]
 COMMITTED = ["worker.commit.after", "worker.end.published", "worker.blob.deleted", "worker.blob.cleared"]
 TRIED_ALREADY = ["worker.failure.settling", "worker.failure.settled", "reconciler.taken_back"]
-NOT_TRIED = ["worker.claim.before", "reconciler.queued_again"]
+NOT_TRIED = ["worker.claim.before", "worker.claim.taken", "reconciler.queued_again"]
 
 
 def size_for(point: str) -> str:

@@ -18,7 +18,7 @@ from facnet_grpc.model.run import Claim
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules.engine import RuleOutcome, RulesReport, run_rules
 from facnet_grpc.rules.registry import for_run
-from facnet_grpc.storage.postgres import logs, results, runs
+from facnet_grpc.storage.postgres import locks, logs, results, runs
 from workers.pipeline.control import Control
 from workers.pipeline.loading import Tally, load
 from workers.pipeline.parsing import Parsing
@@ -58,6 +58,8 @@ class Attempt:
             with _phase("storing_results"):
                 self._store(conn, report)
                 before_commit()
+                # The end of a run locks its row. A worker that freezes there must not keep others from taking it back.
+                locks.give_up_after(conn, self._resources.settings.lease_seconds)
                 self._complete(conn, tally, report)
                 faults.point("worker.commit.before")
         faults.point("worker.commit.after")

@@ -55,6 +55,7 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
     try:
         with resources.database.connection() as conn:
             claim = _first_in_line(conn, resources, run_id)
+            faults.point("worker.claim.taken")
     except FacnetError as error:  # it still waits, and the reconciler will ask again
         log.warning("run_not_claimed", run_id=str(run_id), **exception_fields(error))
         return None

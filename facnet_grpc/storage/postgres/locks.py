@@ -17,7 +17,7 @@ def try_lock(conn: Connection, number: int) -> bool:
 
 
 def give_up_after(conn: Connection, seconds: float) -> None:
-    """Let go of what this transaction holds when its process shows no sign of life for so long: it may be frozen.
+    """From here on, end this transaction when its process does nothing for so long: it may be frozen, and others wait.
 
     The next statement on the connection, or its commit, then raises `TransientError`.
     """

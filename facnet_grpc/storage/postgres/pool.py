@@ -31,6 +31,8 @@ class Database:
     """PostgreSQL, reached through a pool of at most `max_connections` connections. Thread-safe.
 
     Patients are encrypted with `cipher` on the way in and decrypted on the way out (see `columns`), if there is one.
+    A session that does nothing for `idle_seconds` in a transaction is ended: its process may be frozen, and others wait
+    for what it has locked.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Database:
         max_connections: int,
         application_name: str,
         cipher: ColumnCipher | None = None,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
+        self._idle_seconds = idle_seconds
         self._pool = ConnectionPool(
             url,
-            kwargs=_parameters(url, application_name),
+            kwargs=_parameters(url, application_name, idle_seconds),
             min_size=1,
             max_size=max_connections,
             open=False,
@@ -93,7 +97,7 @@ class Database:
         try:
             with self._pool.connection(timeout) as conn:
                 if statement_timeout != STATEMENT_SECONDS:
-                    _allow(conn, statement_timeout)
+                    _allow(conn, statement_timeout, self._idle_seconds)
                 if not durable:
                     conn.execute("SET LOCAL synchronous_commit = off")
                 yield conn
@@ -113,20 +117,20 @@ def _try_again(pool: ConnectionPool) -> None:
         pool.check()
 
 
-def _allow(conn: psycopg.Connection, seconds: float | None) -> None:
-    statement, idle = (0, 0) if seconds is None else (int(seconds * 1000), int(IDLE_SECONDS * 1000))
+def _allow(conn: psycopg.Connection, seconds: float | None, idle_seconds: float) -> None:
+    statement, idle = (0, 0) if seconds is None else (int(seconds * 1000), int(idle_seconds * 1000))
     conn.execute(
         "SELECT set_config('statement_timeout', %s, true), set_config('idle_in_transaction_session_timeout', %s, true)",
         (str(statement), str(idle)),
     )
 
 
-def _parameters(url: str, application_name: str) -> dict[str, Any]:
+def _parameters(url: str, application_name: str, idle_seconds: float) -> dict[str, Any]:
     settings = {
         "TimeZone": "UTC",
         "statement_timeout": int(STATEMENT_SECONDS * 1000),
         "lock_timeout": int(LOCK_SECONDS * 1000),
-        "idle_in_transaction_session_timeout": int(IDLE_SECONDS * 1000),
+        "idle_in_transaction_session_timeout": int(idle_seconds * 1000),
     }
     ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
     theirs = conninfo_to_dict(url).get("options") or ""

@@ -72,15 +72,21 @@ FROM mine;
 
 -- name: claim
 -- Gives a waiting run that is due to a worker. The attempt counts from here on, whatever becomes of the worker.
+-- One that another worker is just taking is passed over, not waited for: that worker may have frozen in between.
 UPDATE validation_runs
 SET status = %(target)s, phase = 'LOADING', attempt = attempt + 1, started_at = clock_timestamp(), next_attempt_at = NULL,
     lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
     progress = 0, bytes_parsed = 0, total_rows = 0, processed_rows = 0, rejected_rows = 0,
     error_count = 0, warning_count = 0, optimization_count = 0, info_count = 0, encoding = NULL, delimiter = NULL
-WHERE id = %(id)s AND status = ANY(%(sources)s)
-    AND (next_attempt_at IS NULL OR next_attempt_at <= now())
-    AND cancel_requested_at IS NULL
-    AND attempt - uncounted_attempts < %(max_attempts)s
+WHERE id = (
+    SELECT id
+    FROM validation_runs
+    WHERE id = %(id)s AND status = ANY(%(sources)s)
+        AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+        AND cancel_requested_at IS NULL
+        AND attempt - uncounted_attempts < %(max_attempts)s
+    FOR UPDATE SKIP LOCKED
+)
 RETURNING lease_token, {run_columns};
 
 -- name: beat
