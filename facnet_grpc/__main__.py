@@ -64,10 +64,11 @@ def worker(told: argparse.Namespace) -> int:
 def migrate(told: argparse.Namespace) -> int:
     """Bring the schema up to date."""
     from facnet_grpc.errors import FacnetError
+    from facnet_grpc.storage.postgres.migrate import Stage
     from facnet_grpc.storage.postgres.migrate import migrate as apply
 
     try:
-        apply(_settings(told).database_url.get_secret_value())
+        apply(_settings(told).database_url.get_secret_value(), until=Stage(told.stage))
     except FacnetError as error:
         sys.stderr.write(f"facnet migrate: {error}\n")
         return FAILED
@@ -198,7 +199,13 @@ def _parser() -> argparse.ArgumentParser:
 
     command("serve", serve)
     command("worker", worker)
-    command("migrate", migrate)
+    changes = command("migrate", migrate)
+    changes.add_argument(
+        "--stage",
+        choices=("before", "after"),
+        default="after",
+        help="before: only what the release that is still running can live with (default: after, everything)",
+    )
     command("doctor", doctor)
     purges = command("purge", purge)
     purges.add_argument("--older-than", type=_days, metavar="DAYS", help="such as 30d (default: FACNET_RETENTION_DAYS)")

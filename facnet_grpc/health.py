@@ -75,7 +75,7 @@ def of(settings: Settings, database: Database) -> Readiness:
 
 
 class _Schema:
-    """Whether every change of the schema is applied: asked until it is, and then no more."""
+    """Whether the schema is one that this release can work with: asked until it is, and then no more."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -83,7 +83,7 @@ class _Schema:
 
     def __call__(self) -> None:
         if not self._complete:
-            self._complete = not migrate.pending(self._url)
+            self._complete = not migrate.pending(self._url, until=migrate.Stage.BEFORE)
         if not self._complete:
             raise FacnetError
 

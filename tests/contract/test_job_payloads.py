@@ -40,7 +40,7 @@ def test_this_worker_does_what_it_understands_and_leaves_the_rest(known, workers
 
 @pytest.mark.parametrize("job", [ValidateRun(ID), RevalidateRun(ID)], ids=lambda job: job.actor)
 def test_this_server_sends_what_the_oldest_worker_understands(job):
-    oldest = [one["payload"] for one in KNOWN if one["actor"] == job.actor and one["understood"]][0]
+    oldest = next(one["payload"] for one in KNOWN if one["actor"] == job.actor and one["understood"])
     assert job.to_kwargs() == oldest
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
+from itertools import takewhile
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -23,8 +25,21 @@ _LOCK = 0x66_61_63_6E_65_74
 _LOCATION = "facnet_grpc.storage.postgres:migrations"
 
 
-def migrate(url: str) -> None:
+class Stage(StrEnum):
+    """When a change of the schema is applied while an old and a new release are at work together.
+
+    What both can live with comes BEFORE the new one is started: new tables, columns, indexes. What only the new one can
+    live with comes AFTER the old one is gone. A module of `versions/` says so by `stage`; without it, BEFORE.
+    """
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+def migrate(url: str, *, until: Stage = Stage.AFTER) -> None:
     """Apply the changes that are missing and store the shipped reference, all or none; waits while another does so.
+
+    With BEFORE, stops in front of the first change that has to come after.
 
     Raises `TransientError` if PostgreSQL is away.
     """
@@ -32,16 +47,28 @@ def migrate(url: str) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        for script in due(_missing(connection), until)[-1:]:
+            command.upgrade(config, script.revision)
         _load_reference(connection)
 
 
-def pending(url: str) -> list[str]:
+def pending(url: str, *, until: Stage = Stage.AFTER) -> list[str]:
     """Return the numbers of the changes that are missing, oldest first. Raises `TransientError`."""
     with _connection(url) as connection:
-        heads = MigrationContext.configure(connection).get_current_heads()
-    missing = ScriptDirectory.from_config(_config()).iterate_revisions("heads", heads or "base")
-    return [script.revision for script in missing][::-1]
+        missing = _missing(connection)
+    return [script.revision for script in due(missing, until)]
+
+
+def due(missing: Sequence[Script], until: Stage) -> list[Script]:
+    """Return the changes, oldest first, that may be applied at a stage."""
+    if until is Stage.AFTER:
+        return list(missing)
+    return list(takewhile(lambda script: getattr(script.module, "stage", Stage.BEFORE) != Stage.AFTER, missing))
+
+
+def _missing(connection: Connection) -> list[Script]:
+    heads = MigrationContext.configure(connection).get_current_heads()
+    return list(ScriptDirectory.from_config(_config()).iterate_revisions("heads", heads or "base"))[::-1]
 
 
 def _load_reference(connection: Connection) -> None:
