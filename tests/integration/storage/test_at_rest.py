@@ -1,0 +1,167 @@
+"""What PostgreSQL has of patients and of files' keys, and what is left of it in the end."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pyarrow as pa
+import pytest
+
+from facnet_grpc.errors import FacnetError, Reason, TerminalError, TransientError
+from facnet_grpc.keys import Keys
+from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
+from facnet_grpc.storage import safe
+from facnet_grpc.storage.postgres import columns, lines, rejects, runs, uploads
+from facnet_grpc.storage.postgres.columns import ColumnCipher
+from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.records import RecordWriter
+
+OLD, NEW = Keys.parse("a:" + "o" * 32), Keys.parse("b:" + "n" * 32)
+BOTH = Keys.parse(f"b:{'n' * 32},a:{'o' * 32}")
+NAM, NAME, RAW = "TREM12345678", "TREMBLAY, Éloïse", "31/31/2025;TREM12345678"
+
+
+def opened(url, keys):
+    return Database(url, max_connections=2, application_name="facnet-test", cipher=ColumnCipher(keys))
+
+
+def write(database, run_id):
+    line = {"service_date": 20000, "code": "19928", "preliminary_cents": 1, "doctor_key": "1"}
+    patients = [(NAM, NAME), (NAM, NAME), ("OTHE12345678", None), (None, None), ("", "")]
+    batch = [
+        {**line, "record_number": number, "patient_key": key, "patient_name": name}
+        for number, (key, name) in enumerate(patients, 1)
+    ]
+    rejected = {"record_number": 9, "column_name": None, "reason": "bad_date", "raw": RAW}
+    with database.connection() as conn:
+        with RecordWriter(conn, run_id) as writer:
+            writer.write(pa.RecordBatch.from_pylist(batch, schema=BILLING_SCHEMA))
+        rejects.write(conn, run_id, pa.RecordBatch.from_pylist([rejected], schema=REJECTED_SCHEMA))
+
+
+def read(database, run_id):
+    with database.connection() as conn:
+        keys = lines.page(conn, run_id, limit=10).column("patient_key").to_pylist()
+        names = pa.Table.from_batches(lines.for_rules(conn, run_id)).column("patient_name").to_pylist()
+        return keys, names, rejects.page(conn, run_id, limit=1)[0].raw
+
+
+def test_patients_are_encrypted_and_come_back(database, clean_postgres_url):
+    run_id = uuid4()
+    with opened(clean_postgres_url, OLD) as sealed:
+        write(sealed, run_id)
+        wanted = ([NAM, NAM, "OTHE12345678", None, ""], [NAME, NAME, None, None, ""], RAW)
+        assert read(sealed, run_id) == wanted
+    with database.connection() as conn:
+        stored = conn.execute("SELECT patient_key, patient_name FROM billing_records ORDER BY record_number").fetchall()
+        raw = conn.execute("SELECT raw FROM rejected_rows").fetchone()[0]
+    assert NAM not in str(stored) + raw
+    assert "TREMBLAY" not in str(stored)
+    assert stored[0] == stored[1] != stored[2]  # equal stays equal
+    assert stored[3] == (None, None)
+    assert all(value.startswith("~a~") for value in (*stored[0], raw))
+    with opened(clean_postgres_url, BOTH) as both:  # after a change of keys
+        assert read(both, run_id) == wanted
+        with both.connection() as conn:
+            assert stored[0][0] in columns.candidates(conn, NAM, "patient_key")
+    with opened(clean_postgres_url, NEW) as new, pytest.raises(TransientError) as caught:
+        read(new, run_id)
+    assert caught.value.params == {"key_id": "a"}
+
+
+def test_what_was_tampered_with_is_not_shown():
+    cipher = ColumnCipher(OLD)
+    sealed = cipher.seal(NAM, "patient_key")
+    changed = sealed[:8] + ("A" if sealed[8] != "A" else "B") + sealed[9:]
+    for stored, column in ((changed, "patient_key"), (sealed, "patient_name"), ("~a~not base64", "patient_key")):
+        with pytest.raises(FacnetError) as caught:
+            cipher.open(stored, column)
+        assert NAM not in str(caught.value)
+
+
+@pytest.fixture
+def files(database, blob_store):
+    return safe.encrypted(blob_store, database, OLD)
+
+
+@pytest.fixture
+def uploaded(database, files, add):
+    """A run with its file, as the server makes it."""
+
+    def upload():
+        run, upload_id = add(), uuid4()
+        with database.connection() as conn:
+            uploads.open_(conn, upload_id=upload_id, owner="local", file_name="claims.csv", ttl_seconds=9)
+        with files.open_part(upload_id) as part:
+            part.write(b"claims")
+            part.seal()
+        with database.connection() as conn:
+            uploads.finish(conn, upload_id, run.id)
+            files.commit(upload_id, run.blob_key)
+        return run, upload_id
+
+    return upload
+
+
+def count_keys(database):
+    with database.connection() as conn:
+        return conn.execute("SELECT count(*) FROM data_keys").fetchone()[0]
+
+
+def content(files, run):
+    with files.open(run.blob_key) as file:
+        return file.read()
+
+
+def test_a_key_is_wrapped_and_outlives_a_change_of_keys(database, blob_store, files, uploaded):
+    run, upload_id = uploaded()
+    assert content(files, run) == b"claims"
+    assert content(safe.encrypted(blob_store, database, BOTH), run) == b"claims"
+    with pytest.raises(TransientError):
+        content(safe.encrypted(blob_store, database, NEW), run)
+    with database.connection() as conn:
+        row = conn.execute("SELECT upload_id, run_id, key_id, length(wrapped) FROM data_keys").fetchone()
+    assert row == (upload_id, run.id, "a", 12 + 32 + 16)
+
+
+@pytest.mark.parametrize("end", ["cleared", "forgotten", "deleted"])
+def test_the_key_goes_with_the_file_and_with_it_every_copy(database, files, uploaded, end):
+    run, _ = uploaded()
+    with database.connection() as conn:
+        if end == "cleared":
+            runs.clear_blob(conn, run.id)
+        elif end == "deleted":
+            runs.delete(conn, run.id)
+        else:
+            assert not runs.forget_blob(conn, run.id, run.blob_key)  # it is QUEUED: needed
+            assert conn.execute("SELECT count(*) FROM data_keys").fetchone()[0] == 1
+            conn.execute("UPDATE validation_runs SET status = 'CANCELLED'")
+            assert runs.forget_blob(conn, run.id, run.blob_key)
+    assert count_keys(database) == 0
+    with pytest.raises(TerminalError) as caught:  # the file itself is still there
+        content(files, run)
+    assert caught.value.reason is Reason.BLOB_MISSING
+
+
+def test_an_upload_that_expires_takes_its_key_and_one_that_became_a_run_does_not(database, files, uploaded):
+    _, done = uploaded()
+    left = uuid4()
+    with database.connection() as conn:
+        uploads.open_(conn, upload_id=left, owner="local", file_name="claims.csv", ttl_seconds=9)
+    files.open_part(left).close()
+    assert count_keys(database) == 2
+    with database.connection() as conn:
+        assert not uploads.delete(conn, left)
+        conn.execute("UPDATE uploads SET expires_at = now() - interval '1 s'")
+        assert uploads.delete(conn, left)
+        assert uploads.delete(conn, done)
+        assert conn.execute("SELECT upload_id FROM data_keys").fetchall() == [(done,)]
+
+
+def test_a_part_keeps_its_key(database, files):
+    upload_id = uuid4()
+    for content_ in (b"one", b"two"):
+        with files.open_part(upload_id) as part:
+            part.write(content_)
+    with files.open_part_for_reading(upload_id) as file:
+        assert file.read() == b"onetwo"
