@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -35,6 +36,18 @@ def forget_peak(pids: list[int]) -> None:
 def peak_mib(pids: list[int]) -> float:
     """Return the largest resident memory that one of them has held since `forget_peak`, in MiB."""
     return max((_status(pid, "VmHWM") for pid in pids), default=0) / 1024
+
+
+def processor_seconds(pids: list[int]) -> float:
+    """Return the processor time that these have used, and their children that have ended."""
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _parent(entry: Path) -> int | None:
