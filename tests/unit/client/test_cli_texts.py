@@ -74,16 +74,11 @@ def test_both_languages_use_the_same_placeholders():
 def test_every_key_in_the_code_has_a_text_and_every_text_a_key_in_the_code():
     code = "\n".join(path.read_text("utf-8") for path in (SOURCES / "cli").glob("*.py"))
     known = set(entries("fr"))
-    named = set(
-        re.findall(
-            r'"((?:help|metavar|title|summary|fact|column|bar|result|usage|run|submit|watch|list|rejects|records|logs|export|batch|control|login|cancel|delete)\.[a-z_.]+)"',
-            code,
-        )
-    )
-    named = {name for name in named if not name.endswith(".")}
+    families = {key.partition(".")[0] for key in known}
+    named = {key for key in re.findall(r'"([a-z]+(?:\.[a-z_]+)+)"', code) if key.partition(".")[0] in families}
     assert named <= known
-    families = ("exit.", "status.", "phase.", "severity.", "problem.", "help.", "size.")
-    assert {key for key in known - named if not key.startswith(families)} == set()
+    made = tuple(re.findall(r"""f["\']([a-z]+\.(?:[a-z_]+\.)*)\{""", code))  # keys that end in the name of a value
+    assert {key for key in known - named if not key.startswith(made)} == set()
 
 
 def test_every_exit_code_is_explained():
