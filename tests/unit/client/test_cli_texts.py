@@ -75,7 +75,9 @@ def test_every_key_in_the_code_has_a_text_and_every_text_a_key_in_the_code():
     code = "\n".join(path.read_text("utf-8") for path in (SOURCES / "cli").glob("*.py"))
     known = set(entries("fr"))
     families = {key.partition(".")[0] for key in known}
-    named = {key for key in re.findall(r'"([a-z]+(?:\.[a-z_]+)+)"', code) if key.partition(".")[0] in families}
+    named = {
+        key for key in re.findall(r"""["']([a-z]+(?:\.[a-z_]+)+)["']""", code) if key.partition(".")[0] in families
+    }
     assert named <= known
     made = tuple(re.findall(r"""f["\']([a-z]+\.(?:[a-z_]+\.)*)\{""", code))  # keys that end in the name of a value
     assert {key for key in known - named if not key.startswith(made)} == set()
