@@ -1,4 +1,4 @@
-"""Ways to get Arrow batches into PostgreSQL, side by side: `python -m benchmarks.copying`. See ADR 10.
+"""Ways to get Arrow batches into PostgreSQL, side by side: `python -m benchmarks.copying`. See ADR 15.
 
 Each writes the same rows into the same empty table, in turn, several times; medians are printed. Processor time, here
 and in PostgreSQL, tells more than the clock on a machine that others use as well.

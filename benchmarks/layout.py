@@ -1,4 +1,4 @@
-"""Layouts of the table of claim lines, side by side: `python -m benchmarks.layout`. See ADR 11.
+"""Layouts of the table of claim lines, side by side: `python -m benchmarks.layout`. See ADR 16.
 
 Each takes the same rows by binary COPY. Bytes of WAL and of the table are the same however busy the machine is.
 """
