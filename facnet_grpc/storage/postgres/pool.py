@@ -82,7 +82,7 @@ class Database:
     def connection(
         self,
         *,
-        timeout: float = 10.0,
+        timeout: float = 5.0,
         statement_timeout: float | None = STATEMENT_SECONDS,
         durable: bool = True,
     ) -> Iterator[psycopg.Connection]:

@@ -87,6 +87,8 @@ class Fake(ValidationServiceServicer):
                 context.abort_with_status(rich_status(grpc.StatusCode.OUT_OF_RANGE, "WRONG_OFFSET", "Ailleurs."))
             offsets.append(chunk.offset)
             stored += chunk.data
+        if not context.is_active():  # a caller that went away can look like the end of the file
+            context.abort(grpc.StatusCode.CANCELLED, "")
         assert not header.HasField("size_bytes") or header.size_bytes == len(stored)
         self.finished[header.upload_id] = RUN_ID
         if self.lose_answer:
