@@ -101,6 +101,11 @@ def fail(begun: trace.Span, error: BaseException) -> None:
     begun.set_attribute("error.type", code)
 
 
+def mark_failed(error: BaseException) -> None:
+    """Mark the current span as failed."""
+    fail(trace.get_current_span(), error)
+
+
 def carried() -> str | None:
     """Return the current span as a W3C `traceparent`, to be sent along; None if there is none."""
     carrier: dict[str, str] = {}

@@ -13,13 +13,14 @@ from functools import partial
 
 from psycopg import Connection
 
-from facnet_grpc import faults, metrics
+from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import FacnetError, LeaseLost, Reason, TerminalError
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.event import Event
 from facnet_grpc.model.run import Claim, Progress, Run, RunStatus
 from facnet_grpc.storage.postgres import logs, runs
+from facnet_grpc.texts import Locale, error_text
 from workers.pipeline.failure import Outcome, classify, wait_seconds
 from workers.pipeline.resources import Resources
 
@@ -55,7 +56,9 @@ def failed(resources: Resources, claim: Claim, progress: Progress, error: BaseEx
     """Settle a run whose attempt raised `error`, whatever that is."""
     outcome = classify(error)
     level = logging.WARNING if outcome in {Outcome.RETRY, Outcome.ABANDON} else logging.INFO
-    log.log(level, "attempt_failed", run_id=str(claim.run.id), outcome=outcome.name, **exception_fields(error))
+    told = {"outcome": outcome.name, "code": _reason(error), **_cure(outcome, error), **exception_fields(error)}
+    log.log(level, "attempt_failed", run_id=str(claim.run.id), **told)
+    tracing.mark_failed(error)
     if outcome is Outcome.ABANDON:
         metrics.LEASE_LOSSES.inc()
         return
@@ -131,6 +134,13 @@ def _discard(resources: Resources, run: Run, blob_key: str) -> None:
         faults.point("worker.blob.cleared")
     except FacnetError as error:
         log.warning("blob_not_deleted", run_id=str(run.id), **exception_fields(error))
+
+
+def _cure(outcome: Outcome, error: BaseException) -> dict[str, str]:
+    if outcome not in {Outcome.FAIL, Outcome.RETRY}:
+        return {}
+    known = error if isinstance(error, FacnetError) else FacnetError(Reason.INTERNAL)
+    return {"cure": error_text(known, Locale.EN).cure}
 
 
 def _reason(error: BaseException) -> str:

@@ -30,5 +30,11 @@ def span(name: str) -> Iterator[None]:
         yield
         return
     tracer = trace.get_tracer("facnet_client")
-    with tracer.start_as_current_span(name, kind=trace.SpanKind.CLIENT, record_exception=False):
-        yield
+    with tracer.start_as_current_span(
+        name, kind=trace.SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
+    ) as begun:
+        try:
+            yield
+        except BaseException as error:
+            begun.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
+            raise

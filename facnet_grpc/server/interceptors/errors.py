@@ -16,6 +16,7 @@ from facnet_grpc.server.interceptors.chain import Call
 from facnet_grpc.server.interceptors.request_id import HEADER
 from facnet_grpc.server.request import current
 from facnet_grpc.server.status import DETAILS, details
+from facnet_grpc.texts import Locale, error_text
 
 log = get_logger(__name__)
 
@@ -47,6 +48,9 @@ CODES_BY_REASON = MappingProxyType(
     },
 )
 
+# What is no fault of the caller: somebody here has to know, and do something.
+OURS = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL})
+
 
 def code_of(error: FacnetError) -> grpc.StatusCode:
     """Return the status code of an error."""
@@ -72,4 +76,7 @@ async def status_errors(call: Call) -> AsyncIterator[None]:
 async def _abort(call: Call, error: FacnetError) -> None:
     code = code_of(error)
     message, packed = details(error, code, current())
+    if code in OURS:
+        cure = error_text(error, Locale.EN).cure
+        log.warning("call_failed", method=call.method, code=code.name, reason=error.reason.value, cure=cure)
     await call.context.abort(code, message, ((HEADER, current().id), (DETAILS, packed)))

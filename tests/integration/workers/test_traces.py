@@ -161,3 +161,17 @@ def test_a_file_that_cannot_be_written_is_said():
 def test_an_endpoint_that_is_none_is_said():
     with pytest.raises(ValueError, match="http"):
         settings("collector:4317")
+
+
+def test_a_failure_is_one_line_with_code_run_and_cure(bench, spans):
+    out = StringIO()
+    logs.configure("info", "json", out)
+    run_id = bench.submit(b"\x00\x01\x02 this is no claim file")
+    bench.validate(run_id)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "attempt_failed"]
+    assert line["run_id"] == str(run_id)
+    assert line["code"] == bench.run(run_id).error_code
+    assert line["cure"].endswith(".")
+    assert line["trace_id"]
+    assert by_name(spans)["attempt"].attributes["error.type"] == line["code"]
