@@ -76,7 +76,7 @@ async def status_errors(call: Call) -> AsyncIterator[None]:
 async def _abort(call: Call, error: FacnetError) -> None:
     code = code_of(error)
     message, packed = details(error, code, current())
-    if code in OURS:
+    if code in OURS and error.reason is not Reason.SHUTTING_DOWN:
         cure = error_text(error, Locale.EN).cure
         log.warning("call_failed", method=call.method, code=code.name, reason=error.reason.value, cure=cure)
     await call.context.abort(code, message, ((HEADER, current().id), (DETAILS, packed)))
