@@ -23,6 +23,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -141,7 +142,8 @@ def _count(name: str) -> int:
 def _break(fault: Fault) -> None:
     action, _, argument = fault.action.partition(":")
     if action in _SIGNALS:
-        os.kill(os.getpid(), _SIGNALS[action])
+        # To this very thread: sent to the process, a SIGSTOP would let it run on for a moment.
+        signal.pthread_kill(threading.get_ident(), _SIGNALS[action])
     elif action == "exit":
         os._exit(1)
     elif action == "sleep":

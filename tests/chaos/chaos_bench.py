@@ -75,7 +75,7 @@ class Bench:
         assert [str(found) for found in runs_with_key(self.stack, submission.key)] == [run_id]
         assert heard_well(submission.updates) == []
         assert [update.status for update in again(self.stack, submission)] == [submission.updates[-1].status]
-        assert attempts(self.stack, run_id) in tried
+        assert (found := attempts(self.stack, run_id)) in tried, f"{found} attempts, not {tried}"
 
     def _undisturbed(self, name: str) -> Outcome:
         submission = self.submit(name)
