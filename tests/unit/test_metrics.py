@@ -41,3 +41,9 @@ def test_each_is_offered_once():
     for collector in COLLECTORS.values():
         (family,) = collector.describe()
         assert len(re.findall(rf"^# TYPE {family.name}(_total)? {family.type}$", page, re.MULTILINE)) == 1
+
+
+def test_a_label_has_only_so_many_values():
+    seen = set()
+    assert [metrics.label(value, seen, 2) for value in "abcab"] == ["a", "b", metrics.OTHER, "a", "b"]
+    assert metrics.rule_label("office_fee") == "office_fee"

@@ -19,6 +19,7 @@ from serving import NOWHERE
 
 from facnet_grpc import health
 from facnet_grpc.errors import TransientError
+from facnet_grpc.server import app as apps
 from facnet_grpc.settings import Settings
 
 pytestmark = pytest.mark.system
@@ -156,3 +157,12 @@ def answers(page):
         return ask(page, "/readyz")[0] == 200
     except OSError:
         return False
+
+
+def test_services_say_over_grpc_that_they_cannot_work(server):
+    server.do(apps.tell(server.running.app, ready=False))
+    port = server.running.app.port
+    assert served(port, "facnet.v1.ValidationService") == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert served(port) == health_pb2.HealthCheckResponse.SERVING
+    server.do(apps.tell(server.running.app, ready=True))
+    assert served(port, "facnet.v1.ValidationService") == health_pb2.HealthCheckResponse.SERVING
