@@ -104,7 +104,7 @@ class Uploads:
         with metrics.UPLOADS_OPEN.track_inprogress():
             if known is not None:
                 return await self._hash_only(known, header, chunks)
-            opened = await self._open(header, owner, upload_id)
+            opened = await self._opened(header, owner, upload_id)
             if isinstance(opened, Run):
                 return opened
             faults.point("server.upload.opened")
@@ -121,7 +121,7 @@ class Uploads:
         """
         self._refuse_too_large(header)
         # Only the end needs to know what the bytes before it were.
-        opened = await self._open(header, owner, upload_id, rehash=finish)
+        opened = await self._opened(header, owner, upload_id, rehash=finish)
         if isinstance(opened, Run):
             return opened.size_bytes, opened
         async with self._kept(opened):
@@ -159,21 +159,39 @@ class Uploads:
         _compare(known, sha256, size)
         return known
 
-    async def _open(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool = True) -> _Opened | Run:
+    async def _opened(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool = True) -> _Opened | Run:
+        """Open an upload; if the call is cancelled meanwhile, close again what a thread may have opened by then."""
+        opening = self._background.start(self._open(header, owner, upload_id, rehash=rehash))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._background.start(self._close_again(opening))
+            raise
+
+    async def _close_again(self, opening: asyncio.Task[_Opened | Run]) -> None:
+        opened = await opening
+        if isinstance(opened, _Opened):
+            await self._leave(opened, None)
+
+    async def _open(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool) -> _Opened | Run:
         """Begin an upload or go on with it; or return its run, if an earlier stream was just finishing it."""
         upload = await self._blocking.run(self._begin, header, owner, upload_id)
         part = await self._part(upload_id)
-        run = await self._blocking.run(self._find_finished, upload_id, owner)
-        if run is not None:
+        try:
+            run = await self._blocking.run(self._find_finished, upload_id, owner)
+            if run is None:
+                receiver = Receiver(part, self._receiver_limits(header), self._blocking)
+                if part.size and rehash:
+                    stored = await self._blocking.run(self._blobs.open_part_for_reading, upload_id)
+                    await receiver.go_on(stored)
+                return _Opened(upload, header, part, receiver)
+        except BaseException:  # nobody else may write to it before it is closed
             await self._blocking.run(part.close)
-            await self._blocking.run(self._blobs.delete_part, upload_id)
-            _compare(run, header.sha256, header.size_bytes)
-            return run
-        receiver = Receiver(part, self._receiver_limits(header), self._blocking)
-        if part.size and rehash:
-            stored = await self._blocking.run(self._blobs.open_part_for_reading, upload_id)
-            await receiver.go_on(stored)
-        return _Opened(upload, header, part, receiver)
+            raise
+        await self._blocking.run(part.close)
+        await self._blocking.run(self._blobs.delete_part, upload_id)
+        _compare(run, header.sha256, header.size_bytes)
+        return run
 
     async def _part(self, upload_id: UUID) -> PartWriter:
         give_up = asyncio.get_running_loop().time() + BUSY_SECONDS

@@ -217,34 +217,37 @@ def test_a_chunk_elsewhere_is_told_where(server: Server, offset: int) -> None:
     assert refusal.params["expected"] == "1000"
 
 
-def broken(server: Server, upload_id: UUID, data: bytes) -> None:
-    """Send a file and break the stream before its end."""
+def broken(server: Server, upload_id: UUID, data: bytes, *, at_least: int = 0) -> None:
+    """Send a file and break the stream before its end, once that many bytes are stored."""
     sent = threading.Event()
 
     def requests() -> Iterator[pb.SubmitValidationRequest]:
-        yield from messages(data, upload_id=str(upload_id))
+        yield from messages(data, size=max(1000, len(data) // 8), upload_id=str(upload_id))
         sent.set()
         threading.Event().wait(0.3)
 
     call = server.stub.SubmitValidation.future(requests())
     assert sent.wait(5)
-    eventually(lambda: server.blobs.part_size(upload_id) is not None)
+    eventually(lambda: (size := server.blobs.part_size(upload_id)) is not None and size >= at_least)
     call.cancel()
 
 
 def test_a_broken_upload_is_gone_on_with(server: Server) -> None:
-    upload_id = uuid4()
-    broken(server, upload_id, DATA[:5000])
-    state = eventually(lambda: (found := get_upload(server, upload_id)).committed_bytes and found)
-    assert state.committed_bytes == 5000
+    upload_id, data = uuid4(), DATA * 100
+    broken(server, upload_id, data[:600_000], at_least=300_000)
+    eventually(lambda: server.running.background.is_idle)
+    state = get_upload(server, upload_id)
+    assert 300_000 <= state.committed_bytes <= 600_000
     assert 3500 < state.expire_time.seconds - time.time() < 3700
     assert not state.validation_id
     assert everything(server) == (0, 1, 0, 1)
 
-    run_id = submit(server, DATA, offset=5000, upload_id=str(upload_id), sha256=sha256(DATA), size_bytes=len(DATA))
-    assert blob(server, stored(server, run_id)) == DATA
+    at = state.committed_bytes
+    rest = messages(data, offset=at, size=100_000, upload_id=str(upload_id), sha256=sha256(data), size_bytes=len(data))
+    run_id = UUID(server.stub.SubmitValidation(rest, timeout=10).validation_id)
+    assert blob(server, stored(server, run_id)) == data
     state = get_upload(server, upload_id)
-    assert (state.validation_id, state.committed_bytes) == (str(run_id), len(DATA))
+    assert (state.validation_id, state.committed_bytes) == (str(run_id), len(data))
 
 
 def test_a_broken_upload_never_passes_for_a_whole_file(server: Server) -> None:
