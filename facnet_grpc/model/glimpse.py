@@ -1,4 +1,4 @@
-"""A result on its way to watchers while other rules still run: what, how bad and how much, but of whom not."""
+"""A result on its way to watchers while other rules still run: what and how bad, but not of whom, and no amount."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST = 10  # that watchers are shown of a run
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """One of the first results that were found. It travels in events, so it holds nothing of a person, and no day."""
+    """One of the first results that were found. It travels in events: nothing of a person, no day, no amount."""
 
     rule_id: str
     rule_version: str
@@ -22,8 +22,6 @@ class Glimpse:
     category: str
     certainty: Certainty
     record_number: int | None
-    at_risk_cents: int
-    potential_gain_cents: int
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:

@@ -30,7 +30,7 @@ def table(claims: Claims, found: Sequence[tuple[Rule, Outcome]]) -> pa.Table:
 
 def preview(rule: Rule, findings: pa.Table) -> tuple[Glimpse, ...]:
     """Return the first findings of a rule, as many as watchers are shown at most."""
-    names = ["scenario", "severity", "affected_records", "at_risk_cents", "potential_gain_cents"]
+    names = ["scenario", "severity", "affected_records"]
     return tuple(_glimpse(rule, row) for row in findings.select(names).slice(0, MOST).to_pylist())
 
 
@@ -44,8 +44,6 @@ def _glimpse(rule: Rule, row: dict[str, Any]) -> Glimpse:
         category=_CATEGORY_OF_FAILURE if scenario == SYSTEM_ERROR else rule.info.category,
         certainty=rule.info.certainty_of(scenario),
         record_number=records[0] if records else None,
-        at_risk_cents=row["at_risk_cents"],
-        potential_gain_cents=row["potential_gain_cents"],
     )
 
 

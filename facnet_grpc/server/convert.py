@@ -186,8 +186,6 @@ def glimpse(number: int, found: Glimpse, locale: Locale) -> result_pb2.Validatio
         certainty=CERTAINTY[found.certainty],
         record_number=found.record_number or 0,
         affected_records=[found.record_number] if found.record_number else [],
-        at_risk=money(found.at_risk_cents),
-        potential_gain=money(found.potential_gain_cents),
         message=" · ".join(name for name in names if name),
     )
 

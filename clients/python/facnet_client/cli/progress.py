@@ -105,15 +105,13 @@ class Bars:
         self._progress.update(self._run, completed=done, total=max(total, 1), note=self._texts.size(size))
 
     def _finding(self, found: Result) -> Text:
-        money = found.at_risk_cents or found.potential_gain_cents
-        amount = self._texts.money(money) if money else ""
         where = (
             self._texts("result.line", number=self._texts.number(found.record_number)) if found.record_number else ""
         )
         word = f"  {self._texts(f'severity.{found.severity.value}'):<12}"
         return Text.assemble(
             (word, SEVERITY_STYLES[found.severity]),
-            f" {amount:>12}  {printable(found.message)}  ",
+            f" {printable(found.message)}  ",
             (where, "dim"),
             overflow="ellipsis",
             no_wrap=True,

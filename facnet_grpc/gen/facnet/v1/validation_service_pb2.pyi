@@ -503,7 +503,7 @@ class WatchValidationResponse(google.protobuf.message.Message):
     @property
     def preview(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult]:
         """The first results that were found, at most 10, while the rest is still being worked on. They say nothing of
-        doctors and patients, and their numbers are not final.
+        doctors, patients, days and amounts, and their numbers are not final.
         """
 
     @property
