@@ -39,9 +39,7 @@ RETRIES = Counter("facnet_retries_total", "Attempts given back for another one, 
 
 # What holds the two together.
 QUEUE_DEPTH = Gauge("facnet_queue_depth", "Runs that wait for a worker.")
-QUEUE_AGE = Gauge(
-    "facnet_queue_age_seconds", "How long the run has waited that has waited longest."
-)
+QUEUE_AGE = Gauge("facnet_queue_age_seconds", "How long the run has waited that has waited longest.")
 RECONCILER_SEEN = Gauge("facnet_reconciler_timestamp_seconds", "When this process last reconciled, as Unix time.")
 LEASE_LOSSES = Counter("facnet_lease_losses_total", "Attempts given up because another worker has the run.")
 RECONCILED = Counter("facnet_reconciled_total", "What the reconciler set right, by kind.", ("kind",))

@@ -112,7 +112,9 @@ class Settings(BaseSettings):
     reuse_port: bool = Field(
         False, description="Several servers of this machine share the port, and the kernel deals out connections."
     )
-    metrics_listen: str = Field("127.0.0.1:9464", description="Address and port of the Prometheus page, with /livez and /readyz; empty: none.")
+    metrics_listen: str = Field(
+        "127.0.0.1:9464", description="Address and port of the Prometheus page, with /livez and /readyz; empty: none."
+    )
     max_file_bytes: int = Field(2 * GIB, gt=0, description="Largest file taken, in bytes.")
     max_expanded_bytes: int = Field(
         64 * GIB, gt=0, description="Largest size of a compressed file once expanded, in bytes."

@@ -5,7 +5,7 @@ The sentences live in `locale/<language>/*.po`, under keys instead of source sen
     errors.po   `REASON.message`, `REASON.cure`, `reject.<reason>`, `column.<canonical name>`
     rules.po    `<rule>.name`, `<rule>.description`, and of each `<rule>.<scenario>`: `.title`, `.message`, `.solution`;
                 `<scenario>.…` stands in where a rule has no text of its own
-    service.po  `rule.<status>` (why a rule is off), `reference_problem.<problem>` (what is wrong with a reference file),
+    service.po  `rule.<status>` (why a rule is off), `reference_problem.<problem>` (what is wrong with a file),
                 `pack.…` (what was said of a rule pack)
 
 Texts of rule packs are not in catalogues: they stand in the packs and are added by `extend`.
