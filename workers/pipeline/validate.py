@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import pyarrow as pa
 from psycopg import Connection
 
 from facnet_grpc import faults, metrics, tracing
@@ -18,6 +17,7 @@ from facnet_grpc.storage.postgres import runs
 from workers.pipeline import ending
 from workers.pipeline.attempt import Attempt
 from workers.pipeline.control import Control
+from workers.pipeline.memory import give_back
 from workers.pipeline.progress import ProgressBoard
 from workers.pipeline.reporter import Reporter
 from workers.pipeline.resources import Resources
@@ -40,7 +40,7 @@ def validate(resources: Resources, run_id: UUID) -> None:
     except BaseException as error:  # noqa: BLE001 - the last line of defence: dramatiq would keep the text
         log.error("job_failed", run_id=str(run_id), **exception_fields(error))  # noqa: TRY400 - no traceback, see above
     finally:
-        pa.default_memory_pool().release_unused()
+        give_back()
 
 
 def _span(claim: Claim, asked: UUID) -> AbstractContextManager[Any]:
