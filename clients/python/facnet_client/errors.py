@@ -104,6 +104,9 @@ _KINDS: dict[grpc.StatusCode, type[FacnetError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
+# Parts of what gRPC says when this program itself has ended a call. Any other CANCELLED is the server's, which had to go
+# before the call was over, or of something on the way that broke.
+_OURS = ("Locally cancelled", "Channel closed")
 
 
 def from_rpc(error: grpc.RpcError) -> FacnetError:
@@ -112,6 +115,8 @@ def from_rpc(error: grpc.RpcError) -> FacnetError:
     code: grpc.StatusCode = call.code()
     found = _details(call)
     kind = _KINDS.get(code, ServerError)
+    if code is grpc.StatusCode.CANCELLED and not any(part in (call.details() or "") for part in _OURS):
+        kind = Unavailable
     message = found.message or call.details() or code.name
     return kind(found.reason or code.name, message, found.cure, code, found.request_id)
 

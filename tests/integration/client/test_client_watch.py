@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import grpc
 import pytest
 from fake_server import RUN_ID, gone, progress, rich_status, terminal
 
-from facnet_client import FacnetClient, NotFound, Phase, Status, Unavailable
+from facnet_client import FacnetClient, NotFound, Phase, ServerError, Status, Unavailable
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 
 
@@ -30,6 +32,30 @@ def test_a_broken_stream_goes_on_with_its_cursor(client, fake):
     assert [update.percent for update in updates] == [10, 30, 40, 100]
     assert [update.status.is_terminal for update in updates].count(True) == 1
     assert fake.cursors == ["", "b", "c"]
+
+
+def test_a_stream_that_the_server_cut_short_goes_on_with_its_cursor(client, fake):
+    cut_short = rich_status(grpc.StatusCode.CANCELLED, "", "")
+    fake.watches = [[progress(10, cursor="a"), cut_short], [terminal()]]
+    assert [update.percent for update in client.watch(RUN_ID)] == [10, 100]
+    assert fake.cursors == ["", "a"]
+
+
+def test_whoever_closes_the_client_is_told_so_and_nothing_is_tried_again(client, fake):
+    closed = Event()
+
+    def slowly():
+        yield progress(10)
+        closed.wait(10)
+
+    fake.watches = [slowly()]
+    updates = client.watch(RUN_ID)
+    next(updates)
+    client.close()
+    with pytest.raises(ServerError, match="closed"):
+        next(updates)
+    closed.set()
+    assert fake.cursors == [""]
 
 
 def test_a_stream_that_ends_before_the_run_is_made_again(client, fake):
