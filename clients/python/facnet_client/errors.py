@@ -104,7 +104,7 @@ _KINDS: dict[grpc.StatusCode, type[FacnetError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
-# Parts of what gRPC says when this program itself has ended a call. Any other CANCELLED is the server's, which had to go
+# Parts of what gRPC says when this program itself ended a call. Any other CANCELLED is the server's, which had to go
 # before the call was over, or of something on the way that broke.
 _OURS = ("Locally cancelled", "Channel closed")
 
