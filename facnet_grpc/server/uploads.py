@@ -27,7 +27,7 @@ from facnet_grpc.storage.blobs import BlobStore, PartWriter
 from facnet_grpc.storage.postgres import runs, uploads
 from facnet_grpc.storage.postgres.pool import Database
 
-BUSY_SECONDS = 2.0  # how long a new stream waits for a broken one to let go of the same upload
+BUSY_SECONDS = 5.0  # how long a new stream waits for a broken one to let go of the same upload
 BUSY_POLL_SECONDS = 0.05
 # After these the bytes are of no use to anybody.
 HOPELESS = frozenset(

@@ -65,15 +65,15 @@ def test_a_pipe_is_as_good_as_a_file(facnet):
 
 
 def test_the_same_key_gives_the_same_run(facnet):
-    first, second = (facnet("submit", SAMPLE, "--key", "once", "--json").json for _ in range(2))
+    first, second = (facnet("submit", SAMPLE, "--idempotency-key", "once", "--json").json for _ in range(2))
     assert first["validation_id"] == second["validation_id"]
 
 
 def test_another_file_under_the_same_key_is_refused(facnet, tmp_path):
-    facnet("submit", SAMPLE, "--key", "mine")
+    facnet("submit", SAMPLE, "--idempotency-key", "mine")
     other = tmp_path / "other.csv"
     other.write_bytes(SAMPLE.read_bytes()[:-200])
-    ended = facnet("submit", other, "--key", "mine")
+    ended = facnet("submit", other, "--idempotency-key", "mine")
     assert ended.code == 3
     assert "IDEMPOTENCY_CONFLICT" in ended.err
 

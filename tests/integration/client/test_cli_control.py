@@ -20,7 +20,7 @@ from facnet_client.client import FacnetClient
 from facnet_client.convert import update
 from facnet_client.errors import Unavailable
 from facnet_client.upload import CHUNK_BYTES
-from facnet_grpc.gen.facnet.v1 import money_pb2, result_pb2, validation_pb2
+from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
 
 
 @pytest.fixture
@@ -139,7 +139,6 @@ FOUND = result_pb2.ValidationResult(
     scenario="place",
     severity=result_pb2.SEVERITY_ERROR,
     record_number=1234,
-    at_risk=money_pb2.Money(currency_code="CAD", units=64, nanos=800_000_000),
     message="Frais de cabinet\x1b[31m au mauvais endroit",
 )
 
@@ -158,7 +157,6 @@ def test_the_first_findings_are_shown_under_the_bar_until_the_end(screen):
     with shown:
         shown.run(update(progress(80, preview=[FOUND])))
         shown._progress.refresh()
-        assert "64,80" in screen.getvalue()
         assert "au mauvais endroit" in screen.getvalue()
         assert "\x1b[31m au" not in screen.getvalue()
         shown.run(update(terminal()))
@@ -180,5 +178,5 @@ def test_a_broken_connection_is_said_on_the_bar(screen):
 def test_json_has_the_preview(facnet, fake):
     fake.watches = [[progress(80, preview=[FOUND]), terminal()]]
     first, last = [json.loads(line) for line in facnet("watch", RUN_ID, "--json").stdout.splitlines()]
-    assert [(found["rule_id"], found["at_risk_cents"]) for found in first["preview"]] == [("office_fee", 6480)]
+    assert [(found["rule_id"], found["record_number"]) for found in first["preview"]] == [("office_fee", 1234)]
     assert last["preview"] == []

@@ -38,7 +38,7 @@ def submit(  # noqa: PLR0913 - the options of an upload are what they are
     ] = PriorityWord.NORMAL,
     label: Annotated[list[str] | None, typer.Option(help="help.submit.label", metavar="metavar.label")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="help.submit.rule", metavar="metavar.rule")] = None,
-    key: Annotated[str | None, typer.Option(help="help.submit.key", metavar="metavar.key")] = None,
+    key: Annotated[str | None, typer.Option("--idempotency-key", help="help.submit.key", metavar="metavar.key")] = None,
     resume: Annotated[str | None, typer.Option(help="help.submit.resume", metavar="metavar.id")] = None,
 ) -> None:
     """Hand files over; with `--watch`, follow each to its end."""
