@@ -15,7 +15,7 @@ from facnet_grpc.rules.lines import LineCollector
 from workers.pipeline.channel import Channel
 from workers.pipeline.progress import ProgressBoard
 
-BATCHES_AHEAD = 3
+BATCHES_AHEAD = 2
 
 
 class Parsing:

@@ -6,6 +6,7 @@ Patients are encrypted on the way if the connection says so.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from queue import Queue
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -14,10 +15,12 @@ import pgpq
 import pyarrow as pa
 from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
-from psycopg import Connection, Copy, sql
+from psycopg import Connection, Copy, Cursor, sql
+from psycopg.copy import QueuedLibpqWriter
 
 from facnet_grpc.storage.postgres.columns import seal_batch
 
+BATCHES_AHEAD = 2  # ready to be sent
 _RUN_ID = pa.field("run_id", pa.binary(16), nullable=False)  # a uuid is 16 bytes in binary COPY
 
 
@@ -47,7 +50,8 @@ class RunCopy:
             sql.Identifier(table),
             sql.SQL(", ").join(map(sql.Identifier, self._schema.names)),
         )
-        self._copy: AbstractContextManager[Copy] | None = conn.cursor().copy(statement)
+        cursor = conn.cursor()
+        self._copy: AbstractContextManager[Copy] | None = cursor.copy(statement, writer=_Ahead(cursor))
         self._rows = self._copy.__enter__()
         self._rows.write(self._encoder.write_header())
 
@@ -78,6 +82,17 @@ class RunCopy:
         if error is None:
             self._rows.write(self._encoder.finish())
         copy.__exit__(kind, error, trace)  # with an error, tells PostgreSQL to forget the rows
+
+
+class _Ahead(QueuedLibpqWriter):
+    """Sends in a thread of its own, so that PostgreSQL has something to do while the next batch is made ready.
+
+    Psycopg's own queue holds a thousand blocks, which here are batches: more than the memory of a worker.
+    """
+
+    def __init__(self, cursor: Cursor[Any]) -> None:
+        super().__init__(cursor)
+        self._queue = Queue(maxsize=BATCHES_AHEAD)  # type: ignore[assignment]  # psycopg names a subclass
 
 
 def _encoders(schema: pa.Schema, json_columns: tuple[str, ...]) -> dict[str, Any]:
