@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from facnet_process import SAMPLE, run_facnet
 
+from tests.conftest import OwnDatabase
+
 _STACK = ("-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--until-stdin-closes")
 
 
 @pytest.fixture(scope="session")
-def stack_target(tmp_path_factory):
+def stack_environment():
+    """No database that others use: what a stack stores only its own keys can read, and its runs are for its worker."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    if "DATABASE_URL" not in os.environ:
+        yield environment
+        return
+    with OwnDatabase(os.environ["DATABASE_URL"]) as url:
+        yield {**environment, "DATABASE_URL": url}
+
+
+@pytest.fixture(scope="session")
+def stack_target(tmp_path_factory, stack_environment):
     """The address of a stack that lives as long as the tests."""
     log = tmp_path_factory.mktemp("stack") / "log"
     with log.open("wb") as stderr:
@@ -23,6 +37,7 @@ def stack_target(tmp_path_factory):
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
+            env=stack_environment,
         )
         line = child.stdout.readline()
         assert line, log.read_text()

@@ -33,8 +33,8 @@ class Ended:
 
 
 def run_facnet(*arguments, stdin=b"", **environ) -> Ended:
-    """Run `facnet` to its end; `environ` is added to an environment that names no server and no language."""
-    dropped = ("FACNET_SERVER", "LANG", "LC_ALL", "LC_MESSAGES")
+    """Run `facnet` to its end; `environ` is added to an environment that names no servers and no language."""
+    dropped = ("FACNET_SERVER", "DATABASE_URL", "REDIS_URL", "LANG", "LC_ALL", "LC_MESSAGES")
     inherited = {name: value for name, value in os.environ.items() if name not in dropped}
     began = time.monotonic()
     ended = subprocess.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -21,10 +20,10 @@ _STACK = ("-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--un
 
 
 @pytest.fixture
-def traced_stack(tmp_path):
+def traced_stack(tmp_path, stack_environment):
     """The address of a stack, and the file that its spans go to."""
     spans = tmp_path / "spans.jsonl"
-    environment = {**os.environ, "FACNET_OTLP_ENDPOINT": spans.as_uri(), "FACNET_WORKER_PROCESSES": "1"}
+    environment = {**stack_environment, "FACNET_OTLP_ENDPOINT": spans.as_uri(), "FACNET_WORKER_PROCESSES": "1"}
     with (
         (tmp_path / "log").open("wb") as log,
         subprocess.Popen(
