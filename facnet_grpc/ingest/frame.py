@@ -23,7 +23,8 @@ QUOTE, LF, CR = b'"\n\r'
 _EOL = re.compile(rb"[\r\n]")
 _EOL_BYTES = (LF, CR)
 _TEXT = re.compile(rb"[^\r\n]")
-_OPEN = re.compile(rb'"[^"]*+(?:""[^"]*+)*+')
+# No possessive quantifiers: before Python 3.11.5 they match too little around groups. Nothing here needs to backtrack.
+_OPEN = re.compile(rb'"[^"]*(?:""[^"]*)*')
 
 Positions = NDArray[np.int64]
 
@@ -58,7 +59,7 @@ class Framer:
         self._delimiter = delimiter[0]
         self._fields = fields
         self._record = record_pattern(delimiter)
-        self._quoted = re.compile(rb"(?:\A|(?<=" + re.escape(delimiter) + rb"))" + _OPEN.pattern + rb'"')
+        self._quoted = re.compile(rb"(?:\A|(?<=" + re.escape(delimiter) + rb"))" + _OPEN.pattern + rb'"(?!")')
         self._skipping = False
 
     def frame(self, data: bytes, *, final: bool) -> Frame:
@@ -184,9 +185,9 @@ class Framer:
 def record_pattern(delimiter: bytes) -> re.Pattern[bytes]:
     """Return what matches a line up to its end, or up to the first cell whose quote is not closed as it should."""
     mark = re.escape(delimiter)
-    quoted = rb'"[^"]*+(?:""[^"]*+)*+"(?=[' + mark + rb"\r\n]|\Z)"
-    cell = rb"(?:" + quoted + rb'|(?!")[^' + mark + rb"\r\n]*+)"
-    return re.compile(cell + rb"(?:" + mark + cell + rb")*+")
+    quoted = rb'"[^"]*(?:""[^"]*)*"(?=[' + mark + rb"\r\n]|\Z)"
+    cell = rb"(?:" + quoted + rb'|(?!")[^' + mark + rb"\r\n]*)"
+    return re.compile(cell + rb"(?:" + mark + cell + rb")*")
 
 
 def _past_empty(data: bytes, position: int) -> int:
