@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
-from chaos_client import LARGE, SMALL, Submission, again, contents
+from chaos_client import SMALL, Submission, again, contents
 from chaos_stack import LEASE_SECONDS, WORKERS, ChaosStack, eventually
 from chaos_truth import Outcome, attempts, heard_well, outcome, runs_with_key
 
@@ -93,6 +93,3 @@ def times(took: float, usual: int) -> set[int]:
 def _go_on(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
-
-
-__all__ = ["AROUND", "LARGE", "SMALL", "Bench", "times"]

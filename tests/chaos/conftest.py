@@ -27,6 +27,7 @@ def bench(_bench: Bench, request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A bench whose stack works; afterwards all runs have ended and nothing is left behind."""
     _bench.stack.disarm()
     _bench.stack.wait_until_serving()
+    _bench.stack.redis.flushall()  # or jobs of workers that earlier tests killed would come back during this one
     failed = request.session.testsfailed
     yield _bench
     _bench.stack.disarm()

@@ -23,8 +23,8 @@ from threading import Lock, Thread
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # see tests/conftest.py
 
-from chaos_bench import LARGE, SMALL, Bench
-from chaos_client import Submission
+from chaos_bench import Bench
+from chaos_client import LARGE, SMALL, Submission
 from chaos_stack import WORKERS, Broken, ChaosStack, eventually
 from chaos_truth import attempts, cleans_up, heard_well, outcome, runs_with_key, unended
 from chaos_weather import Weather

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chaos_bench import LARGE, Bench, times
+from chaos_bench import Bench, times
+from chaos_client import LARGE
 from chaos_stack import eventually
 from chaos_truth import attempts, heard_well, outcome
 
