@@ -189,9 +189,14 @@ class Uploads:
             await self._blocking.run(part.close)
             raise
         await self._blocking.run(part.close)
-        await self._blocking.run(self._blobs.delete_part, upload_id)
+        await self._forget_part(upload_id)
         _compare(run, header.sha256, header.size_bytes)
         return run
+
+    async def _forget_part(self, upload_id: UUID) -> None:
+        """Remove a part that nobody needs any more; a stream that has opened it meanwhile comes to do the same."""
+        with contextlib.suppress(Conflict):
+            await self._blocking.run(self._blobs.delete_part, upload_id)
 
     async def _part(self, upload_id: UUID) -> PartWriter:
         give_up = asyncio.get_running_loop().time() + BUSY_SECONDS
@@ -225,7 +230,7 @@ class Uploads:
         if is_new:
             self._dispatcher.send(run.id)
         else:
-            await self._blocking.run(self._blobs.delete_part, opened.upload.id)
+            await self._forget_part(opened.upload.id)
         return run
 
     async def _leave(self, opened: _Opened, reason: Reason | None) -> int:
