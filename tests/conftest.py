@@ -101,7 +101,7 @@ def other_postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url(postgres_server: str) -> Iterator[str]:
-    """A migrated database of this session's own, as conninfo; for tests, ask for `database`."""
+    """A migrated database for all tests of one run, as conninfo; for tests, ask for `database`."""
     with OwnDatabase(postgres_server) as url:
         migrate(url)
         yield url

@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ RUN_AS = "nobody"
 _libc = ctypes.CDLL(None)
 
 
-class _Server:
+class _Server(ABC):
     """A child process with a directory for its socket and log; subclasses say what is run and when it is ready."""
 
     name: str
@@ -59,9 +60,9 @@ class _Server:
         self._user: pwd.struct_passwd | None = None
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """Where to connect; the same after a restart. Only between entering and leaving."""
-        raise NotImplementedError
 
     @property
     def dir(self) -> Path:
@@ -171,14 +172,17 @@ class _Server:
         log = self.dir / "log"
         return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ""
 
+    @abstractmethod
     def _prepare(self) -> None:
-        raise NotImplementedError
+        """Make what the server needs before its first start."""
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """Return the program and its arguments."""
 
+    @abstractmethod
     def _is_ready(self) -> bool:
-        raise NotImplementedError
+        """Tell whether it answers."""
 
 
 class EmbeddedPostgres(_Server):
