@@ -128,8 +128,9 @@ class Settings(BaseSettings):
         10_000, gt=0, description="How many runs of one owner may wait or be worked on at once."
     )
     calls_per_minute: int = Field(
-        30_000, ge=0, description="How many calls one owner may make a minute; 0: any number."
+        30_000, ge=0, description="How many calls one owner may make a minute in the long run; 0: any number."
     )
+    calls_burst: int = Field(30_000, gt=0, description="How many calls one owner who was silent may make at once.")
     max_open_calls: int = Field(
         20_000, gt=0, description="How many calls one owner may have open at once on one server."
     )

@@ -143,7 +143,8 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             revalidations=Revalidations(resources.database, blocking, background, dispatcher),
             batches=batches,
         )
-        rate = RateLimiter(settings.redis_url.get_secret_value(), settings.calls_per_minute)
+        redis_url = settings.redis_url.get_secret_value()
+        rate = RateLimiter(redis_url, settings.calls_per_minute, settings.calls_burst)
         stack.push_async_callback(rate.close)
         others = (
             partial(add_RuleServiceServicer_to_server, RuleService(rules, blocking)),

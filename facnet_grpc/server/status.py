@@ -52,8 +52,17 @@ def _parts(error: FacnetError, request: Request, english: str) -> list[Message]:
         kind, name = RESOURCES[error.reason]
         parts.append(rpc.ResourceInfo(resource_type=kind, resource_name=str(error.params.get(name, ""))))
     if isinstance(error, TransientError) or error.reason in RETRY_REASONS:
-        parts.append(rpc.RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS)))
+        parts.append(rpc.RetryInfo(retry_delay=_delay(error)))
     return parts
+
+
+def _delay(error: FacnetError) -> Duration:
+    """Return when to come back: what the error knows of it, else soon."""
+    seconds = error.params.get("retry_seconds")
+    delay = Duration(seconds=RETRY_SECONDS)
+    if isinstance(seconds, float):
+        delay.FromMilliseconds(round(seconds * 1000))
+    return delay
 
 
 def _metadata(error: FacnetError) -> dict[str, str]:

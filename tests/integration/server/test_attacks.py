@@ -283,30 +283,6 @@ def test_those_who_speak_something_else_are_hung_up_on(server: Server, said: byt
             return
 
 
-def test_too_many_calls_in_a_minute_are_refused(make_server: Callable[..., Server], server: Server) -> None:
-    busy, other = make_server(calls_per_minute=20), make_server(calls_per_minute=20)
-    codes = [_listed(target) for target in (busy, other) for _ in range(15)]
-    assert codes[:20] == [None] * 20, "both count together"
-    assert codes[21:] == [(Code.RESOURCE_EXHAUSTED, "RATE_LIMITED")] * 9
-    refusal = refused(lambda: busy.stub.ListValidations(pb.ListValidationsRequest()))
-    assert "RetryInfo" in refusal.details
-    assert health_pb2_grpc.HealthStub(busy.channel).Check(health_pb2.HealthCheckRequest()).status
-
-
-def test_without_redis_each_server_counts_alone_and_nobody_waits(make_server: Callable[..., Server]) -> None:
-    server = make_server(redis="redis://127.0.0.1:1/0", calls_per_minute=5)
-    assert [_listed(server) for _ in range(7)].count(None) == 5
-
-
-def _listed(server: Server) -> tuple[Code, str] | None:
-    try:
-        server.stub.ListValidations(pb.ListValidationsRequest(), timeout=5)
-    except grpc.RpcError as error:
-        refusal = Refusal(error)
-        return refusal.code, refusal.reason
-    return None
-
-
 def test_one_owner_cannot_fill_the_queue(make_server: Callable[..., Server]) -> None:
     server = make_server(max_unfinished_runs=2)
     submit(server)
