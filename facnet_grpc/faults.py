@@ -12,6 +12,7 @@ line `POINT PID` for each time. Points that the plan does not name are not count
     exit             end it at once, without cleaning up
     stop             SIGSTOP this process: whoever wants to goes on with it by SIGCONT
     sleep:SECONDS    let this thread wait
+    hold             let this thread wait until the plan no longer has this fault
     raise:transient  raise `TransientError`, as if a part did not answer
     note             only count
 """
@@ -71,7 +72,9 @@ POINTS: Mapping[str, str] = MappingProxyType(
     },
 )
 
-_FAULT = re.compile(r"([a-z_.]+)=(kill|exit|stop|note|sleep:[0-9.]+|raise:transient)(?:@([0-9]+)(\+)?)?")
+HOLD_POLL_SECONDS = 0.02
+
+_FAULT = re.compile(r"([a-z_.]+)=(kill|exit|stop|hold|note|sleep:[0-9.]+|raise:transient)(?:@([0-9]+)(\+)?)?")
 _PLAN = os.environ.get("FACNET_FAULTS", "")
 _STATE = os.environ["FACNET_FAULTS_STATE"] if _PLAN else ""
 
@@ -148,6 +151,9 @@ def _break(fault: Fault) -> None:
         os._exit(1)
     elif action == "sleep":
         time.sleep(float(argument))
+    elif action == "hold":
+        while fault in parse(_plan()):
+            time.sleep(HOLD_POLL_SECONDS)
     elif action == "raise":
         raise TransientError
 

@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -108,6 +110,23 @@ def test_sleep_lets_the_thread_wait(armed, monkeypatch):
     faults.point(POINT)
 
     assert slept == [1.5]
+
+
+def test_hold_lets_the_thread_wait_until_the_plan_changes(armed, tmp_path):
+    plan = tmp_path / "plan"
+    plan.write_text(f"{POINT}=hold")
+    hits = armed(f"@{plan}")
+    held = Thread(target=faults.point, args=(POINT,), daemon=True)
+
+    held.start()
+    while not (hits.exists() and hits.read_text()):
+        time.sleep(0.001)
+    held.join(0.1)
+    assert held.is_alive()
+    plan.unlink()
+    held.join(10)
+
+    assert not held.is_alive()
 
 
 def test_a_plan_in_a_file_may_change_and_may_be_missing(armed, tmp_path):
