@@ -7,7 +7,8 @@
     -- fragment: run_columns
     id, owner, …
 
-A `{fragment}` is put in where it is named; values are psycopg parameters, `%(name)s`.
+A `{fragment}` of the same file, or of `sql/shared.sql`, is put in where it is named; values are psycopg parameters,
+`%(name)s`.
 """
 
 from __future__ import annotations
@@ -26,15 +27,21 @@ _NAMES: dict[str, str] = {}
 @cache
 def load(subject: str) -> Mapping[str, str]:
     """Return the queries of `sql/<subject>.sql` by name."""
+    found = _blocks(subject)
+    fragments = _blocks("shared")["fragment"] | found["fragment"]
+    whole = {name: _FRAGMENT.sub(lambda match: fragments[match[1]], body) for name, body in found["name"].items()}
+    _NAMES.update({query: f"{subject}.{name}" for name, query in whole.items()})
+    return MappingProxyType(whole)
+
+
+def _blocks(subject: str) -> dict[str, dict[str, str]]:
+    """Return the blocks of a file by their kind, name or fragment, and by what they are called."""
     text = (files(__package__) / "sql" / f"{subject}.sql").read_text(encoding="utf-8")
     _, *pieces = _BLOCK.split(text)
     found: dict[str, dict[str, str]] = {"name": {}, "fragment": {}}
     for kind, name, _sentence, body in zip(pieces[0::4], pieces[1::4], pieces[2::4], pieces[3::4], strict=True):
         found[kind][name] = body.strip().rstrip(";")
-    fragments = found["fragment"]
-    whole = {name: _FRAGMENT.sub(lambda match: fragments[match[1]], body) for name, body in found["name"].items()}
-    _NAMES.update({query: f"{subject}.{name}" for name, query in whole.items()})
-    return MappingProxyType(whole)
+    return found
 
 
 def name_of(query: str) -> str | None:

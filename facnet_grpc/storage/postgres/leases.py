@@ -1,0 +1,141 @@
+"""Leases: a worker's right to work on a run, from claim to end.
+
+A worker that has lost its lease gets `LeaseLost` from everything here and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
+from facnet_grpc.model.run import Claim, Progress, Run, RunStatus, SeverityCounts
+from facnet_grpc.model.summary import Summary
+from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres.run_lists import get_many
+from facnet_grpc.storage.postgres.run_rows import change, every, one, run_of
+
+SQL = load("leases")
+
+
+def claim(conn: Connection, run_id: UUID, *, lease_seconds: float, max_attempts: int) -> Claim | None:
+    """Take a waiting run that is due; None if somebody else has it, or nobody may. Commit before working on it."""
+    params = change(RunStatus.PROCESSING) | {
+        "id": run_id,
+        "lease_seconds": lease_seconds,
+        "max_attempts": max_attempts,
+    }
+    row = one(conn, SQL["claim"], params)
+    return Claim(run_of(row), row["lease_token"]) if row else None
+
+
+def beat(conn: Connection, claim: Claim, progress: Progress | None, *, lease_seconds: float) -> bool:
+    """Extend the lease, store progress, and return whether the run shall stop. Raises `LeaseLost`."""
+    row = one(conn, SQL["beat"], _mine(claim) | _progress(progress) | {"lease_seconds": lease_seconds})
+    if row is None:
+        raise _lost(claim)
+    return bool(row["cancel_requested"])
+
+
+def set_found(conn: Connection, claim: Claim, *, encoding: str, delimiter: str) -> None:
+    """Store what the file turned out to be. Raises `LeaseLost`."""
+    _fenced(conn, "set_found", claim, {"encoding": encoding, "delimiter": delimiter})
+
+
+def complete(  # noqa: PLR0913 - everything that ends a run is stored by one statement
+    conn: Connection,
+    claim: Claim,
+    *,
+    summary: Summary,
+    counts: SeverityCounts,
+    total_rows: int,
+    processed_rows: int,
+    rejected_rows: int,
+    rule_set_version: str,
+    reference_version: str,
+) -> None:
+    """End a run well, in the transaction that its rows and results were written in, as its last statement.
+
+    Nothing of earlier attempts has to be deleted: each wrote in one transaction that ended here or was rolled back.
+    Raises `LeaseLost`, or `RunCancelled` if somebody wants the run to stop; let either roll the transaction back.
+    """
+    params = asdict(counts) | {
+        "summary": summary.model_dump_json(),
+        "total_rows": total_rows,
+        "processed_rows": processed_rows,
+        "rejected_rows": rejected_rows,
+        "rule_set_version": rule_set_version,
+        "reference_version": reference_version,
+    }
+    if one(conn, SQL["complete"], _mine(claim) | change(RunStatus.COMPLETED) | params) is not None:
+        return
+    if one(conn, SQL["holds_lease"], _mine(claim)) is None:
+        raise _lost(claim)
+    raise RunCancelled(validation_id=str(claim.run.id))
+
+
+def fail(conn: Connection, claim: Claim, error: FacnetError) -> None:
+    """End a run badly. Raises `LeaseLost`."""
+    params = {
+        "error_code": error.reason.value,
+        "error_params": Jsonb(dict(error.params)),
+        "error_message": str(error),
+    }
+    _fenced(conn, "fail", claim, change(RunStatus.FAILED) | params)
+
+
+def release(conn: Connection, claim: Claim, *, delay_seconds: float, count_attempt: bool) -> None:
+    """Put a run back into the queue, or end it CANCELLED if somebody wants it to stop. Raises `LeaseLost`.
+
+    An attempt that is not counted still has a number of its own, so that progress never seems to step back.
+    """
+    params = {"delay_seconds": delay_seconds, "uncounted": 0 if count_attempt else 1}
+    _fenced(conn, "release", claim, change(RunStatus.QUEUED) | params)
+
+
+def cancel(conn: Connection, claim: Claim) -> None:
+    """End a run because somebody wants it to stop. Raises `LeaseLost`."""
+    _fenced(conn, "cancel", claim, change(RunStatus.CANCELLED))
+
+
+def expired(conn: Connection, *, max_attempts: int, delay_seconds: float = 0.0, limit: int = 100) -> list[Run]:
+    """Take runs away from workers whose lease ran out; return them as they are now.
+
+    They become QUEUED and due in `delay_seconds`; FAILED (WORKER_CRASHED) after `max_attempts`; or CANCELLED if
+    somebody wants them to stop. The fenced writes of the old worker find nothing from here on.
+    """
+    params = {"max_attempts": max_attempts, "delay_seconds": delay_seconds, "limit": limit}
+    return get_many(conn, [row["id"] for row in every(conn, SQL["expired"], params)])
+
+
+def _fenced(conn: Connection, name: str, claim: Claim, params: Mapping[str, Any]) -> None:
+    if one(conn, SQL[name], {**_mine(claim), **params}) is None:
+        raise _lost(claim)
+
+
+def _mine(claim: Claim) -> dict[str, Any]:
+    return {"id": claim.run.id, "lease_token": claim.lease_token}
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(validation_id=str(claim.run.id), attempt=claim.run.attempt)
+
+
+def _progress(progress: Progress | None) -> dict[str, Any]:
+    if progress is None:
+        names = ("phase", "percent", "bytes_parsed", "rows_parsed", "rows_loaded", "rows_rejected")
+        return dict.fromkeys((*names, "error", "warning", "optimization", "info"))
+    return {
+        **asdict(progress.result_counts),
+        "phase": progress.phase.value,
+        "percent": progress.percent,
+        "bytes_parsed": progress.bytes_parsed,
+        "rows_parsed": progress.rows_parsed,
+        "rows_loaded": progress.rows_loaded,
+        "rows_rejected": progress.rows_rejected,
+    }
