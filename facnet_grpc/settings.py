@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from facnet_grpc.keys import BadKeys, Keys
+from facnet_grpc.notify_settings import NotifySettings, is_loopback
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -25,7 +25,7 @@ class SettingsError(Exception):
     """One line per setting that is missing or wrong; never a value, which may be a password."""
 
 
-class Settings(BaseSettings):
+class Settings(NotifySettings):
     """What the server and the workers can be told."""
 
     model_config = SettingsConfigDict(
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
         if not info.data.get("jwt_issuer") or not info.data.get("jwt_audience"):
             raise ValueError("tokens need FACNET_JWT_ISSUER and FACNET_JWT_AUDIENCE")
         url = urlsplit(value)
-        if url.scheme in {"https", "file"} or (url.scheme == "http" and _is_loopback(url.hostname or "")):
+        if url.scheme in {"https", "file"} or (url.scheme == "http" and is_loopback(url.hostname or "")):
             return value
         raise ValueError("needs an https URL: whoever can change the keys can be anybody")
 
@@ -238,7 +238,7 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not port.isdigit() or not host:
             raise ValueError("needs the form address:port")
-        if not _is_loopback(host.strip("[]")):
+        if not is_loopback(host.strip("[]")):
             _check_exposed(info.data)
         return value
 
@@ -302,15 +302,6 @@ def _check_exposed(told: Mapping[str, Any]) -> None:
             "must be a loopback address, because health data and tokens would travel in the clear. Set FACNET_TLS_CERT "
             "and FACNET_TLS_KEY, or FACNET_TLS_ELSEWHERE if a proxy in front ends TLS"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def variable(name: str) -> str:

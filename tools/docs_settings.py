@@ -5,12 +5,14 @@ from __future__ import annotations
 from docs_markdown import head, table
 from pydantic.fields import FieldInfo
 
+from facnet_grpc.notify_settings import NotifySettings
 from facnet_grpc.settings import GIB, MIB, Settings, variable
 
 
 def page() -> str:
     """Return the page."""
-    fields = Settings.model_fields.items()
+    # Those of its base come first to pydantic, and last to the reader.
+    fields = sorted(Settings.model_fields.items(), key=lambda field: field[0] in NotifySettings.model_fields)
     needed = [(_code(variable(name)), item.description or "") for name, item in fields if item.is_required()]
     others = [
         (_code(variable(name)), _default(item), item.description or "")

@@ -52,6 +52,8 @@ def _with_texts(params: Mapping[str, Any], locale: Locale) -> Mapping[str, Any]:
     if problem := params.get("problem"):
         more["problem"] = load(locale).render(f"reference_problem.{problem}", NOTHING)
         more["heading"] = params.get("column")  # as it stands in the file, which is not a claim file
+    if problem := params.get("webhook_problem"):
+        more["webhook_problem"] = load(locale).render(f"webhook_problem.{problem}", NOTHING)
     return {**params, **more}
 
 

@@ -86,6 +86,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The caller's owner has too many runs that are not finished."""
     ERROR_REASON_BATCH_NOT_FOUND: _ErrorReason.ValueType  # 32
     """No such batch: none of the caller's runs is in it."""
+    ERROR_REASON_WEBHOOK_REFUSED: _ErrorReason.ValueType  # 33
+    """The address for the webhook is not one that the operator allows."""
     ERROR_REASON_NOT_A_CSV: _ErrorReason.ValueType  # 40
     """The file is not text: a picture, a PDF, a spreadsheet."""
     ERROR_REASON_NO_USABLE_HEADER: _ErrorReason.ValueType  # 41
@@ -184,6 +186,8 @@ ERROR_REASON_TOO_MANY_RUNS: ErrorReason.ValueType  # 31
 """The caller's owner has too many runs that are not finished."""
 ERROR_REASON_BATCH_NOT_FOUND: ErrorReason.ValueType  # 32
 """No such batch: none of the caller's runs is in it."""
+ERROR_REASON_WEBHOOK_REFUSED: ErrorReason.ValueType  # 33
+"""The address for the webhook is not one that the operator allows."""
 ERROR_REASON_NOT_A_CSV: ErrorReason.ValueType  # 40
 """The file is not text: a picture, a PDF, a spreadsheet."""
 ERROR_REASON_NO_USABLE_HEADER: ErrorReason.ValueType  # 41

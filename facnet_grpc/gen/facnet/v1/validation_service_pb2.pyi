@@ -202,6 +202,7 @@ class UploadHeader(google.protobuf.message.Message):
     RULE_IDS_FIELD_NUMBER: builtins.int
     ENCODING_HINT_FIELD_NUMBER: builtins.int
     DELIMITER_HINT_FIELD_NUMBER: builtins.int
+    WEBHOOK_URL_FIELD_NUMBER: builtins.int
     file_name: builtins.str
     """Name of the file; a label only, never part of a path."""
     size_bytes: builtins.int
@@ -220,6 +221,10 @@ class UploadHeader(google.protobuf.message.Message):
     """Encoding of the file, if the client knows better than the service can find out."""
     delimiter_hint: builtins.str
     """Delimiter of the file, likewise."""
+    webhook_url: builtins.str
+    """Where to say that the run has ended: an https address of a host that the operator allows, at most 2,048 characters.
+    It gets a CloudEvent with ids and counts, signed, perhaps more than once.
+    """
     @property
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Free labels, at most 16, keys and values of at most 64 characters."""
@@ -242,9 +247,10 @@ class UploadHeader(google.protobuf.message.Message):
         rule_ids: collections.abc.Iterable[builtins.str] | None = ...,
         encoding_hint: builtins.str = ...,
         delimiter_hint: builtins.str = ...,
+        webhook_url: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "size_bytes", b"size_bytes"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "batch_id", b"batch_id", "delimiter_hint", b"delimiter_hint", "encoding_hint", b"encoding_hint", "file_name", b"file_name", "idempotency_key", b"idempotency_key", "labels", b"labels", "priority", b"priority", "rule_ids", b"rule_ids", "sha256", b"sha256", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "batch_id", b"batch_id", "delimiter_hint", b"delimiter_hint", "encoding_hint", b"encoding_hint", "file_name", b"file_name", "idempotency_key", b"idempotency_key", "labels", b"labels", "priority", b"priority", "rule_ids", b"rule_ids", "sha256", b"sha256", "size_bytes", b"size_bytes", "upload_id", b"upload_id", "webhook_url", b"webhook_url"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_size_bytes", b"_size_bytes"]) -> typing.Literal["size_bytes"] | None: ...
 
 Global___UploadHeader: typing_extensions.TypeAlias = UploadHeader
