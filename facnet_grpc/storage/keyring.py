@@ -34,23 +34,24 @@ def unknown_key(key_id: str) -> TransientError:
 
 
 class Wrapper:
-    """Wraps the keys of files: AES-256-GCM under a key of the settings, bound to the file's id."""
+    """Wraps the keys of one kind of thing: AES-256-GCM under a key of the settings, bound to the thing's id."""
 
-    def __init__(self, keys: Keys) -> None:
-        self._ciphers = {key.id: AESGCM(derive(key, "wrap", 32)) for key in keys.all}
+    def __init__(self, keys: Keys, purpose: str = "wrap") -> None:
+        self._ciphers = {key.id: AESGCM(derive(key, purpose, 32)) for key in keys.all}
         self.key_id = keys.current.id
+        self.older_key_ids = [key.id for key in keys.all[1:]]
 
-    def wrap(self, data_key: bytes, file_id: UUID) -> bytes:
+    def wrap(self, data_key: bytes, thing: UUID) -> bytes:
         """Return a data key as it may be stored beside `key_id`."""
         nonce = os.urandom(_NONCE)
-        return nonce + self._ciphers[self.key_id].encrypt(nonce, data_key, file_id.bytes)
+        return nonce + self._ciphers[self.key_id].encrypt(nonce, data_key, thing.bytes)
 
-    def unwrap(self, key_id: str, wrapped: bytes, file_id: UUID) -> bytes:
+    def unwrap(self, key_id: str, wrapped: bytes, thing: UUID) -> bytes:
         """Return the data key. Raises `TransientError` for a key that is not known, or that has become another."""
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise unknown_key(key_id)
         try:
-            return cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], file_id.bytes)
+            return cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], thing.bytes)
         except InvalidTag:
             raise unknown_key(key_id) from None

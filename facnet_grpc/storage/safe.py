@@ -7,7 +7,7 @@ from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore
 from facnet_grpc.storage.keyring import Wrapper
-from facnet_grpc.storage.postgres.columns import ColumnCipher
+from facnet_grpc.storage.postgres import rewrap as rewrapping
 from facnet_grpc.storage.postgres.data_keys import StoredDataKeys
 from facnet_grpc.storage.postgres.pool import IDLE_SECONDS, Database
 
@@ -23,9 +23,14 @@ def database(settings: Settings, application_name: str, *, idle_seconds: float =
         settings.database_url.get_secret_value(),
         max_connections=settings.database_connections,
         application_name=application_name,
-        cipher=ColumnCipher(settings.blob_keys),
+        wrapper=row_wrapper(settings.blob_keys),
         idle_seconds=idle_seconds,
     )
+
+
+def row_wrapper(keys: Keys) -> Wrapper:
+    """Return what wraps the keys of rows."""
+    return Wrapper(keys, "wrap-rows")
 
 
 def blob_store(settings: Settings, database: Database) -> EncryptedBlobStore:
@@ -34,6 +39,17 @@ def blob_store(settings: Settings, database: Database) -> EncryptedBlobStore:
     Raises `FacnetError` if its directory cannot be made, `SettingsError` if there is no key.
     """
     return encrypted(LocalBlobStore(settings.blob_dir), database, settings.blob_keys)
+
+
+def rewrap(database: Database, keys: Keys, *, limit: int) -> int:
+    """Wrap at most `limit` keys of files and as many of runs anew with the current key; return how many.
+
+    Raises `TransientError`.
+    """
+    with database.connection() as conn:
+        files = rewrapping.some(conn, rewrapping.FILES, Wrapper(keys), limit=limit)
+    with database.connection() as conn:
+        return files + rewrapping.some(conn, rewrapping.ROWS, row_wrapper(keys), limit=limit)
 
 
 def encrypted(store: LocalBlobStore, database: Database, keys: Keys) -> EncryptedBlobStore:

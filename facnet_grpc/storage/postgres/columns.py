@@ -1,125 +1,128 @@
-"""Patients in PostgreSQL: encrypted text in text columns, the same for the same patient.
+"""Patients in PostgreSQL: bytes that only who has the key of their run can read.
 
-AES-256-SIV, deterministic within a deployment, so that equal stays equal: lines can be grouped and looked up while
-PostgreSQL does not know the key. Stored as `~`, the key's name, `~`, Base64. The name of the column is part of what is
-authenticated, so a value means nothing in another column; tables share it.
+Each run's rows, and each second judgement's, have a key of their own, made in the transaction that writes them, wrapped
+with a key of the settings. A run whose key is deleted cannot be read any more, wherever copies of its rows are.
 
-Each distinct value of a batch is encrypted once. Whoever reads such columns passes what was read through `open_batch`
-or `open_text`.
+What is written and read over a connection is encrypted if somebody said so with `use`; otherwise the same columns hold
+plain text as bytes, which is for tests.
 """
 
 from __future__ import annotations
 
-from binascii import Error as NotBase64
-from binascii import a2b_base64, b2a_base64
-from typing import Final
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
 import pyarrow as pa
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from psycopg import Connection
 
-from facnet_grpc.errors import FacnetError
-from facnet_grpc.keys import Keys
-from facnet_grpc.storage.keyring import derive, unknown_key
+from facnet_grpc.storage.keyring import Wrapper
+from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.row_cipher import RowCipher, unhexed
 
-MARK: Final = "~"
-PATIENTS: Final = ("patient_key", "patient_name", "raw")
+SQL = load("row_keys")
+KEY_BYTES: Final = 32
+# The number of each encrypted column, which is never given to another one, by table; and what numbers a table's rows.
+PATIENTS: Final[Mapping[str, Mapping[str, int]]] = {
+    "billing_records": {"patient_key": 1, "patient_name": 2},
+    "rejected_rows": {"raw": 3},
+    "validation_results": {"patient_key": 4},
+    "revalidated_results": {"patient_key": 5},
+}
+_NUMBERS: Final = ("record_number", "result_number")
 
-
-class ColumnCipher:
-    """Encrypts with the current key, decrypts with any. Thread-safe."""
-
-    def __init__(self, keys: Keys) -> None:
-        self._ciphers = {key.id: AESSIV(derive(key, "columns", 64)) for key in keys.all}
-        self._current = keys.current.id
-
-    def seal(self, text: str, column: str) -> str:
-        """Return the text as it is stored in `column`."""
-        return self._seal(text, column, self._current)
-
-    def candidates(self, text: str, column: str) -> list[str]:
-        """Return everything that the text may be stored as: to look for, also after a key was changed."""
-        return [self._seal(text, column, key_id) for key_id in self._ciphers]
-
-    def open(self, stored: str, column: str) -> str:
-        """Return what was stored; text that is not encrypted as it is.
-
-        Raises `TransientError` if the key is not known, `FacnetError` (INTERNAL) if it was tampered with.
-        """
-        if not stored.startswith(MARK):
-            return stored
-        _, key_id, sealed = stored.split(MARK, 2)
-        cipher = self._ciphers.get(key_id)
-        if cipher is None:
-            raise unknown_key(key_id)
-        try:
-            return cipher.decrypt(a2b_base64(sealed, strict_mode=True), [column.encode()]).decode()
-        except (InvalidTag, NotBase64, ValueError):
-            raise FacnetError(column=column) from None
-
-    def seal_array(self, values: pa.Array, column: str) -> pa.Array:
-        """Encrypt an array of text, each distinct value once."""
-        encoded = values.dictionary_encode()
-        encrypt, bound = self._ciphers[self._current].encrypt, [column.encode()]
-        head = f"{MARK}{self._current}{MARK}".encode()
-        # A loop over a hundred thousand patients: what can be done before or after it is.
-        texts = encoded.dictionary.cast(pa.binary()).to_pylist()
-        sealed = [head + b2a_base64(encrypt(text, bound), newline=False) for text in texts]
-        return pa.array(sealed, pa.binary()).cast(pa.string()).take(encoded.indices)
-
-    def open_array(self, values: pa.Array | pa.ChunkedArray, column: str) -> pa.Array:
-        """Decrypt an array of text, each distinct value once."""
-        whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-        encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-        opened = [None if text is None else self.open(text, column) for text in encoded.dictionary.to_pylist()]
-        return pa.array(opened, pa.string()).take(encoded.indices)
-
-    def _seal(self, text: str, column: str, key_id: str) -> str:
-        sealed = self._ciphers[key_id].encrypt(text.encode(), [column.encode()])
-        return f"{MARK}{key_id}{MARK}{b2a_base64(sealed, newline=False).decode()}"
+_WRAPPERS: WeakKeyDictionary[psycopg.Connection, Wrapper] = WeakKeyDictionary()
 
 
-_CIPHERS: WeakKeyDictionary[psycopg.Connection, ColumnCipher] = WeakKeyDictionary()
-
-
-def use(conn: psycopg.Connection, cipher: ColumnCipher | None) -> None:
+def use(conn: Connection, wrapper: Wrapper | None) -> None:
     """Have what is written and read over a connection encrypted."""
-    if cipher is not None:
-        _CIPHERS[conn] = cipher
+    if wrapper is not None:
+        _WRAPPERS[conn] = wrapper
 
 
-def seal_batch(conn: psycopg.Connection, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Encrypt the columns of patients of a batch, if the connection has a cipher."""
-    cipher = _CIPHERS.get(conn)
-    if cipher is None:
+class Columns:
+    """The encrypted columns of one run's rows in one table, for as long as a transaction."""
+
+    def __init__(self, table: str, cipher: RowCipher | None, *, erased: bool = False) -> None:
+        self._cipher = cipher
+        self._erased = erased
+        self._columns = PATIENTS.get(table, {})
+
+    def stored(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema that a batch of `schema` has once it is sealed."""
+        return pa.schema(
+            [field.with_type(pa.binary()) if field.name in self._columns else field for field in schema],
+        )
+
+    def seal(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        """Return the columns of a batch as they are stored."""
+        numbers = _numbers(batch)
+        return [self._seal(batch.column(name), name, numbers) for name in batch.schema.names]
+
+    def open(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch, whose encrypted columns are hexadecimal digits, with the text that was stored.
+
+        Raises `FacnetError` if it is none.
+        """
+        numbers = _numbers(batch)
+        for index, name in enumerate(batch.schema.names):
+            if name in self._columns:
+                batch = batch.set_column(index, name, self._open(unhexed(batch.column(index)), name, numbers))
         return batch
-    arrays = {name: batch.column(name) for name in batch.schema.names}
-    arrays |= {name: cipher.seal_array(arrays[name], name) for name in PATIENTS if name in arrays}
-    return pa.RecordBatch.from_arrays(list(arrays.values()), schema=batch.schema)
+
+    def open_one(self, stored: bytes | None, name: str, number: int) -> str | None:
+        """Return the text of one value. Raises `FacnetError`."""
+        if stored is None or self._erased:
+            return None
+        if self._cipher is None:
+            return stored.decode()
+        return self._cipher.open_one(stored, self._columns[name], number)
+
+    def _seal(self, values: pa.Array, name: str, numbers: pa.Array) -> pa.Array:
+        if name not in self._columns:
+            return values
+        return self._cipher.seal(values, self._columns[name], numbers) if self._cipher else values.cast(pa.binary())
+
+    def _open(self, values: pa.Array, name: str, numbers: pa.Array) -> pa.Array:
+        if self._erased:
+            return pa.nulls(len(values), pa.string())
+        return self._cipher.open(values, self._columns[name], numbers) if self._cipher else values.cast(pa.string())
 
 
-def open_batch(conn: psycopg.Connection, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Decrypt the columns of patients of a batch; they may be text or dictionaries, and become text."""
-    cipher = _CIPHERS.get(conn)
-    if cipher is None:
-        return batch
-    for index, name in enumerate(batch.schema.names):
-        if name in PATIENTS:
-            batch = batch.set_column(
-                index, batch.schema.field(index).with_type(pa.string()), cipher.open_array(batch.column(index), name)
-            )
-    return batch
+def writing(conn: Connection, table: str, run_id: UUID) -> Columns:
+    """Return the columns of a run that this transaction writes; its key is made if it is the first to be written."""
+    wrapper = _WRAPPERS.get(conn)
+    if wrapper is None or table not in PATIENTS:
+        return Columns(table, None)
+    params = {"run_id": run_id, "key_id": wrapper.key_id, "wrapped": wrapper.wrap(os.urandom(KEY_BYTES), run_id)}
+    return Columns(table, _cipher(conn, "make", params, wrapper))
 
 
-def open_text(conn: psycopg.Connection, stored: str | None, column: str) -> str | None:
-    """Decrypt one value."""
-    cipher = _CIPHERS.get(conn)
-    return stored if cipher is None or stored is None else cipher.open(stored, column)
+def reading(conn: Connection, table: str, run_id: UUID) -> Columns:
+    """Return the columns of a run to be read; values whose key is deleted are read as null.
+
+    Raises `TransientError` if the key was wrapped with one that the settings do not name.
+    """
+    wrapper = _WRAPPERS.get(conn)
+    if wrapper is None:
+        return Columns(table, None)
+    cipher = _cipher(conn, "find", {"run_id": run_id}, wrapper)
+    return Columns(table, cipher, erased=cipher is None)
 
 
-def candidates(conn: psycopg.Connection, text: str, column: str) -> list[str]:
-    """Return everything that a patient may be stored as in `column`."""
-    cipher = _CIPHERS.get(conn)
-    return [text] if cipher is None else cipher.candidates(text, column)
+def forget(conn: Connection, run_ids: Sequence[UUID]) -> None:
+    """Delete the keys of runs: their patients cannot be read any more."""
+    conn.execute(SQL["forget"], {"ids": list(run_ids)})
+
+
+def _cipher(conn: Connection, query: str, params: Mapping[str, Any], wrapper: Wrapper) -> RowCipher | None:
+    row = conn.execute(SQL[query], params).fetchone()
+    return RowCipher(wrapper.unwrap(row[0], row[1], params["run_id"])) if row else None
+
+
+def _numbers(batch: pa.RecordBatch) -> pa.Array:
+    """Return what numbers the rows of a batch: what its values are encrypted for."""
+    return batch.column(next(name for name in _NUMBERS if name in batch.schema.names))

@@ -1,6 +1,6 @@
 """Arrow into PostgreSQL by binary COPY: encoded in one go per batch, without a Python loop over rows.
 
-Patients are encrypted on the way if the connection says so.
+Patients are encrypted on the way if the connection says so (`columns`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pgpq.schema import Jsonb
 from psycopg import Connection, Copy, Cursor, sql
 from psycopg.copy import QueuedLibpqWriter
 
-from facnet_grpc.storage.postgres.columns import seal_batch
+from facnet_grpc.storage.postgres import columns
 
 BATCHES_AHEAD = 2  # ready to be sent
 _RUN_ID = pa.field("run_id", pa.binary(16), nullable=False)  # a uuid is 16 bytes in binary COPY
@@ -39,8 +39,8 @@ class RunCopy:
         *,
         json_columns: tuple[str, ...] = (),
     ) -> None:
-        self._conn = conn
-        self._schema = pa.schema([_RUN_ID, *schema])
+        self._columns = columns.writing(conn, table, run_id)
+        self._schema = pa.schema([_RUN_ID, *self._columns.stored(schema)])
         self._run_id = pa.scalar(run_id.bytes, _RUN_ID.type)
         self._encoder = pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(
             self._schema,
@@ -59,8 +59,7 @@ class RunCopy:
         """Send the rows of `batch`, whose columns are those of the schema, in its order."""
         if batch.num_rows:
             run_ids = pa.repeat(self._run_id, batch.num_rows)
-            columns = seal_batch(self._conn, batch).columns
-            rows = pa.RecordBatch.from_arrays([run_ids, *columns], schema=self._schema)
+            rows = pa.RecordBatch.from_arrays([run_ids, *self._columns.seal(batch)], schema=self._schema)
             self._rows.write(self._encoder.write_batch(rows))
 
     def close(self) -> None:

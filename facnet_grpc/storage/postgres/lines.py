@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from facnet_grpc.model.billing import BILLING_SCHEMA, RULE_SCHEMA
 from facnet_grpc.model.line import LINE_SCHEMA
-from facnet_grpc.storage.postgres.columns import open_batch
+from facnet_grpc.storage.postgres import columns
 from facnet_grpc.storage.postgres.queries import load
 
 SQL = load("lines")
@@ -54,10 +54,11 @@ def for_rules(conn: Connection, run_id: UUID) -> Iterator[pa.RecordBatch]:
 
 
 def _read(conn: Connection, name: str, params: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    patients = columns.reading(conn, "billing_records", params["run_id"])
     statement = sql.SQL(f"COPY ({SQL[name]}) TO STDOUT (FORMAT csv)")
     with conn.cursor() as cursor, cursor.copy(statement, params) as copy:
         data = b"".join(bytes(part) for part in copy)
-    return open_batch(conn, _parse(data, schema))
+    return patients.open(_parse(data, schema))
 
 
 def _parse(data: bytes, schema: pa.Schema) -> pa.RecordBatch:

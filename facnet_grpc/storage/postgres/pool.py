@@ -12,8 +12,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool
 
+from facnet_grpc.storage.keyring import Wrapper
 from facnet_grpc.storage.postgres import columns
-from facnet_grpc.storage.postgres.columns import ColumnCipher
 from facnet_grpc.storage.postgres.failures import translate
 from facnet_grpc.storage.postgres.spans import SpanCursor
 
@@ -30,7 +30,7 @@ RECONNECT_SECONDS = 1.0
 class Database:
     """PostgreSQL, reached through a pool of at most `max_connections` connections. Thread-safe.
 
-    Patients are encrypted with `cipher` on the way in and decrypted on the way out (see `columns`), if there is one.
+    Patients are encrypted on the way in and decrypted on the way out (see `columns`) if there is a `wrapper` of keys.
     A session that does nothing for `idle_seconds` in a transaction is ended: its process may be frozen, and others wait
     for what it has locked.
     """
@@ -41,7 +41,7 @@ class Database:
         *,
         max_connections: int,
         application_name: str,
-        cipher: ColumnCipher | None = None,
+        wrapper: Wrapper | None = None,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._idle_seconds = idle_seconds
@@ -55,7 +55,7 @@ class Database:
             name=application_name,
             reconnect_timeout=RECONNECT_SECONDS,
             reconnect_failed=_try_again,
-            configure=partial(columns.use, cipher=cipher),
+            configure=partial(columns.use, wrapper=wrapper),
         )
 
     def open(self) -> None:

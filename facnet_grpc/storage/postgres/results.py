@@ -13,7 +13,8 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row, scalar_row
 
 from facnet_grpc.model.result import RESULT_SCHEMA, Certainty, Result, Severity
-from facnet_grpc.storage.postgres.columns import open_text
+from facnet_grpc.storage.postgres import columns
+from facnet_grpc.storage.postgres.columns import Columns
 from facnet_grpc.storage.postgres.copy import RunCopy
 from facnet_grpc.storage.postgres.queries import load
 
@@ -69,16 +70,20 @@ def page(
         "service_date_from": filters.service_date_from,
         "service_date_to": filters.service_date_to,
     }
-    return read(conn, SQL["page"], params)
+    return read(conn, SQL["page"], params, run_id)
 
 
-def read(conn: Connection, query: str, params: Mapping[str, Any]) -> list[Result]:
-    """Return what a query finds that reads the columns of `Result`."""
+def read(
+    conn: Connection,
+    query: str,
+    params: Mapping[str, Any],
+    run_id: UUID,
+    table: str = "validation_results",
+) -> list[Result]:
+    """Return what a query finds that reads the columns of `Result` of one run from `table`."""
+    patients = columns.reading(conn, table, run_id)
     with conn.cursor(row_factory=dict_row) as cursor:
-        return [
-            _result(row | {"patient_key": open_text(conn, row["patient_key"], "patient_key")})
-            for row in cursor.execute(query, params)
-        ]
+        return [_result(row, patients) for row in cursor.execute(query, params)]
 
 
 def doctor_keys(conn: Connection, run_id: UUID) -> Collection[str]:
@@ -91,10 +96,11 @@ def _some(values: Sequence[str]) -> list[str] | None:
     return list(values) or None
 
 
-def _result(row: DictRow) -> Result:
+def _result(row: DictRow, patients: Columns) -> Result:
     return Result(
         **row
         | {
+            "patient_key": patients.open_one(row["patient_key"], "patient_key", row["result_number"]),
             "severity": Severity(row["severity"]),
             "certainty": Certainty(row["certainty"]),
             "affected_records": tuple(row["affected_records"]),

@@ -12,10 +12,11 @@ from psycopg.rows import class_row, dict_row, scalar_row
 
 from facnet_grpc.model.result import Result
 from facnet_grpc.model.revalidation import Change, ChangeKind, Revalidation
-from facnet_grpc.storage.postgres import results
+from facnet_grpc.storage.postgres import columns, results
 from facnet_grpc.storage.postgres.queries import load
 
 SQL = load("revalidations")
+_TABLES = {"before": "validation_results", "after": "revalidated_results"}
 
 
 def ask(conn: Connection, revalidation_id: UUID, run_id: UUID) -> None:
@@ -84,8 +85,8 @@ def page(conn: Connection, one: Revalidation, *, after: int, limit: int) -> list
     """Return at most `limit` changes after the change `after`, in their order."""
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(SQL["page"], {"id": one.id, "after": after, "limit": limit}).fetchall()
-    before = _results(conn, "results_before", one.run_id, [row["before_number"] for row in rows])
-    afterwards = _results(conn, "results_after", one.id, [row["after_number"] for row in rows])
+    before = _results(conn, "before", one.run_id, [row["before_number"] for row in rows])
+    afterwards = _results(conn, "after", one.id, [row["after_number"] for row in rows])
     return [
         Change(
             number=row["change_number"],
@@ -108,6 +109,7 @@ def forget(conn: Connection, ids: Sequence[UUID]) -> None:
     """Remove everything about them."""
     for name in ("forget", "forget_changes", "forget_results"):
         conn.execute(SQL[name], {"ids": list(ids)})
+    columns.forget(conn, ids)
 
 
 def expired(conn: Connection, *, ttl_seconds: float, limit: int) -> list[UUID]:
@@ -118,4 +120,5 @@ def expired(conn: Connection, *, ttl_seconds: float, limit: int) -> list[UUID]:
 
 def _results(conn: Connection, name: str, of: UUID, numbers: Sequence[int | None]) -> dict[int | None, Result]:
     params = {"id": of, "numbers": [number for number in numbers if number is not None]}
-    return {one.result_number: one for one in results.read(conn, SQL[name], params)}
+    found = results.read(conn, SQL[f"results_{name}"], params, of, _TABLES[name])
+    return {one.result_number: one for one in found}

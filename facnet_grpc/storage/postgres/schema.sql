@@ -80,6 +80,13 @@ CREATE TABLE data_keys (
 
 CREATE INDEX data_keys_run ON data_keys (run_id);
 
+-- The keys of patients' columns, each by the run (or the second judgement) whose rows they are in, wrapped likewise.
+CREATE TABLE row_keys (
+    run_id uuid PRIMARY KEY,
+    key_id text NOT NULL,
+    wrapped bytea NOT NULL
+);
+
 -- Runs that are gone and whose rows are still to be removed, piece by piece.
 CREATE TABLE erasures (
     run_id uuid PRIMARY KEY,
@@ -124,8 +131,8 @@ CREATE TABLE billing_records (
     doctor_name text,
     doctor_info text,
     agency text,
-    patient_key text,
-    patient_name text,
+    patient_key bytea,
+    patient_name bytea,
     PRIMARY KEY (run_id, record_number)
 );
 
@@ -134,7 +141,7 @@ CREATE TABLE rejected_rows (
     record_number integer NOT NULL,
     column_name text,
     reason text NOT NULL,
-    raw text,
+    raw bytea,
     PRIMARY KEY (run_id, record_number)
 );
 
@@ -152,7 +159,7 @@ CREATE TABLE validation_results (
     ramq_ids text[] NOT NULL,
     doctor_key text,
     doctor_name text,
-    patient_key text,
+    patient_key bytea,
     service_date date,
     at_risk_cents bigint NOT NULL CHECK (at_risk_cents >= 0),
     potential_gain_cents bigint NOT NULL CHECK (potential_gain_cents >= 0),
@@ -247,7 +254,7 @@ CREATE UNLOGGED TABLE revalidated_results (
     ramq_ids text[] NOT NULL,
     doctor_key text,
     doctor_name text,
-    patient_key text,
+    patient_key bytea,
     service_date date,
     at_risk_cents bigint NOT NULL,
     potential_gain_cents bigint NOT NULL,

@@ -51,7 +51,8 @@ def lines(*rows):
 def stored(conn, run_id):
     names = ", ".join(BILLING_SCHEMA.names)
     rows = conn.execute(f"SELECT {names} FROM billing_records WHERE run_id = %s ORDER BY record_number", (run_id,))
-    return [dict(zip(BILLING_SCHEMA.names, row, strict=True)) for row in rows]
+    found = [dict(zip(BILLING_SCHEMA.names, row, strict=True)) for row in rows]
+    return [row | {name: row[name] and row[name].decode() for name in ("patient_key", "patient_name")} for row in found]
 
 
 def write(conn, run_id, *batches):
@@ -214,7 +215,9 @@ def test_rejected_lines_come_back_in_pages(database):
         ]
         assert [row.record_number for row in rejects.page(conn, run_id, after=3, limit=3)] == [4, 5]
         assert rejects.page(conn, uuid4(), limit=3) == []
-        assert conn.execute("SELECT raw FROM rejected_rows WHERE record_number = 1").fetchone() == ("é1\ufffdx",)
+        assert conn.execute("SELECT raw FROM rejected_rows WHERE record_number = 1").fetchone() == (
+            "é1\ufffdx".encode(),
+        )
 
 
 def test_results_come_back_as_they_were(database):

@@ -23,7 +23,8 @@ DELETE FROM uploads WHERE run_id = %(run_id)s;
 -- name: revalidations
 -- Removes second judgements that somebody is just asking for.
 WITH asked AS (DELETE FROM revalidations WHERE run_id = %(run_id)s RETURNING id),
-    changes AS (DELETE FROM revalidation_changes WHERE revalidation_id IN (SELECT id FROM asked))
+    changes AS (DELETE FROM revalidation_changes WHERE revalidation_id IN (SELECT id FROM asked)),
+    keys AS (DELETE FROM row_keys WHERE run_id IN (SELECT id FROM asked))
 DELETE FROM revalidated_results WHERE run_id IN (SELECT id FROM asked);
 
 -- name: note

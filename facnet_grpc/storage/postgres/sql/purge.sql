@@ -21,6 +21,8 @@ WITH old AS (
     RETURNING run.id, run.owner, run.status, run.size_bytes
 ), keys AS (
     DELETE FROM data_keys WHERE run_id IN (SELECT id FROM gone)
+), row_keys AS (
+    DELETE FROM row_keys WHERE run_id IN (SELECT id FROM gone)
 ), files AS (
     DELETE FROM uploads WHERE run_id IN (SELECT id FROM gone)
 ), noted AS (

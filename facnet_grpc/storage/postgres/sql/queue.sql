@@ -16,5 +16,5 @@ WHERE application_name = 'facnet-worker' AND datname = current_database();
 SELECT clock_timestamp();
 
 -- name: key_ids
--- Lists the keys, by name, that stored files are encrypted with.
-SELECT DISTINCT key_id FROM data_keys;
+-- Lists the keys, by name, that stored files and patients are encrypted with.
+SELECT key_id FROM data_keys UNION SELECT key_id FROM row_keys;
