@@ -74,6 +74,7 @@ class Reason(StrEnum):
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
     BLOB_MISSING = "BLOB_MISSING"
     LEASE_LOST = "LEASE_LOST"
+    BLOB_DAMAGED = "BLOB_DAMAGED"
 
 
 Param = str | int | float | list[str]

@@ -23,7 +23,11 @@ class Stream:
         """Open the file. `size_bytes` is its stored size; a compressed file may not expand beyond the limits."""
         self._stored = _Stored(open_source())
         self._size_bytes = size_bytes
-        self.compression = self._stored.compression()
+        try:
+            self.compression = self._stored.compression()
+        except BaseException:
+            self._stored.close()
+            raise
         self._limit = min(options.max_expanded_bytes, options.max_expansion_ratio * size_bytes)
         self._expanded = 0
         self._file: Any = self._stored

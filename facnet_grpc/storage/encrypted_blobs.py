@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, cast
+from typing import BinaryIO, NamedTuple, Protocol, Self, cast
 from uuid import UUID
 
 from facnet_grpc.errors import FacnetError, NotFound, Reason, TerminalError, TransientError
@@ -31,13 +31,20 @@ from facnet_grpc.storage.frames import (
 )
 
 
+class FileKey(NamedTuple):
+    """The key of a file, and which blob the file is; None while that is not settled."""
+
+    secret: bytes
+    blob_key: str | None = None
+
+
 class DataKeys(Protocol):
     """Keeps the key of each file, 32 bytes, by the id of the upload that the file came with."""
 
     def make(self, file_id: UUID) -> bytes:
         """Return a file's key, a new one if it has none. Raises `TransientError`."""
 
-    def find(self, file_id: UUID) -> bytes | None:
+    def find(self, file_id: UUID) -> FileKey | None:
         """Return a file's key, None if it was forgotten. Raises `TransientError`."""
 
 
@@ -45,15 +52,19 @@ class MemoryDataKeys:
     """Keys that last as long as the process: the twin for tests and for trying things out."""
 
     def __init__(self) -> None:
-        self._keys: dict[UUID, bytes] = {}
+        self._keys: dict[UUID, FileKey] = {}
 
     def make(self, file_id: UUID) -> bytes:
         """Return a file's key, a new one if it has none."""
-        return self._keys.setdefault(file_id, os.urandom(KEY_BYTES))
+        return self._keys.setdefault(file_id, FileKey(os.urandom(KEY_BYTES))).secret
 
-    def find(self, file_id: UUID) -> bytes | None:
+    def find(self, file_id: UUID) -> FileKey | None:
         """Return a file's key, None if it was forgotten."""
         return self._keys.get(file_id)
+
+    def settle(self, file_id: UUID, blob_key: str) -> None:
+        """Note which blob a file is."""
+        self._keys[file_id] = self._keys[file_id]._replace(blob_key=blob_key)
 
     def forget(self, file_id: UUID) -> None:
         """Erase a file."""
@@ -142,7 +153,7 @@ class EncryptedBlobStore:
         """Read a part from its beginning."""
         stored = self._inner.open_part_for_reading(upload_id)
         failure = TransientError(Reason.BACKEND_UNAVAILABLE, upload_id=str(upload_id))
-        return self._content(stored, failure, sealed=False)
+        return self._content(stored, forgotten=failure, damaged=failure)
 
     def part_size(self, upload_id: UUID) -> int | None:
         """Return the bytes of a part's content, None if there is no part."""
@@ -167,14 +178,22 @@ class EncryptedBlobStore:
     def open(self, blob_key: str) -> BinaryIO:
         """Read a blob from its beginning. Raises `TerminalError` (BLOB_MISSING) also if its key is forgotten.
 
-        Reading raises it if the file is not what was stored.
+        This and reading raise `TerminalError` (BLOB_DAMAGED) if the file is not what was stored.
         """
-        return self._content(self._inner.open(blob_key), TerminalError(Reason.BLOB_MISSING, damaged=1), sealed=True)
+        return self._content(
+            self._inner.open(blob_key),
+            forgotten=TerminalError(Reason.BLOB_MISSING),
+            damaged=_damaged(),
+            blob_key=blob_key,
+        )
 
     def size(self, blob_key: str) -> int:
-        """Return the bytes of a blob's content."""
+        """Return the bytes of a blob's content. Raises `TerminalError`, BLOB_DAMAGED if its end is missing."""
         with self._inner.open(blob_key) as stored:
-            return outline(stored)[0]
+            size, is_sealed = outline(stored)
+        if not is_sealed:
+            raise _damaged()
+        return size
 
     def delete(self, blob_key: str) -> None:
         """Delete a blob; one that is not there is no error."""
@@ -196,22 +215,32 @@ class EncryptedBlobStore:
         """Write, read and delete something."""
         self._inner.check()
 
-    def _content(self, stored: BinaryIO, failure: FacnetError, *, sealed: bool) -> BinaryIO:
+    def _content(
+        self, stored: BinaryIO, *, forgotten: FacnetError, damaged: FacnetError, blob_key: str | None = None
+    ) -> BinaryIO:
         try:
             file_id = read_preamble(stored)
-            key = self._keys.find(file_id) or _forgotten()
-            raw = _Guarded(Opener(key, file_id, stored), stored, sealed=sealed, failure=failure)
+            opener = Opener(self._secret(file_id, blob_key, forgotten), file_id, stored)
+            raw = _Guarded(opener, stored, sealed=blob_key is not None, failure=damaged)
             return cast("BinaryIO", io.BufferedReader(raw, FRAME_BYTES))
         except Damaged:
             stored.close()
-            raise failure from None
+            raise damaged from None
         except BaseException:
             stored.close()
             raise
 
+    def _secret(self, file_id: UUID, blob_key: str | None, forgotten: FacnetError) -> bytes:
+        key = self._keys.find(file_id)
+        if key is None:
+            raise forgotten
+        if blob_key and key.blob_key not in {blob_key, None}:  # another run's file, whole
+            raise Damaged
+        return key.secret
 
-def _forgotten() -> bytes:
-    raise Damaged
+
+def _damaged() -> TerminalError:
+    return TerminalError(Reason.BLOB_DAMAGED)
 
 
 class _Guarded(Content):

@@ -43,6 +43,7 @@ CODES_BY_REASON = MappingProxyType(
     {
         Reason.IDEMPOTENCY_CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
         Reason.UPLOAD_BUSY: grpc.StatusCode.ABORTED,
+        Reason.BLOB_DAMAGED: grpc.StatusCode.DATA_LOSS,
         Reason.DISK_FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
         Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
     },

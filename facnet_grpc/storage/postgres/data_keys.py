@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from uuid import UUID
 
+from facnet_grpc.storage.encrypted_blobs import FileKey
 from facnet_grpc.storage.frames import KEY_BYTES
 from facnet_grpc.storage.keyring import Wrapper
 from facnet_grpc.storage.postgres.pool import Database
@@ -31,10 +32,13 @@ class StoredDataKeys:
         with self._database.connection() as conn:
             params = {"upload_id": file_id, "key_id": self._wrapper.key_id, "wrapped": wrapped}
             is_new = conn.execute(SQL["make"], params).fetchone() is not None
-        return data_key if is_new else self.find(file_id) or self.make(file_id)
+        if is_new:
+            return data_key
+        known = self.find(file_id)
+        return known.secret if known else self.make(file_id)
 
-    def find(self, file_id: UUID) -> bytes | None:
+    def find(self, file_id: UUID) -> FileKey | None:
         """Return a file's key, None if it was forgotten. Raises `TransientError`."""
         with self._database.connection() as conn:
             row = conn.execute(SQL["find"], {"upload_id": file_id}).fetchone()
-        return self._wrapper.unwrap(row[0], row[1], file_id) if row else None
+        return FileKey(self._wrapper.unwrap(row[0], row[1], file_id), row[2]) if row else None

@@ -186,6 +186,26 @@ def test_a_file_that_is_gone_fails_the_run(bench):
     assert bench.validate(run_id).error_code == "BLOB_MISSING"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stored: stored[:-1],
+        lambda stored: stored[: len(stored) // 2],
+        lambda stored: b"",
+        lambda stored: stored[:100] + bytes([stored[100] ^ 1]) + stored[101:],
+        lambda stored: stored[:-60] + bytes([stored[-60] ^ 1]) + stored[-59:],
+    ],
+    ids=["its end cut off", "its half", "nothing", "a bit of its beginning", "a bit of its end"],
+)
+def test_a_file_that_somebody_has_been_at_fails_the_run(bench, settings, sample, change):
+    run_id = bench.submit(sample)
+    path = settings.blob_dir / "blobs" / bench.run(run_id).blob_key
+    path.write_bytes(change(path.read_bytes()))
+    run = bench.validate(run_id)
+    assert (run.status, run.error_code, run.attempt) == (RunStatus.FAILED, "BLOB_DAMAGED", 1)
+    assert bench.stored(run_id) == NOTHING
+
+
 def test_a_run_without_a_file_fails(bench):
     run_id = bench.submit(small())
     bench.execute("UPDATE validation_runs SET blob_key = NULL WHERE id = %s", run_id)

@@ -33,7 +33,7 @@ def store(root, keys):
 
 
 @pytest.fixture
-def blob(root, store):
+def blob(root, store, keys):
     """A blob's key and its path on the disk."""
 
     def make(content=CONTENT, upload_id=None):
@@ -42,6 +42,7 @@ def blob(root, store):
             part.write(content)
             part.seal()
         store.commit(upload_id, key)
+        keys.settle(upload_id, key)
         return key, root / "blobs" / key
 
     return make
@@ -52,10 +53,10 @@ def read(store, key):
         return file.read()
 
 
-def assert_refused(store, key):
+def assert_refused(store, key, reason=Reason.BLOB_DAMAGED):
     with pytest.raises(TerminalError) as caught:
         read(store, key)
-    assert caught.value.reason is Reason.BLOB_MISSING
+    assert caught.value.reason is reason
 
 
 def test_the_disk_shows_nothing(root, store, blob):
@@ -106,6 +107,8 @@ def test_a_frame_or_a_whole_file_of_another_upload_is_not_read(store, blob):
     mine, theirs = path.read_bytes(), other.read_bytes()
     path.write_bytes(mine[:PREAMBLE_BYTES] + theirs[PREAMBLE_BYTES:])
     assert_refused(store, key)
+    path.write_bytes(theirs)
+    assert_refused(store, key)
     path.write_bytes(mine)
     assert read(store, key) == read(store, other_key)
 
@@ -115,7 +118,16 @@ def test_forgetting_the_key_erases_the_file(store, keys, blob):
     key, path = blob(upload_id=upload_id)
     keys.forget(upload_id)
     assert path.exists()
-    assert_refused(store, key)
+    assert_refused(store, key, Reason.BLOB_MISSING)
+
+
+@pytest.mark.parametrize("left", [0, PREAMBLE_BYTES, PREAMBLE_BYTES + FRAME, -1])
+def test_a_file_without_its_end_has_no_size(store, blob, left):
+    key, path = blob()
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(TerminalError) as caught:
+        store.size(key)
+    assert caught.value.reason is Reason.BLOB_DAMAGED
 
 
 def test_what_a_crash_tore_is_cut_off_and_gone_on_with(root, store):

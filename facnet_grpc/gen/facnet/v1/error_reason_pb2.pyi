@@ -116,6 +116,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The stored file is gone."""
     ERROR_REASON_LEASE_LOST: _ErrorReason.ValueType  # 63
     """The worker lost its lease to another worker."""
+    ERROR_REASON_BLOB_DAMAGED: _ErrorReason.ValueType  # 64
+    """The stored file is not what was stored: cut off, changed or exchanged."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or a run failed. The name without its prefix is the `reason` of google.rpc.ErrorInfo (domain "facnet.v1")
@@ -216,4 +218,6 @@ ERROR_REASON_BLOB_MISSING: ErrorReason.ValueType  # 62
 """The stored file is gone."""
 ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 63
 """The worker lost its lease to another worker."""
+ERROR_REASON_BLOB_DAMAGED: ErrorReason.ValueType  # 64
+"""The stored file is not what was stored: cut off, changed or exchanged."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -8,5 +8,8 @@ ON CONFLICT (upload_id) DO NOTHING
 RETURNING upload_id;
 
 -- name: find
--- Reads the key of a file.
-SELECT key_id, wrapped FROM data_keys WHERE upload_id = %(upload_id)s;
+-- Reads the key of a file, and which blob it is; NULL while it is no run's.
+SELECT data_keys.key_id, data_keys.wrapped, validation_runs.blob_key
+FROM data_keys
+LEFT JOIN validation_runs ON validation_runs.id = data_keys.run_id
+WHERE data_keys.upload_id = %(upload_id)s;
