@@ -30,7 +30,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 UNIT = Path(__file__).parent / "unit"
 TABLES = (
-    "validation_runs, uploads, billing_records, rejected_rows, validation_results, "
+    "validation_runs, notifications, uploads, billing_records, rejected_rows, validation_results, "
     "revalidations, revalidated_results, revalidation_changes, validation_logs, "
     "audit_log, data_keys, row_keys, phi_access_log, erasures"
 )

@@ -92,6 +92,8 @@ class NewRun:
     rule_ids: tuple[str, ...] = ()  # empty: all that are on
     encoding_hint: str | None = None
     delimiter_hint: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)  # where to say that it has ended; may hold a secret
+    notify_by_mail: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class UploadHeader:
     rule_ids: tuple[str, ...] = ()
     encoding_hint: str | None = None
     delimiter_hint: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)  # may hold a secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ INDEXES = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemanam
 OTHERS = """
     SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'i')
 """
+FUNCTIONS = "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+TRIGGERS = "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
 
 
 def described(url):
@@ -37,7 +39,14 @@ def described(url):
         return {name: sorted(conn.execute(query).fetchall(), key=str) for name, query in CATALOGUES.items()}
 
 
-CATALOGUES = {"columns": COLUMNS, "constraints": CONSTRAINTS, "indexes": INDEXES, "others": OTHERS}
+CATALOGUES = {
+    "columns": COLUMNS,
+    "constraints": CONSTRAINTS,
+    "indexes": INDEXES,
+    "others": OTHERS,
+    "functions": FUNCTIONS,
+    "triggers": TRIGGERS,
+}
 
 
 def test_the_migrated_schema_is_schema_sql(empty_postgres_url, other_postgres_url):

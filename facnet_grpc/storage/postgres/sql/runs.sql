@@ -8,10 +8,11 @@ CASE priority WHEN 'HIGH' THEN 0 WHEN 'NORMAL' THEN 1 ELSE 2 END
 -- Stores a new run; no row if the owner has used the idempotency key before.
 INSERT INTO validation_runs
     (id, owner, batch_id, idempotency_key, file_name, size_bytes, sha256, blob_key, priority, labels, rule_ids,
-     encoding_hint, delimiter_hint)
+     encoding_hint, delimiter_hint, webhook_url, notify_by_mail)
 VALUES
     (%(id)s, %(owner)s, %(batch_id)s, %(idempotency_key)s, %(file_name)s, %(size_bytes)s, %(sha256)s, %(blob_key)s,
-     %(priority)s, %(labels)s, %(rule_ids)s, %(encoding_hint)s, %(delimiter_hint)s)
+     %(priority)s, %(labels)s, %(rule_ids)s, %(encoding_hint)s, %(delimiter_hint)s, %(webhook_url)s,
+     %(notify_by_mail)s)
 ON CONFLICT (owner, idempotency_key) DO NOTHING
 RETURNING {run_columns};
 

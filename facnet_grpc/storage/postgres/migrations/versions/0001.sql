@@ -11,6 +11,8 @@ CREATE TABLE validation_runs (
     priority text NOT NULL DEFAULT 'NORMAL',
     labels jsonb NOT NULL DEFAULT '{}',
     rule_ids text[] NOT NULL DEFAULT '{}',            -- empty: all that are on
+    webhook_url text,                                 -- where to say that it has ended
+    notify_by_mail boolean NOT NULL DEFAULT false,    -- to whom, the settings say
     encoding_hint text,
     delimiter_hint text,
     encoding text,
@@ -53,6 +55,62 @@ CREATE INDEX validation_runs_waiting ON validation_runs (created_at) WHERE statu
 CREATE INDEX validation_runs_leases ON validation_runs (lease_expires_at) WHERE status = 'PROCESSING';
 CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key IS NOT NULL;
 CREATE INDEX validation_runs_ended ON validation_runs (finished_at) WHERE finished_at IS NOT NULL;
+
+-- What is owed to those who want to hear that a run has ended: a row for each way of saying it, made by the transaction
+-- that ends the run. Ids, counts and codes only, no file name, no labels, no amounts, no PHI.
+CREATE TABLE notifications (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),    -- the event's id, the same however often it is sent
+    run_id uuid NOT NULL REFERENCES validation_runs (id) ON DELETE CASCADE,
+    channel text NOT NULL CHECK (channel IN ('webhook', 'mail')),
+    owner text NOT NULL,
+    status text NOT NULL,                             -- that the run ended in
+    url text,                                         -- of a webhook
+    data jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts integer NOT NULL DEFAULT 0,              -- how many times sending has begun
+    due_at timestamptz NOT NULL DEFAULT clock_timestamp(), -- when to try; nobody else does before
+    ended_at timestamptz,
+    outcome text                                      -- what became of it
+);
+
+CREATE INDEX notifications_due ON notifications (due_at) WHERE ended_at IS NULL;
+CREATE INDEX notifications_ended ON notifications (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX notifications_run ON notifications (run_id);
+
+CREATE FUNCTION owe_notifications() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO notifications (run_id, channel, owner, status, url, data)
+    SELECT NEW.id, way.channel, NEW.owner, NEW.status, way.url, jsonb_strip_nulls(jsonb_build_object(
+        'validation_id', NEW.id,
+        'job_id', 'validation-' || NEW.id,
+        'status', NEW.status,
+        'attempt', NEW.attempt,
+        'error_code', NEW.error_code
+    )) || CASE NEW.status WHEN 'COMPLETED' THEN jsonb_build_object(
+        'total_rows', NEW.total_rows,
+        'processed_rows', NEW.processed_rows,
+        'rejected_rows', NEW.rejected_rows,
+        'result_counts', jsonb_build_object(
+            'error', NEW.error_count,
+            'warning', NEW.warning_count,
+            'optimization', NEW.optimization_count,
+            'info', NEW.info_count
+        )
+    ) ELSE '{}' END
+    FROM (VALUES
+        ('webhook', NEW.webhook_url IS NOT NULL, NEW.webhook_url),
+        ('mail', NEW.notify_by_mail, NULL)
+    ) AS way (channel, wanted, url)
+    WHERE way.wanted;
+    RETURN NULL;
+END
+$$;
+
+-- Whichever statement ends a run.
+CREATE TRIGGER validation_runs_owe AFTER UPDATE OF status ON validation_runs FOR EACH ROW
+    WHEN (NEW.status IN ('COMPLETED', 'FAILED', 'CANCELLED') AND OLD.status <> NEW.status
+        AND (NEW.webhook_url IS NOT NULL OR NEW.notify_by_mail))
+    EXECUTE FUNCTION owe_notifications();
 
 CREATE TABLE uploads (
     id uuid PRIMARY KEY,
