@@ -32,7 +32,7 @@ UNIT = Path(__file__).parent / "unit"
 TABLES = (
     "validation_runs, notifications, uploads, billing_records, rejected_rows, validation_results, "
     "revalidations, revalidated_results, revalidation_changes, validation_logs, "
-    "audit_log, data_keys, row_keys, phi_access_log, erasures"
+    "audit_log, data_keys, row_keys, phi_access_log, erasures, workers, scheduled_work"
 )
 
 

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from facnet_grpc.gen.facnet.v1 import reference_service_pb2, rule_service_pb2
+from facnet_grpc.gen.facnet.v1 import operations_service_pb2, reference_service_pb2, rule_service_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
 from facnet_grpc.server import transport
@@ -34,6 +34,7 @@ SERVICES = (
     pb.DESCRIPTOR.services_by_name["ValidationService"],
     rule_service_pb2.DESCRIPTOR.services_by_name["RuleService"],
     reference_service_pb2.DESCRIPTOR.services_by_name["ReferenceService"],
+    operations_service_pb2.DESCRIPTOR.services_by_name["OperationsService"],
     health_pb2.DESCRIPTOR.services_by_name["Health"],
     channelz_pb2.DESCRIPTOR.services_by_name["Channelz"],
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -78,9 +79,9 @@ def severities(values: Iterable[int]) -> tuple[Severity, ...]:
     return tuple(sorted({fields.one_of("severities", value, known) for value in values}))
 
 
-def moment(message: pb.ListValidationsRequest, field: str) -> datetime | None:
+def moment(message: Message, field: str) -> datetime | None:
     """Read an optional timestamp field."""
-    if not message.HasField(field):  # type: ignore[arg-type]  # the name of one of its timestamps
+    if not message.HasField(field):
         return None
     stamp: Timestamp = getattr(message, field)
     try:

@@ -12,6 +12,7 @@ from functools import partial
 
 from facnet_grpc import health, logs
 from facnet_grpc.events.stream import EventStream, RedisEvents, connect
+from facnet_grpc.gen.facnet.v1.operations_service_pb2_grpc import add_OperationsServiceServicer_to_server
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import add_ReferenceServiceServicer_to_server
 from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import add_RuleServiceServicer_to_server
 from facnet_grpc.health import Page, Readiness
@@ -28,8 +29,10 @@ from facnet_grpc.server.control import RunControl
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.exports import Exports
 from facnet_grpc.server.line_reads import LineReads
+from facnet_grpc.server.operations import Operations
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.revalidations import Revalidations
+from facnet_grpc.server.services.operations import OperationsService
 from facnet_grpc.server.services.reference import ReferenceService
 from facnet_grpc.server.services.rules import RuleService
 from facnet_grpc.server.services.validation import ValidationService
@@ -128,6 +131,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
                 ttl_seconds=settings.upload_ttl_seconds,
             ),
         )
+        control = RunControl(resources.database, resources.blobs, resources.events)
         service = ValidationService(
             rules=rules,
             uploads=uploads,
@@ -136,7 +140,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             redactor=resources.redactor,
             blocking=blocking,
             idle_seconds=settings.upload_idle_seconds,
-            control=RunControl(resources.database, resources.blobs, resources.events),
+            control=control,
             dispatcher=dispatcher,
             lines=LineReads(resources.database),
             exports=Exports(resources.database),
@@ -149,6 +153,12 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         others = (
             partial(add_RuleServiceServicer_to_server, RuleService(rules, blocking)),
             partial(add_ReferenceServiceServicer_to_server, ReferenceService(resources.database, blocking, background)),
+            partial(
+                add_OperationsServiceServicer_to_server,
+                OperationsService(
+                    Operations(resources.database, control), dispatcher, blocking, resources.redactor, settings
+                ),
+            ),
         )
         app = apps.build(service, settings, identity.from_settings(settings), rate, others)
         stack.push_async_callback(app.server.stop, 0)

@@ -96,4 +96,4 @@ class Revalidations:
 
     def _remove(self, revalidation_id: UUID) -> None:
         with self._database.connection() as conn:
-            revalidations.forget(conn, [revalidation_id])
+            revalidations.leave(conn, revalidation_id)

@@ -7,6 +7,7 @@ import hashlib
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from facnet_grpc.errors import InvalidInput, Reason
@@ -14,6 +15,8 @@ from facnet_grpc.errors import InvalidInput, Reason
 VERSION = 1
 _PAGE = struct.Struct(">cB8s")  # kind, version, what was asked for; then the position
 _CURSOR = struct.Struct(">cB16sId")  # kind, version, run, attempt, percent
+_MOMENT = struct.Struct(">q16s")  # microseconds, id
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TOKEN = 256
 
 
@@ -55,6 +58,23 @@ def uuid_position(token: str, asked: object) -> UUID | None:
     if len(position) != 16:  # noqa: PLR2004 - bytes of a UUID
         raise InvalidInput(Reason.BAD_PAGE_TOKEN, field="page_token")
     return UUID(bytes=position)
+
+
+def moment_token(asked: object, moment: datetime, one: UUID) -> str:
+    """Return a token for the page after what happened to `one` at `moment`."""
+    return page_token(asked, _MOMENT.pack((moment - EPOCH) // timedelta(microseconds=1), one.bytes))
+
+
+def moment_position(token: str, asked: object) -> tuple[datetime, UUID] | None:
+    """Return what `moment_token` was made of, None without one. Raises `InvalidInput(BAD_PAGE_TOKEN)`."""
+    position = page_position(token, asked)
+    if position is None:
+        return None
+    try:
+        microseconds, one = _MOMENT.unpack(position)
+        return EPOCH + timedelta(microseconds=microseconds), UUID(bytes=one)
+    except (struct.error, OverflowError):
+        raise InvalidInput(Reason.BAD_PAGE_TOKEN, field="page_token") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from workers.pipeline.resources import Resources
 MAX_ATTEMPTS = 2
 MESSAGE_SECONDS = 2.0  # a message that has not led to work after this may be lost
 TTL_SECONDS = 900.0  # an answer that nobody has come back for
+FAILED_TTL_SECONDS = 86_400.0
 AT_ONCE = 100
 log = get_logger(__name__)
 
@@ -64,7 +65,9 @@ class Revalidator:
     def forget(self) -> None:
         """Remove what nobody has come back for."""
         with self._database.connection() as conn:
-            ids = revalidations.expired(conn, ttl_seconds=TTL_SECONDS, limit=AT_ONCE)
+            ids = revalidations.expired(
+                conn, ttl_seconds=TTL_SECONDS, failed_ttl_seconds=FAILED_TTL_SECONDS, limit=AT_ONCE
+            )
             if ids:
                 revalidations.forget(conn, ids)
                 metrics.RECONCILED.labels("revalidation").inc(len(ids))

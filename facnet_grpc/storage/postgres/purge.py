@@ -7,6 +7,8 @@ be done. What stays is a line of the audit log.
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg import Connection
@@ -21,20 +23,35 @@ SQL = load("purge")
 PURGED = "validation_purged"
 AT_ONCE = 500  # runs
 ROWS_AT_ONCE = 20_000  # a fraction of a second
+ROUND_SECONDS = 5.0
 _PIECES = ("records", "results", "rejects", "logs")
 _ENDED = sorted(status.value for status in TERMINAL)
 
 
-def count_old(conn: Connection, *, older_than_seconds: float) -> int:
-    """Return how many runs have ended longer ago."""
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How many runs were taken, and whether runs or rows of taken ones are left to be removed."""
+
+    runs: int
+    more: bool
+
+
+def count_old(conn: Connection, *, older_than_seconds: float, owner: str | None = None) -> int:
+    """Return how many runs, of an owner if one is given, have ended longer ago."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        params = {"older_than_seconds": older_than_seconds, "ended": _ENDED}
+        params = {"older_than_seconds": older_than_seconds, "ended": _ENDED, "owner": owner}
         return int(cursor.execute(SQL["count_old"], params).fetchone() or 0)
 
 
-def take(conn: Connection, *, older_than_seconds: float, limit: int) -> list[UUID]:
+def take(conn: Connection, *, older_than_seconds: float, limit: int, owner: str | None = None) -> list[UUID]:
     """Forget runs that have ended longer ago, the keys of their files with them, and note it; `sweep` does the rest."""
-    params = {"older_than_seconds": older_than_seconds, "ended": _ENDED, "limit": limit, "action": PURGED}
+    params = {
+        "older_than_seconds": older_than_seconds,
+        "ended": _ENDED,
+        "limit": limit,
+        "action": PURGED,
+        "owner": owner,
+    }
     with conn.cursor(row_factory=scalar_row) as cursor:
         taken = cursor.execute(SQL["take"], params).fetchall()
     for run_id in taken:
@@ -55,19 +72,32 @@ def sweep(conn: Connection, *, limit: int) -> int | None:
     return removed
 
 
+def some(
+    database: Database,
+    *,
+    older_than_seconds: float,
+    seconds: float,
+    owner: str | None = None,
+) -> Purged:
+    """Take at most `AT_ONCE` runs and remove rows for about so many seconds. Raises `TransientError`."""
+    give_up = time.monotonic() + seconds
+    with database.connection() as conn:
+        taken = len(take(conn, older_than_seconds=older_than_seconds, limit=AT_ONCE, owner=owner))
+    while True:
+        with database.connection() as conn:
+            if sweep(conn, limit=ROWS_AT_ONCE) is None:
+                return Purged(taken, more=taken == AT_ONCE)
+        if time.monotonic() >= give_up:
+            return Purged(taken, more=True)
+
+
 def everything(database: Database, *, older_than_seconds: float, dry_run: bool = False) -> int:
     """Do both steps to their end, or only count; return how many runs it is about. Raises `TransientError`."""
     if dry_run:
         with database.connection() as conn:
             return count_old(conn, older_than_seconds=older_than_seconds)
-    count = 0
-    while True:
-        with database.connection() as conn:
-            taken = take(conn, older_than_seconds=older_than_seconds, limit=AT_ONCE)
-        if not taken:
-            break
-        count += len(taken)
-    while True:
-        with database.connection() as conn:
-            if sweep(conn, limit=ROWS_AT_ONCE) is None:
-                return count
+    count, more = 0, True
+    while more:
+        purged = some(database, older_than_seconds=older_than_seconds, seconds=ROUND_SECONDS)
+        count, more = count + purged.runs, purged.more
+    return count

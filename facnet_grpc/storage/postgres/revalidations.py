@@ -112,10 +112,17 @@ def forget(conn: Connection, ids: Sequence[UUID]) -> None:
     columns.forget(conn, ids)
 
 
-def expired(conn: Connection, *, ttl_seconds: float, limit: int) -> list[UUID]:
-    """Return what nobody has come back for."""
+def leave(conn: Connection, revalidation_id: UUID) -> None:
+    """Say that nobody waits for it any more: it goes, unless it has failed, which operators may want to see."""
+    if conn.execute(SQL["has_failed"], {"id": revalidation_id}).fetchone() is None:
+        forget(conn, [revalidation_id])
+
+
+def expired(conn: Connection, *, ttl_seconds: float, failed_ttl_seconds: float, limit: int) -> list[UUID]:
+    """Return what nobody has come back for, and what has failed long enough ago."""
+    params = {"ttl_seconds": ttl_seconds, "failed_ttl_seconds": failed_ttl_seconds, "limit": limit}
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(SQL["expired"], {"ttl_seconds": ttl_seconds, "limit": limit}).fetchall()
+        return cursor.execute(SQL["expired"], params).fetchall()
 
 
 def _results(conn: Connection, name: str, of: UUID, numbers: Sequence[int | None]) -> dict[int | None, Result]:

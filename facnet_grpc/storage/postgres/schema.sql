@@ -56,6 +56,7 @@ CREATE INDEX validation_runs_batch ON validation_runs (owner, batch_id) WHERE ba
 CREATE INDEX validation_runs_waiting ON validation_runs (created_at) WHERE status = 'QUEUED';
 CREATE INDEX validation_runs_leases ON validation_runs (lease_expires_at) WHERE status = 'PROCESSING';
 CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key IS NOT NULL;
+CREATE INDEX validation_runs_failed ON validation_runs (finished_at, id) WHERE status = 'FAILED';
 CREATE INDEX validation_runs_ended ON validation_runs (finished_at) WHERE finished_at IS NOT NULL;
 
 -- What is owed to those who want to hear that a run has ended: a row for each way of saying it, made by the transaction
@@ -280,6 +281,29 @@ CREATE TABLE contexts (
     PRIMARY KEY (version, token)
 );
 
+-- Worker processes that are alive: each moves its own expiry on. Not worth a write-ahead log: after a crash they say so
+-- again.
+CREATE UNLOGGED TABLE workers (
+    id uuid PRIMARY KEY,                              -- made up by the process; says nothing about its machine
+    release text NOT NULL,
+    threads integer NOT NULL,
+    run_ids uuid[] NOT NULL DEFAULT '{}',             -- runs that it is at, or judges again
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- What is to be done from time to time, by one worker for all of them: when it was done last, and how it went.
+CREATE TABLE scheduled_work (
+    name text PRIMARY KEY,
+    turn_at timestamptz NOT NULL,                     -- which turn was taken last, by the clock of who took it
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz,                          -- null: is being done, or was broken off
+    outcome text CHECK (outcome IN ('done', 'failed')),
+    state jsonb NOT NULL DEFAULT '{}',                -- what it remembers for the next time
+    CONSTRAINT finished_has_outcome CHECK ((finished_at IS NULL) = (outcome IS NULL))
+);
+
 -- What would be different if a run were judged today: asked for by the server, worked out by a worker, read by the
 -- server, deleted. Not worth a write-ahead log: after a crash the caller asks again.
 CREATE UNLOGGED TABLE revalidations (
@@ -287,6 +311,7 @@ CREATE UNLOGGED TABLE revalidations (
     run_id uuid NOT NULL,
     asked_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
+    began_at timestamptz,                             -- the last attempt
     done_at timestamptz,
     error_code text,                                  -- if it ended badly
     added bigint NOT NULL DEFAULT 0,

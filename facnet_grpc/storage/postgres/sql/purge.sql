@@ -1,10 +1,15 @@
 -- Taking runs away that have been kept long enough.
 
+-- fragment: wanted
+(%(owner)s::text IS NULL OR owner = %(owner)s)
+
 -- name: count_old
 -- Counts runs that have ended longer ago.
 SELECT count(*)
 FROM validation_runs
-WHERE status = ANY(%(ended)s) AND finished_at <= now() - make_interval(secs => %(older_than_seconds)s::double precision);
+WHERE status = ANY(%(ended)s)
+    AND finished_at <= now() - make_interval(secs => %(older_than_seconds)s::double precision)
+    AND {wanted};
 
 -- name: take
 -- Forgets runs that have ended longer ago, notes it, and remembers that their rows are to be removed.
@@ -13,6 +18,7 @@ WITH old AS (
     FROM validation_runs
     WHERE status = ANY(%(ended)s)
         AND finished_at <= now() - make_interval(secs => %(older_than_seconds)s::double precision)
+        AND {wanted}
     ORDER BY finished_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

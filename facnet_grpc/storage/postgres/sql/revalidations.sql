@@ -18,7 +18,7 @@ WHERE id = %(id)s;
 -- name: begin
 -- Counts an attempt; gives up instead if there were too many. No row if it is done or forgotten.
 UPDATE revalidations
-SET attempts = attempts + 1,
+SET attempts = attempts + 1, began_at = clock_timestamp(),
     done_at = CASE WHEN attempts >= %(max_attempts)s THEN clock_timestamp() END,
     error_code = CASE WHEN attempts >= %(max_attempts)s THEN 'WORKER_CRASHED' END
 WHERE id = %(id)s AND done_at IS NULL
@@ -112,11 +112,16 @@ ORDER BY asked_at
 LIMIT %(limit)s;
 
 -- name: expired
--- Lists what nobody has come back for.
+-- Lists what nobody has come back for, and what has failed long enough ago.
 SELECT id
 FROM revalidations
-WHERE coalesce(done_at, asked_at) < clock_timestamp() - make_interval(secs => %(ttl_seconds)s)
+WHERE coalesce(done_at, asked_at) < clock_timestamp() - make_interval(secs =>
+    CASE WHEN error_code IS NULL THEN %(ttl_seconds)s ELSE %(failed_ttl_seconds)s END::double precision)
 LIMIT %(limit)s;
+
+-- name: has_failed
+-- Says whether it ended badly.
+SELECT 1 FROM revalidations WHERE id = %(id)s AND error_code IS NOT NULL;
 
 -- name: forget
 -- Removes it.
