@@ -72,7 +72,7 @@ class RowCipher:
             return ""
         plain = np.frombuffer(sealed, np.uint8) ^ self._stream(column, np.array([row]), len(sealed))[0]
         try:
-            return plain.tobytes().rstrip(b"\0").decode()
+            return bytes(plain).rstrip(b"\0").decode()
         except UnicodeDecodeError:
             raise FacnetError from None
 
@@ -81,7 +81,7 @@ class RowCipher:
             return None if text is None else b""
         encoded = text.encode()
         padded = np.frombuffer(encoded.ljust(_padded(len(encoded)), b"\0"), np.uint8)
-        return (padded ^ self._stream(column, np.array([row]), len(padded))[0]).tobytes()
+        return bytes(padded ^ self._stream(column, np.array([row]), len(padded))[0])
 
     def _stream(self, column: int, rows: npt.NDArray[Any], width: int) -> Bytes:
         """Return `width` bytes of the key's stream for each row."""

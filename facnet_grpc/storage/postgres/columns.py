@@ -25,14 +25,20 @@ from facnet_grpc.storage.row_cipher import RowCipher, unhexed
 
 SQL = load("row_keys")
 KEY_BYTES: Final = 32
-# The number of each encrypted column, which is never given to another one, by table; and what numbers a table's rows.
+# The number of each encrypted column, which is never given to another one, by table.
 PATIENTS: Final[Mapping[str, Mapping[str, int]]] = {
     "billing_records": {"patient_key": 1, "patient_name": 2},
     "rejected_rows": {"raw": 3},
     "validation_results": {"patient_key": 4},
     "revalidated_results": {"patient_key": 5},
 }
-_NUMBERS: Final = ("record_number", "result_number")
+# What numbers a run's rows in each table: a part of its primary key, so that no two rows have the same.
+_NUMBERS: Final[Mapping[str, str]] = {
+    "billing_records": "record_number",
+    "rejected_rows": "record_number",
+    "validation_results": "result_number",
+    "revalidated_results": "result_number",
+}
 
 _WRAPPERS: WeakKeyDictionary[psycopg.Connection, Wrapper] = WeakKeyDictionary()
 
@@ -49,7 +55,8 @@ class Columns:
     def __init__(self, table: str, cipher: RowCipher | None, *, erased: bool = False) -> None:
         self._cipher = cipher
         self._erased = erased
-        self._columns = PATIENTS.get(table, {})
+        self._columns = PATIENTS[table]
+        self._number = _NUMBERS[table]
 
     def stored(self, schema: pa.Schema) -> pa.Schema:
         """Return the schema that a batch of `schema` has once it is sealed."""
@@ -59,7 +66,7 @@ class Columns:
 
     def seal(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the columns of a batch as they are stored."""
-        numbers = _numbers(batch)
+        numbers = batch.column(self._number)
         return [self._seal(batch.column(name), name, numbers) for name in batch.schema.names]
 
     def open(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -67,7 +74,7 @@ class Columns:
 
         Raises `FacnetError` if it is none.
         """
-        numbers = _numbers(batch)
+        numbers = batch.column(self._number)
         for index, name in enumerate(batch.schema.names):
             if name in self._columns:
                 batch = batch.set_column(index, name, self._open(unhexed(batch.column(index)), name, numbers))
@@ -95,7 +102,7 @@ class Columns:
 def writing(conn: Connection, table: str, run_id: UUID) -> Columns:
     """Return the columns of a run that this transaction writes; its key is made if it is the first to be written."""
     wrapper = _WRAPPERS.get(conn)
-    if wrapper is None or table not in PATIENTS:
+    if wrapper is None:
         return Columns(table, None)
     params = {"run_id": run_id, "key_id": wrapper.key_id, "wrapped": wrapper.wrap(os.urandom(KEY_BYTES), run_id)}
     return Columns(table, _cipher(conn, "make", params, wrapper))
@@ -121,8 +128,3 @@ def forget(conn: Connection, run_ids: Sequence[UUID]) -> None:
 def _cipher(conn: Connection, query: str, params: Mapping[str, Any], wrapper: Wrapper) -> RowCipher | None:
     row = conn.execute(SQL[query], params).fetchone()
     return RowCipher(wrapper.unwrap(row[0], row[1], params["run_id"])) if row else None
-
-
-def _numbers(batch: pa.RecordBatch) -> pa.Array:
-    """Return what numbers the rows of a batch: what its values are encrypted for."""
-    return batch.column(next(name for name in _NUMBERS if name in batch.schema.names))

@@ -10,8 +10,9 @@ import pytest
 from facnet_grpc.errors import Reason, TerminalError, TransientError
 from facnet_grpc.keys import Keys
 from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
+from facnet_grpc.model.result import RESULT_SCHEMA
 from facnet_grpc.storage import safe
-from facnet_grpc.storage.postgres import columns, lines, rejects, runs, uploads
+from facnet_grpc.storage.postgres import columns, lines, rejects, results, runs, uploads
 from facnet_grpc.storage.postgres.pool import Database
 from facnet_grpc.storage.postgres.records import RecordWriter
 
@@ -79,6 +80,21 @@ def test_the_same_file_twice_looks_different(database, clean_postgres_url):
             with database.connection() as conn:
                 conn.execute("TRUNCATE billing_records, rejected_rows")
     assert len(seen) == 2
+
+
+def test_results_about_no_line_or_the_same_one_are_encrypted_apart(database, clean_postgres_url):
+    run_id = uuid4()
+    result = {
+        "rule_id": "r", "rule_version": "1", "scenario": "s", "severity": "error", "category": "c",
+        "certainty": "certain", "affected_records": [], "ramq_ids": [], "at_risk_cents": 0, "potential_gain_cents": 0, "data": "{}",
+        "patient_key": NAM,
+    }  # fmt: skip
+    found = [result | {"result_number": at, "record_number": about} for at, about in enumerate((7, 7, None), 1)]
+    with opened(clean_postgres_url, OLD) as sealed, sealed.connection() as conn:
+        results.write(conn, run_id, pa.Table.from_pylist(found, schema=RESULT_SCHEMA))
+        assert [one.patient_key for one in results.page(conn, run_id, limit=9)] == [NAM] * 3
+    with database.connection() as conn:
+        assert conn.execute("SELECT count(DISTINCT patient_key) FROM validation_results").fetchone() == (3,)
 
 
 def test_without_its_key_nothing_of_a_run_can_be_read(clean_postgres_url):
