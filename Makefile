@@ -34,6 +34,7 @@ test: install ## Run the tests: make test T=tests/unit
 check: install ## All that CI runs: lint, types, imports, protos, generated files, tests
 	ruff check
 	ruff format --check
+	$(PYTHON_BIN) tools/audit.py
 	mypy
 	lint-imports
 	buf lint
