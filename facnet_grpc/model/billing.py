@@ -39,7 +39,9 @@ BILLING_SCHEMA = pa.schema(
     ],
 )
 
-# What the rules keep of it in memory: text as dictionaries, for the whole file.
+# What the rules keep of it in memory: text as dictionaries, for the whole file. A file may take less: units, money and
+# the indices of dictionaries are as narrow as its values allow, and invoices and RAMQ ids are numbers if all are digits
+# (`rules.digits`).
 RULE_SCHEMA = pa.schema(
     [
         pa.field("record_number", pa.int32(), nullable=False),

@@ -95,9 +95,9 @@ def days(claims: Claims, found: Found) -> tuple[DayFigures, ...]:
     """
     if not len(claims):
         return ()
-    first = int(claims.day.min())
-    offsets = claims.day - first
-    span = int(offsets.max()) + 1
+    first, last = claims.days
+    offsets = claims.day[:] - first
+    span = last - first + 1
     rows = np.bincount(offsets, minlength=span)
     risk = np.zeros(span, np.int64)
     np.add.at(risk, offsets, risk_by_row(claims, found))

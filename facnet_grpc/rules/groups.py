@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Groups:
     starts: Ints  # one more than there are groups
 
     @classmethod
-    def of(cls, rows: Ints, keys: Sequence[Ints], order: Sequence[Ints]) -> Groups:
+    def of(cls, rows: Ints, keys: Sequence[Ints | Column], order: Sequence[Ints | Column]) -> Groups:
         """Group `rows` by `keys` and sort each group by `order`; both hold a value for every line of the table."""
         sort = np.lexsort([column[rows] for column in reversed([*keys, *order])])
         ordered = rows[sort]
@@ -60,7 +60,7 @@ class Groups:
         """The first row of each group; no group may be empty."""
         return self.rows[self.starts[:-1]]
 
-    def total(self, values: Ints | Mask) -> Ints:
+    def total(self, values: Ints | Mask | Column) -> Ints:
         """Add up, for each group, what `values` holds for its rows."""
         sums = np.concatenate([[0], np.cumsum(values[self.rows], dtype=np.int64)])
         totals: Ints = sums[self.starts[1:]] - sums[self.starts[:-1]]

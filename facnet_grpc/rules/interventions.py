@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
 
 FIRST_PERIOD = 30  # minutes, P.G. 2.2.6 B
 NEXT_PERIOD = 15
@@ -25,7 +25,7 @@ class Interventions:
     """One entry a line of the table."""
 
     counts: Mask  # lines that use up minutes of their doctor's day
-    minutes: Ints  # of these lines; anything for the others
+    minutes: Column  # of these lines; anything for the others
 
 
 def find_interventions(claims: Claims) -> Interventions:
@@ -36,11 +36,13 @@ def find_interventions(claims: Claims) -> Interventions:
     """
     first = claims.has_code("intervention_first_codes")
     additional = claims.has_code("intervention_additional_codes")
-    units = claims.units
-    by_units = np.where(units > _MOST_QUARTERS, units, np.maximum(units, 1) * NEXT_PERIOD)
-    untimed = np.where(first, FIRST_PERIOD, by_units)
     counts = claims.billed & (first | additional) & ~is_exempt(claims)
-    return Interventions(counts, np.where(claims.minutes >= 0, claims.minutes, untimed))
+    return Interventions(counts, Column(lambda rows: _minutes(claims.minutes[rows], first[rows], claims.units[rows])))
+
+
+def _minutes(timed: Ints, first: Mask, units: Ints) -> Ints:
+    by_units = np.where(units > _MOST_QUARTERS, units, np.maximum(units, 1) * NEXT_PERIOD)
+    return np.where(timed >= 0, timed, np.where(first, FIRST_PERIOD, by_units))
 
 
 def is_exempt(claims: Claims) -> Mask:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from facnet_grpc.model.glimpse import MOST, Glimpse
 from facnet_grpc.model.result import RESULT_SCHEMA, Severity
 from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
-from facnet_grpc.rules.vocabulary import Claims, Ints
+from facnet_grpc.rules.vocabulary import Claims
 
 _CATEGORY_OF_FAILURE = "system"
 
@@ -22,7 +22,8 @@ def table(claims: Claims, found: Sequence[tuple[Rule, Outcome]]) -> pa.Table:
 
     Within a rule: by first affected record (findings without one first, by doctor and day), then by scenario.
     """
-    parts = [_of_rule(claims, rule, outcome.findings) for rule, outcome in found if outcome.findings.num_rows]
+    names = _first_names(claims)
+    parts = [_of_rule(claims, names, rule, outcome.findings) for rule, outcome in found if outcome.findings.num_rows]
     joined = pa.concat_tables([_UNNUMBERED.empty_table(), *parts]).combine_chunks()
     numbers = pa.array(np.arange(1, joined.num_rows + 1, dtype=np.int32))
     return joined.add_column(0, RESULT_SCHEMA.field(0), numbers).cast(RESULT_SCHEMA)
@@ -50,7 +51,7 @@ def _glimpse(rule: Rule, row: dict[str, Any]) -> Glimpse:
 _UNNUMBERED = pa.schema(list(RESULT_SCHEMA)[1:])
 
 
-def _of_rule(claims: Claims, rule: Rule, findings: pa.Table) -> pa.Table:
+def _of_rule(claims: Claims, names: pa.Array, rule: Rule, findings: pa.Table) -> pa.Table:
     records = _first(findings.column("affected_records").combine_chunks())
     ordered = _ordered(findings, records)
     findings = findings.take(ordered)
@@ -64,7 +65,7 @@ def _of_rule(claims: Claims, rule: Rule, findings: pa.Table) -> pa.Table:
         "certainty": _certainties(rule, scenario),
         "record_number": records.take(ordered),
         "ramq_ids": _ramq_ids(claims, affected),
-        "doctor_name": _doctor_names(claims, findings.column("doctor_key")),
+        "doctor_name": _doctor_names(claims, names, findings.column("doctor_key")),
     }
     return pa.table(
         [columns[name] if name in columns else findings.column(name) for name in _UNNUMBERED.names],
@@ -94,20 +95,20 @@ def _certainties(rule: Rule, scenario: pa.ChunkedArray) -> pa.Array:
 
 def _ramq_ids(claims: Claims, affected: pa.Array) -> pa.Array:
     rows = claims.rows_of(np.asarray(affected.values, np.int64))
-    ids = pc.fill_null(claims.column("ramq_id").take(pa.array(rows)), "")
+    ids = pc.fill_null(claims.text("ramq_id", rows), "")
     return pa.ListArray.from_arrays(affected.offsets, ids)
 
 
-def _doctor_names(claims: Claims, keys: pa.ChunkedArray) -> pa.Array:
-    """Return, for each key, the first name that the file has for it in order of record numbers."""
-    codes = pc.index_in(keys, value_set=claims.dictionary("doctor_key"))
-    return _first_names(claims).take(codes)
+def _doctor_names(claims: Claims, names: pa.Array, keys: pa.ChunkedArray) -> pa.Array:
+    return names.take(pc.index_in(keys, value_set=claims.dictionary("doctor_key")))
 
 
 def _first_names(claims: Claims) -> pa.Array:
+    """Return, for each doctor, the first name that the file has for them in order of record numbers."""
     names = claims.column("doctor_name")
-    named = np.flatnonzero(np.asarray(names.is_valid()))
-    latest_first = named[np.argsort(-claims.record[named], kind="stable")]
-    row_of: Ints = np.full(claims.size_of("doctor_key"), -1, np.int64)
-    row_of[claims.doctor[latest_first]] = latest_first  # the earliest is written last, and stays
+    rows = np.arange(len(claims), dtype=np.int32) if claims.is_in_order else np.argsort(claims.record)
+    if names.null_count:
+        rows = rows[np.asarray(names.is_valid())[rows]]
+    row_of = np.full(claims.size_of("doctor_key"), -1, np.int32)
+    row_of[claims.doctor[rows[::-1]]] = rows[::-1]  # the earliest is written last, and stays
     return names.take(pa.array(row_of, mask=row_of < 0)).cast(pa.string())

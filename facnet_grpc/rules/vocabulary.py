@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from facnet_grpc.rules import digits
+from facnet_grpc.rules.arrays import Column, Ints, Mask, dense
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 
-# Days and money are 64 bits wide. Indices and record numbers stay as narrow as they are stored, for they are read and
-# never changed: make them wider before multiplying or shifting.
-Ints = npt.NDArray[np.signedinteger[Any]]
-Mask = npt.NDArray[np.bool_]
+__all__ = ["DAY_SECONDS", "Claims", "Column", "Ints", "Mask", "dense"]
 
 DAY_SECONDS = 86_400
+_NARROW = 1 << 31  # what is less fits into 32 bits
 
 
 class Claims:
@@ -30,7 +28,7 @@ class Claims:
 
     def __init__(self, lines: pa.Table) -> None:
         self._lines = lines
-        self._index_of: dict[str, npt.NDArray[np.int32]] = {}
+        self._index_of: dict[str, Ints] = {}
 
     def __len__(self) -> int:
         return int(self._lines.num_rows)
@@ -38,17 +36,17 @@ class Claims:
     @cached_property
     def billed(self) -> Mask:
         """Lines with a preliminary amount above zero; the others are reversals and count nowhere."""
-        return self.cents > 0
+        return self._stored("preliminary_cents", 0) > 0
 
     @cached_property
     def paid(self) -> Mask:
         """Lines with a paid amount above zero."""
-        return self._integers("paid_cents", 0) > 0
+        return self._stored("paid_cents", 0) > 0
 
     @cached_property
-    def cents(self) -> Ints:
+    def cents(self) -> Column:
         """Preliminary amounts in cents: what a line asks for, and what it can lose."""
-        return self._integers("preliminary_cents", 0)
+        return Column.stored(self._stored("preliminary_cents", 0))
 
     @cached_property
     def record(self) -> Ints:
@@ -56,40 +54,39 @@ class Claims:
         return np.asarray(self.column("record_number"))
 
     @cached_property
-    def day(self) -> Ints:
+    def day(self) -> Column:
         """Service dates as days since 1970-01-01."""
-        return self._integers("service_date", 0)
+        return Column.stored(self._days)
 
     @cached_property
-    def year(self) -> Ints:
+    def year(self) -> Column:
         """Calendar years of the service dates."""
-        return self.day.view("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+        return Column(lambda rows: self.day[rows].view("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970)
 
     @cached_property
-    def start(self) -> Ints:
+    def start(self) -> Column:
         """Start times in seconds of the day; -1 where there is none."""
-        return self._integers("start_time", -1)
+        return Column.stored(self._stored("start_time", -1))
 
     @cached_property
-    def end(self) -> Ints:
+    def end(self) -> Column:
         """End times in seconds of the day; -1 where there is none."""
-        return self._integers("end_time", -1)
+        return Column.stored(self._stored("end_time", -1))
 
     @cached_property
-    def start_order(self) -> Ints:
+    def start_order(self) -> Column:
         """Start times to order by: a line without one comes after all others of its day."""
-        return np.where(self.start < 0, DAY_SECONDS, self.start)
+        return Column(lambda rows: _last_if_none(self.start[rows]))
 
     @cached_property
-    def minutes(self) -> Ints:
+    def minutes(self) -> Column:
         """Whole minutes from start to end, past midnight if the end is earlier; -1 if either is missing."""
-        known = (self.start >= 0) & (self.end >= 0)
-        return np.where(known, (self.end - self.start) % DAY_SECONDS // 60, -1)
+        return Column(lambda rows: _minutes(self.start[rows], self.end[rows]))
 
     @cached_property
-    def units(self) -> Ints:
+    def units(self) -> Column:
         """Units; 0 where there are none."""
-        return self._integers("units", 0)
+        return Column.stored(self._stored("units", 0))
 
     @cached_property
     def doctor(self) -> Ints:
@@ -119,13 +116,23 @@ class Claims:
     @cached_property
     def doctor_day(self) -> tuple[Ints, int]:
         """Dense numbers from 0 for (doctor, service date), one a line, and how many there are."""
-        first = int(self.day.min()) if len(self) else 0
-        span = int(self.day.max()) - first + 1 if len(self) else 1
-        keys = self.doctor.astype(np.int64)
+        first, last = self.days
+        span = last - first + 1
+        bound = self.size_of("doctor_key") * span
+        keys: Ints = self.doctor.astype(np.int32 if bound < _NARROW else np.int64)
         keys *= span
-        keys += self.day
+        keys += self._days
         keys -= first
-        return dense(keys, self.size_of("doctor_key") * span)
+        return dense(keys, bound)
+
+    @cached_property
+    def days(self) -> tuple[int, int]:
+        """The first and the last service date."""
+        return (int(self._days.min()), int(self._days.max())) if len(self) else (0, 0)
+
+    @cached_property
+    def _days(self) -> Ints:
+        return self._stored("service_date", 0)
 
     def has_code(self, name: str) -> Mask:
         """Lines whose code is in the set of this name on their day of service."""
@@ -153,7 +160,14 @@ class Claims:
 
     def rows_of(self, records: Ints) -> Ints:
         """Return the rows that have these record numbers; each must be in the table."""
+        if self.is_in_order:
+            return np.searchsorted(self.record, records.astype(self.record.dtype))
         return self._row_of_record[records]
+
+    @cached_property
+    def is_in_order(self) -> bool:
+        """Whether record numbers ascend, as they do in a file."""
+        return bool((self.record[1:] > self.record[:-1]).all())
 
     @cached_property
     def _row_of_record(self) -> Ints:
@@ -162,8 +176,8 @@ class Claims:
         return rows
 
     def text(self, column: str, rows: Ints) -> pa.Array:
-        """Return the text of a dictionary column in these rows, null where there is none."""
-        return self.column(column).take(pa.array(rows)).cast(pa.string())
+        """Return the text of a dictionary column, or one of texts, in these rows, null where there is none."""
+        return digits.unpack(self.column(column).take(pa.array(rows))).cast(pa.string())
 
     def is_empty(self, column: str) -> bool:
         """Return whether a column holds nothing in the whole file."""
@@ -178,7 +192,7 @@ class Claims:
             values = entry.value if isinstance(entry.value, tuple) else ()
             hits = self._where(column, test(frozenset(values)))
             if entry.valid_from or entry.valid_to:
-                hits &= (self.day >= first_day(entry)) & (self.day <= last_day(entry))
+                hits &= (self._days >= first_day(entry)) & (self._days <= last_day(entry))
             found |= hits
         return found
 
@@ -187,17 +201,19 @@ class Claims:
         answers = [bool(value) and test(value) for value in self.dictionary(column).to_pylist()]
         return np.array([*answers, False], np.bool_)[self.indices(column)]
 
-    def indices(self, column: str) -> npt.NDArray[np.int32]:
+    def indices(self, column: str) -> Ints:
         """Return a dictionary column as indices; -1 where a line has no value."""
         if column not in self._index_of:
             self._index_of[column] = _dictionary_indices(self.column(column))
         return self._index_of[column]
 
-    def _integers(self, column: str, missing: int) -> Ints:
+    def _stored(self, column: str, missing: int) -> Ints:
         array = self.column(column)
         if pa.types.is_date(array.type) or pa.types.is_time(array.type):
             array = array.view(pa.int32())
-        return _numbers(array, missing)
+        filled = array.fill_null(missing) if array.null_count else array
+        numbers: Ints = filled.to_numpy(zero_copy_only=False)
+        return numbers
 
     def column(self, name: str) -> pa.Array:
         """Return a column as one array."""
@@ -205,26 +221,20 @@ class Claims:
         return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
 
 
-def _dictionary_indices(array: pa.Array) -> npt.NDArray[np.int32]:
+def _last_if_none(start: Ints) -> Ints:
+    return np.where(start < 0, DAY_SECONDS, start)
+
+
+def _minutes(start: Ints, end: Ints) -> Ints:
+    return np.where((start >= 0) & (end >= 0), (end - start) % DAY_SECONDS // 60, -1)
+
+
+def _dictionary_indices(array: pa.Array) -> Ints:
     """Return the index of each value in the dictionary; -1 for none and for an empty text."""
     indices = array.indices.fill_null(-1) if array.null_count else array.indices
-    numbers: npt.NDArray[np.int32] = indices.to_numpy(zero_copy_only=False)
+    numbers: Ints = indices.to_numpy(zero_copy_only=False)
     blank = np.asarray(pc.fill_null(pc.equal(array.dictionary, ""), fill_value=True))
+    if not blank.any():
+        return numbers
     # One more answer at the end, for the index -1.
-    return np.where(np.append(blank, False)[numbers], np.int32(-1), numbers) if blank.any() else numbers
-
-
-def _numbers(array: pa.Array, missing: int) -> Ints:
-    filled = array.fill_null(missing) if array.null_count else array
-    numbers: Ints = filled.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
-    return numbers
-
-
-def dense(keys: Ints, bound: int) -> tuple[Ints, int]:
-    """Number keys 0 … bound-1 without gaps, keeping their order; return the numbers and how many there are."""
-    if bound > 4 * len(keys) + 1_000_000:  # a table of all possible keys would be larger than sorting is slow
-        distinct, numbers = np.unique(keys, return_inverse=True)
-        return numbers.astype(np.int64, copy=False), len(distinct)
-    present = np.zeros(bound, np.bool_)
-    present[keys] = True
-    return (np.cumsum(present) - 1)[keys], int(present.sum())
+    return np.where(np.append(blank, False)[numbers], numbers.dtype.type(-1), numbers)

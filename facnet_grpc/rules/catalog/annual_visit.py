@@ -43,7 +43,7 @@ from facnet_grpc.rules.base import Outcome, RuleInfo
 from facnet_grpc.rules.findings import Batch, Fact
 from facnet_grpc.rules.groups import Groups, keep_one
 from facnet_grpc.rules.parameters import named
-from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
 
 # The periodic visit of the same age band and tier as a follow-up.
 _PERIODIC_OF = {"15823": "15819", "15824": "15820", "15837": "15839", "15838": "15840"}
@@ -181,7 +181,7 @@ class _Check:
             of_patient=True,
         )
 
-    def _groups(self, lines: Mask, keys: Sequence[Ints]) -> Groups:
+    def _groups(self, lines: Mask, keys: Sequence[Ints | Column]) -> Groups:
         return Groups.of(np.flatnonzero(lines), keys, [self.claims.day, self.claims.record])
 
     def _periodic_tariffs(self, rows: Ints, reference: ReferenceSnapshot) -> Ints:

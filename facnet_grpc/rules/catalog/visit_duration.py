@@ -119,15 +119,26 @@ def additional_periods(minutes: Ints) -> Ints:
 
 
 def _visits(claims: Claims) -> Ints:
-    long = (claims.minutes >= _SHORTEST) & (claims.minutes <= _LONGEST)
     visit = claims.has_code("walk_in_visit_codes") | claims.has_code("appointment_visit_codes")
     place = claims.in_cabinet | claims.in_establishment
-    rows = np.flatnonzero(claims.billed & claims.has_patient & long & visit & place & ~is_exempt(claims))
-    meeting = claims.doctor_day[0] * claims.size_of("patient_key") + claims.patient
-    all_meetings = np.sort(meeting[claims.billed & claims.has_patient])
-    same = np.searchsorted(all_meetings, meeting[rows], "right") - np.searchsorted(all_meetings, meeting[rows], "left")
+    rows = np.flatnonzero(claims.billed & claims.has_patient & visit & place & ~is_exempt(claims))
+    minutes = claims.minutes[rows]
+    rows = rows[(minutes >= _SHORTEST) & (minutes <= _LONGEST)]
+    own, others = _meetings(claims, rows), np.sort(_meetings(claims, _of_same_patients(claims, rows)))
+    same = np.searchsorted(others, own, "right") - np.searchsorted(others, own, "left")
     alone: Ints = rows[same == 1]
     return alone
+
+
+def _of_same_patients(claims: Claims, rows: Ints) -> Ints:
+    wanted = np.zeros(claims.size_of("patient_key") + 1, np.bool_)  # the last one is for lines without a patient
+    wanted[claims.patient[rows]] = True
+    return np.flatnonzero(claims.billed & wanted[claims.patient])
+
+
+def _meetings(claims: Claims, rows: Ints) -> Ints:
+    """Return a number for each row's doctor, day and patient."""
+    return claims.doctor_day[0][rows] * np.int64(claims.size_of("patient_key")) + claims.patient[rows]
 
 
 def _amounts(claims: Claims, visits: Ints, periods: Ints) -> Ints:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.sheet import Sheet
 from facnet_grpc.rules.groups import Groups
-from facnet_grpc.rules.vocabulary import DAY_SECONDS, Ints, Mask
+from facnet_grpc.rules.vocabulary import DAY_SECONDS, Column, Ints, Mask
 
 # What a group may be made of, and the column that a line must have to be in one.
 PARTS = {
@@ -74,7 +74,9 @@ def combine(columns: list[Ints]) -> Ints:
         span = int(column.max(initial=0)) - least + 1
         if bound * span > _ROOM:
             total, bound = number(total)
-        total, bound = total * span + (column - least), bound * span
+        total *= span
+        total += np.subtract(column, least, dtype=np.int64)
+        bound *= span
     return total
 
 
@@ -90,7 +92,8 @@ def _part(sheet: Sheet, rows: Ints, part: str) -> Ints:
         return days_off.week(claims.day[rows])
     if part == "quarter":
         return sheet.month[rows] // 3
-    return {"line": claims.record, "day": claims.day, "year": claims.year}[part][rows]
+    column = {"line": Column.stored(claims.record), "day": claims.day, "year": claims.year}[part]
+    return column[rows]
 
 
 def chronological(sheet: Sheet, rows: Ints, ids: Ints, *first: Ints) -> Groups:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.nam import NO_DAY, Nams
-from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
 
 # Columns that checks read and that are dictionaries in `RULE_SCHEMA`.
 DICTIONARIES = frozenset(
@@ -73,19 +73,25 @@ class Sheet:
         return np.sort(np.concatenate([rows[starts[index] : starts[index + 1]] for index in wanted]))
 
     @cached_property
-    def paid_cents(self) -> Ints:
+    def paid_cents(self) -> Column:
         """Paid amounts in cents; -1 where the file does not say."""
-        return np.asarray(self.claims.column("paid_cents").fill_null(-1)).astype(np.int64)
+        return Column.stored(np.asarray(self.claims.column("paid_cents").fill_null(-1)))
 
     @cached_property
-    def month(self) -> Ints:
+    def month(self) -> Column:
         """Months of the service dates, counted from 1970-01."""
-        return self.claims.day.view("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        days = self.claims.day
+        return Column(lambda rows: days[rows].view("datetime64[D]").astype("datetime64[M]").astype(np.int64))
+
+    def off(self, rows: Ints) -> Mask:
+        """Return which rows are of a Saturday, a Sunday or a holiday."""
+        first, _ = self.claims.days
+        return self._days_off[self.claims.day[rows] - first]
 
     @cached_property
-    def off(self) -> Mask:
-        """Lines of a Saturday, a Sunday or a holiday."""
-        return days_off.is_off(self.claims.day)
+    def _days_off(self) -> Mask:
+        first, last = self.claims.days
+        return days_off.is_off(np.arange(first, last + 1))
 
     @cached_property
     def nams(self) -> Nams:

@@ -46,7 +46,7 @@ def test_batches_come_with_progress_and_what_was_found():
     board, found = ProgressBoard(1, 4), []
     with Parsing(lambda: File(4), found.append, board) as parsing:
         assert [batch.bytes_parsed for batch in parsing.batches(never)] == [1, 2, 3, 4]
-        assert parsing.lines().schema == RULE_SCHEMA
+        assert parsing.lines().column_names == RULE_SCHEMA.names
     assert found == [parsing.found] == [FOUND]
     assert (board.progress.bytes_parsed, board.progress.rows_rejected) == (4, 8)
 

@@ -25,7 +25,7 @@ def time_window(work: Work) -> Hits:
     """Find lines that start outside every window of their code."""
     sheet, claims = work.sheet, work.sheet.claims
     rows = work.rows[claims.start[work.rows] >= 0]
-    start, off = claims.start[rows], sheet.off[rows]
+    start, off = claims.start[rows], sheet.off(rows)
     inside = np.zeros(len(rows), np.bool_)
     for window in work.params["windows"]:
         fits = (start >= window.start) & (start < window.end)
@@ -39,7 +39,7 @@ def time_window(work: Work) -> Hits:
 
 def day_of_week(work: Work) -> Hits:
     """Find lines of a day that is off where a working day is asked for, or the other way round."""
-    wrong = work.sheet.off[work.rows] == (work.params["days"] == "weekday")
+    wrong = work.sheet.off(work.rows) == (work.params["days"] == "weekday")
     return Hits.lines(work.rows[wrong], len(work.rows))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.grouping import Keyed, chronological
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work
 from facnet_grpc.rules.declarative.sheet import months_between
@@ -27,8 +28,7 @@ def min_interval(work: Work) -> Hits:
     if params["distinct"]:
         close &= sheet.index("doctor_key")[earlier] != sheet.index("doctor_key")[later]
     if params["other"]:
-        part = {"week": (sheet.claims.day + 3) // 7}[params["other"]]
-        close &= part[earlier] != part[later]
+        close &= days_off.week(sheet.claims.day[earlier]) != days_off.week(sheet.claims.day[later])
     return _pairs(work, earlier[close], later[close], gap[close], int(own[keyed.rows].sum()))
 
 

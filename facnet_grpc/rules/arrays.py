@@ -1,0 +1,44 @@
+"""What the rules calculate with: numbers of lines, as narrow as they are stored or 64 bits wide, and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# What a `Column` gives is 64 bits wide. Indices and record numbers stay as narrow as they are stored, for they are read
+# and never changed: make them wider before adding, multiplying or shifting.
+Ints = npt.NDArray[np.signedinteger[Any]]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A number for each line: `column[rows]`, or all of them as `column[:]`.
+
+    Numbers are made 64 bits wide when they are asked for, so that those of a whole file are never there like that.
+    """
+
+    of: Callable[[Any], Ints]
+
+    def __getitem__(self, rows: Ints | Mask | slice) -> Ints:
+        """Return the numbers of some rows."""
+        return self.of(rows)
+
+    @classmethod
+    def stored(cls, values: Ints) -> Column:
+        """Return a column of numbers that are kept as narrow as they are."""
+        return cls(lambda rows: values[rows].astype(np.int64))
+
+
+def dense(keys: Ints, bound: int) -> tuple[Ints, int]:
+    """Number keys 0 … bound-1 without gaps, keeping their order; return the numbers and how many there are."""
+    if bound > 4 * len(keys) + 1_000_000:  # a table of all possible keys would be larger than sorting is slow
+        distinct, numbers = np.unique(keys, return_inverse=True)
+        return numbers.astype(np.int32), len(distinct)
+    present = np.zeros(bound, np.bool_)
+    present[keys] = True
+    return (np.cumsum(present, dtype=np.int32) - 1)[keys], int(present.sum())

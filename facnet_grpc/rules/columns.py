@@ -1,0 +1,223 @@
+"""Columns that grow batch by batch and take no more room than their values need.
+
+Numbers are kept in as few bytes as the largest of the column takes, texts as numbers of a dictionary whose values
+stand in order of first appearance. Parts are joined as they come, so that there are never many small ones: those
+would keep memory from being used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facnet_grpc.rules import digits
+
+_FEW = 1 << 16  # distinct values of a column up to which a Python dict of them costs next to nothing
+_PARTS = 64
+_WAITING = 1 << 17  # texts that are numbered together
+_AT_ONCE = 1 << 18  # distinct texts whose hash table is small enough
+_WEIGHTS = (1, 11, 101, 1009)
+_WIDTHS = ((1 << 7, pa.int8()), (1 << 15, pa.int16()), (1 << 31, pa.int32()))
+
+Rows = npt.NDArray[np.int32]
+
+
+class Growing(Protocol):
+    """A column on its way into memory."""
+
+    def add(self, values: pa.Array) -> None:
+        """Keep the values of one more batch."""
+
+    def finish(self) -> pa.Array:
+        """Return all values as one array. Once, and then no more are added."""
+
+
+class Values:
+    """A column as it is, or (`narrow`) whole numbers in as few bytes as they fit into."""
+
+    def __init__(self, kind: pa.DataType, *, narrow: bool = False) -> None:
+        self._kind = kind
+        self._narrow = narrow
+        self._joined: list[pa.Array] = []
+        self._parts: list[pa.Array] = []
+
+    def add(self, values: pa.Array) -> None:
+        """See `Growing`."""
+        self._parts.append(narrowed(values) if self._narrow else values.cast(self._kind))
+        if len(self._parts) == _PARTS:
+            self._joined.append(_join(self._parts))
+
+    def finish(self) -> pa.Array:
+        """See `Growing`."""
+        parts, self._joined = [*self._joined, *self._parts], []
+        self._parts.clear()
+        return _join(parts) if parts else pa.array([], self._kind)
+
+
+class Digits:
+    """Texts of digits as numbers (see `digits`), or as they are if there is one of something else."""
+
+    def __init__(self) -> None:
+        self._numbers = Values(pa.int64(), narrow=True)
+        self._texts: Values | None = None
+
+    def add(self, values: pa.Array) -> None:
+        """See `Growing`."""
+        if self._texts is None:
+            packed = digits.pack(values)
+            if packed is not None:
+                self._numbers.add(packed)
+                return
+            self._texts = Values(pa.string())
+            self._texts.add(digits.unpack(self._numbers.finish()))
+        self._texts.add(values)
+
+    def finish(self) -> pa.Array:
+        """See `Growing`."""
+        return (self._numbers if self._texts is None else self._texts).finish()
+
+
+class Words:
+    """A column of text as a dictionary.
+
+    As long as there are few different texts, each batch is numbered as it comes; for columns with many (patients) see
+    `_Register`.
+    """
+
+    def __init__(self) -> None:
+        self._number_of: dict[str, int] = {}
+        self._numbers = Values(pa.int32(), narrow=True)
+        self._register: _Register | None = None
+
+    def add(self, values: pa.Array) -> None:
+        """See `Growing`."""
+        if self._register is None:
+            encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+            if self._are_few(encoded):
+                texts = encoded.dictionary.to_pylist()
+                numbers = [self._number_of.setdefault(text, len(self._number_of)) for text in texts]
+                self._numbers.add(_renumbered(encoded.indices, numbers))
+                return
+            self._register = _Register(*self._so_far())
+        self._register.add(_plain(values))
+
+    def finish(self) -> pa.Array:
+        """See `Growing`."""
+        numbers, texts = self._so_far() if self._register is None else self._register.finish()
+        return pa.DictionaryArray.from_arrays(numbers, texts)
+
+    def _are_few(self, encoded: pa.DictionaryArray) -> bool:
+        distinct = len(encoded.dictionary)
+        own = distinct * 4 > len(encoded) and distinct > _FEW >> 6  # nearly every line has one of its own
+        return not own and len(self._number_of) <= _FEW
+
+    def _so_far(self) -> tuple[pa.Array, pa.Array]:
+        return self._numbers.finish(), pa.array(list(self._number_of), pa.string())
+
+
+class _Register:
+    """Numbers texts of which there are many: block by block, and in the end the blocks' texts once more.
+
+    At no time is there a hash table of all of them, which would take more than the texts themselves.
+    """
+
+    def __init__(self, numbers: pa.Array, texts: pa.Array) -> None:
+        self._blocks: list[tuple[pa.Array, pa.Array]] = [(numbers, texts)]
+        self._waiting: list[pa.Array] = []
+        self._rows = 0
+
+    def add(self, values: pa.Array) -> None:
+        self._waiting.append(values)
+        self._rows += len(values)
+        if self._rows >= _WAITING:
+            self._encode()
+
+    def finish(self) -> tuple[pa.Array, pa.Array]:
+        """Return the number of each value (null for none), and the texts."""
+        self._encode()
+        blocks, self._blocks = self._blocks, []
+        numbers, texts = number_texts(pa.concat_arrays([texts for _, texts in blocks]))
+        indices = Values(pa.int32(), narrow=True)
+        first = 0
+        for local, own in blocks:
+            indices.add(numbers.slice(first, len(own)).take(local))
+            first += len(own)
+        return indices.finish(), texts
+
+    def _encode(self) -> None:
+        if self._waiting:
+            encoded = pa.concat_arrays(self._waiting).dictionary_encode()
+            self._blocks.append((encoded.indices, encoded.dictionary))
+            self._waiting, self._rows = [], 0
+
+
+def number_texts(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Number equal texts from 0 in order of first appearance; return the numbers, and each text once. No nulls."""
+    shares = len(texts) // _AT_ONCE + 1
+    leader = np.empty(len(texts), np.int32)  # the first text that is the same
+    for rows in _shared_out(texts, shares):
+        encoded = (texts if rows is None else texts.take(pa.array(rows))).dictionary_encode()
+        numbers = np.asarray(encoded.indices)
+        positions = np.arange(len(texts), dtype=np.int32) if rows is None else rows
+        first = np.empty(len(encoded.dictionary), np.int32)
+        first[numbers[::-1]] = positions[::-1]  # the earliest is written last, and stays
+        leader[positions] = first[numbers]
+    leads = leader == np.arange(len(texts), dtype=np.int32)
+    numbers = (np.cumsum(leads, dtype=np.int32) - 1)[leader]
+    return pa.array(numbers), texts.filter(pa.array(leads))
+
+
+def _shared_out(texts: pa.Array, shares: int) -> Iterator[Rows | None]:
+    """Yield rows, equal texts always together; None for all."""
+    if shares == 1:
+        yield None
+        return
+    share = _mixtures(texts) % shares
+    for number in range(shares):
+        yield np.flatnonzero(share == number).astype(np.int32)
+
+
+def _mixtures(texts: pa.Array) -> npt.NDArray[np.int32]:
+    """Return a number for each text, the same for the same text: from its last characters, which vary most in a NAM."""
+    _, offsets, data = texts.buffers()
+    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    characters = np.frombuffer(data, np.uint8)
+    starts, ends = starts[:-1], starts[1:]
+    mixed = np.zeros(len(texts), np.int32)
+    for back, weight in enumerate(_WEIGHTS, 1):
+        # Of a text that is too short the first character once more.
+        mixed += characters[np.clip(ends - back, starts, len(characters) - 1)] * np.int32(weight)
+    return np.where(ends > starts, mixed, np.int32(0))
+
+
+def narrowed(values: pa.Array) -> pa.Array:
+    """Return whole numbers in as few bytes as they fit into."""
+    bounds = pc.min_max(values)
+    least, most = bounds["min"].as_py(), bounds["max"].as_py()
+    if least is None:
+        return values.cast(pa.int8())
+    kind = next((kind for bound, kind in _WIDTHS if -bound <= least and most < bound), pa.int64())
+    return values.cast(kind)
+
+
+def _join(parts: list[pa.Array]) -> pa.Array:
+    """Return one array of parts, as wide as the widest; takes them out of the list."""
+    widest = max((part.type for part in parts), key=lambda kind: kind.bit_width if pa.types.is_integer(kind) else 0)
+    joined = pa.concat_arrays([part.cast(widest) for part in parts])
+    parts.clear()
+    return joined
+
+
+def _renumbered(indices: pa.Array, numbers: list[int]) -> pa.Array:
+    if numbers == list(range(len(numbers))):
+        return indices
+    return pa.array(np.array(numbers, np.int32)).take(indices)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
