@@ -85,8 +85,8 @@ def test_the_same_file_twice_looks_different(database, clean_postgres_url):
 def test_results_about_no_line_or_the_same_one_are_encrypted_apart(database, clean_postgres_url):
     run_id = uuid4()
     result = {
-        "rule_id": "r", "rule_version": "1", "scenario": "s", "severity": "error", "category": "c",
-        "certainty": "certain", "affected_records": [], "ramq_ids": [], "at_risk_cents": 0, "potential_gain_cents": 0, "data": "{}",
+        "rule_id": "r", "rule_version": "1", "scenario": "s", "severity": "error",
+        "category": "c", "certainty": "certain", "affected_records": [], "ramq_ids": [], "at_risk_cents": 0, "potential_gain_cents": 0, "data": "{}",
         "patient_key": NAM,
     }  # fmt: skip
     found = [result | {"result_number": at, "record_number": about} for at, about in enumerate((7, 7, None), 1)]
