@@ -86,7 +86,8 @@ def test_results_about_no_line_or_the_same_one_are_encrypted_apart(database, cle
     run_id = uuid4()
     result = {
         "rule_id": "r", "rule_version": "1", "scenario": "s", "severity": "error",
-        "category": "c", "certainty": "certain", "affected_records": [], "ramq_ids": [], "at_risk_cents": 0, "potential_gain_cents": 0, "data": "{}",
+        "category": "c", "certainty": "certain", "affected_records": [], "ramq_ids": [], "at_risk_cents": 0,
+        "potential_gain_cents": 0, "data": "{}",
         "patient_key": NAM,
     }  # fmt: skip
     found = [result | {"result_number": at, "record_number": about} for at, about in enumerate((7, 7, None), 1)]
