@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+MAX_LABEL = 64  # characters
 PHI_READ = "phi:read"  # the scope that shows patients and doctors as they are
 
 
@@ -37,6 +38,11 @@ class Caller:
     def may(self, role: Role) -> bool:
         """Whether the caller has `role`, or one that includes it."""
         return any(own >= role for own in self.roles)
+
+    @property
+    def label(self) -> str:
+        """The owner as logs name it: an issuer may put anything into a claim."""
+        return self.owner[:MAX_LABEL]
 
     @property
     def reads_phi(self) -> bool:

@@ -7,6 +7,7 @@ change more slowly than those of a run, and a worker stores its progress as ofte
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from facnet_grpc import metrics
 from facnet_grpc.errors import Reason, TransientError
 from facnet_grpc.model.batch import Batch, Duplicate, Money
 from facnet_grpc.model.run import Run
+from facnet_grpc.server import sight
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.storage.postgres import batches, runs
 from facnet_grpc.storage.postgres.pool import Database
@@ -133,4 +135,6 @@ class Batches:
             return details
         with self._database.connection(statement_timeout=DUPLICATES_SECONDS) as conn:
             same, count = batches.duplicates(conn, owner, batch_id, limit=MAX_DUPLICATES, places=MAX_PLACES)
+            for run_id, lines in Counter(place.run_id for one in same for place in one.places).items():
+                sight.note(conn, "GetBatch", run_id, lines)
         return replace(details, duplicates=same, duplicate_count=count)

@@ -10,13 +10,15 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID, uuid4
 
-from facnet_grpc.errors import Conflict, FacnetError, Reason, TransientError
+from facnet_grpc.errors import FacnetError, Reason, TransientError
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.revalidation import Change, Revalidation
-from facnet_grpc.model.run import Run, RunStatus
+from facnet_grpc.model.run import Run
+from facnet_grpc.server import sight
 from facnet_grpc.server.blocking import Background, Blocking
 from facnet_grpc.server.dispatch import Dispatcher
-from facnet_grpc.storage.postgres import revalidations, runs
+from facnet_grpc.server.line_reads import completed
+from facnet_grpc.storage.postgres import revalidations
 from facnet_grpc.storage.postgres.pool import Database
 
 FIRST_POLL_SECONDS = 0.05
@@ -49,10 +51,10 @@ class Revalidations:
         finally:
             self._background.start(self._forget(revalidation_id))
 
-    async def changes(self, answer: Revalidation) -> AsyncGenerator[Change, None]:
-        """Yield the changes in their order."""
+    async def changes(self, answer: Revalidation, owner: str | None) -> AsyncGenerator[Change, None]:
+        """Yield the changes in their order. Raises `NotFound` if the run was deleted meanwhile."""
         after = 0
-        while page := await self._blocking.run(self._page, answer, after):
+        while page := await self._blocking.run(self._page, answer, owner, after):
             for change in page:
                 yield change
             after = page[-1].number
@@ -80,9 +82,7 @@ class Revalidations:
 
     def _ask(self, revalidation_id: UUID, run_id: UUID, owner: str | None) -> Run:
         with self._database.connection() as conn:
-            run = runs.get(conn, run_id, owner)
-            if run.status is not RunStatus.COMPLETED:
-                raise Conflict(Reason.WRONG_STATE, validation_id=str(run.id), status=run.status.value)
+            run = completed(conn, run_id, owner)
             revalidations.ask(conn, revalidation_id, run_id)
             return run
 
@@ -90,9 +90,13 @@ class Revalidations:
         with self._database.connection() as conn:
             return revalidations.get(conn, revalidation_id)
 
-    def _page(self, answer: Revalidation, after: int) -> list[Change]:
+    def _page(self, answer: Revalidation, owner: str | None, after: int) -> list[Change]:
         with self._database.connection() as conn:
-            return revalidations.page(conn, answer, after=after, limit=CHANGES_AT_ONCE)
+            completed(conn, answer.run_id, owner)
+            found = revalidations.page(conn, answer, after=after, limit=CHANGES_AT_ONCE)
+            if found:
+                sight.note(conn, "RevalidateValidation", answer.run_id, len(found))
+            return found
 
     def _remove(self, revalidation_id: UUID) -> None:
         with self._database.connection() as conn:

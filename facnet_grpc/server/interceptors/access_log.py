@@ -1,4 +1,7 @@
-"""One log line a call: method, status, milliseconds. Nothing of what was said in it."""
+"""One log line a call: whose it is, method, status, milliseconds. Nothing of what was said in it.
+
+The owner is a tenant, not a person; who called for it is in `phi_access_log`, where it matters.
+"""
 
 from __future__ import annotations
 
@@ -28,4 +31,5 @@ async def access_log(call: Call) -> AsyncIterator[None]:
     finally:
         write = log.debug if call.method.startswith(QUIET) else log.info
         elapsed = round((time.perf_counter() - began) * 1000, 1)
-        write("call", method=call.method, code=outcome(call, failure).name, milliseconds=elapsed)
+        owner = {"owner": call.owner} if call.owner else {}
+        write("call", method=call.method, code=outcome(call, failure).name, milliseconds=elapsed, **owner)

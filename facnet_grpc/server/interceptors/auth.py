@@ -26,6 +26,7 @@ def auth(identity: Identity) -> Interceptor:
             return
         try:
             caller = await identity.caller(call)
+            call.owner = caller.label
             check(call.method, caller)
         except (Unauthenticated, Forbidden) as error:
             log.warning("call_refused", method=call.method, reason=error.reason, why=error.params.get("why", "role"))

@@ -18,13 +18,14 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """A call that an interceptor stands around."""
 
     method: str  # /facnet.v1.ValidationService/GetValidation
     unary: bool  # one request, one response
     context: Context
+    owner: str = ""  # whose call it is, as logs say it, once that is known: also for those further out
 
     def metadata(self, name: str) -> str | None:
         """Return the first value of a text header that the caller sent."""

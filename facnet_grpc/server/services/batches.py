@@ -9,7 +9,7 @@ from typing import Any
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.server import convert_batches, fields
+from facnet_grpc.server import convert_batches, fields, sight
 from facnet_grpc.server.batches import Batches
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.convert import Renderer
@@ -31,8 +31,8 @@ class BatchCalls:
         batch_id = fields.text("batch_id", request.batch_id)
         owner, locale = current().caller.owner, current().locale
         details = await self._batches.get(owner, batch_id, duplicates=request.include_duplicates)
-        # Pseudonyms, whoever asks: who sees persons as they are is noted by run, and this is about many.
-        renderer = convert_batches.BatchRenderer(locale, self._redactor, Renderer(locale, self._redactor))
+        persons = sight.persons(self._redactor)
+        renderer = convert_batches.BatchRenderer(locale, persons, Renderer(locale, persons))
         return await self._blocking.run(renderer.details, details)
 
     async def _watch_batch(self, request: pb.WatchValidationRequest) -> AsyncGenerator[pb.WatchValidationResponse]:

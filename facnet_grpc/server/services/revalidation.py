@@ -10,7 +10,7 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.revalidation import Change, ChangeKind, Revalidation
 from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.server import fields
+from facnet_grpc.server import fields, sight
 from facnet_grpc.server.convert import Renderer
 from facnet_grpc.server.request import current
 from facnet_grpc.server.revalidations import Revalidations
@@ -35,9 +35,10 @@ class RevalidationCalls:
     ) -> AsyncIterator[pb.RevalidateValidationResponse]:
         """Tell what would change, then what it comes to."""
         run_id = fields.uuid("validation_id", request.validation_id)
-        renderer = Renderer(current().locale, self._redactor)
-        async with self._revalidations.asked(run_id, current().caller.scope) as (run, answer):
-            async with aclosing(self._revalidations.changes(answer)) as changes:
+        renderer = Renderer(current().locale, sight.persons(self._redactor))
+        owner = current().caller.scope
+        async with self._revalidations.asked(run_id, owner) as (run, answer):
+            async with aclosing(self._revalidations.changes(answer, owner)) as changes:
                 async for change in changes:
                     yield pb.RevalidateValidationResponse(change=_change(change, renderer))
             yield pb.RevalidateValidationResponse(summary=_summary(run, answer))
