@@ -44,6 +44,11 @@ RECONCILER_SEEN = Gauge("facnet_reconciler_timestamp_seconds", "When this proces
 LEASE_LOSSES = Counter("facnet_lease_losses_total", "Attempts given up because another worker has the run.")
 RECONCILED = Counter("facnet_reconciled_total", "What the reconciler set right, by kind.", ("kind",))
 EVENT_PUBLISH_FAILURES = Counter("facnet_event_publish_failures_total", "Progress events that could not be published.")
+NOTIFICATIONS = Counter(
+    "facnet_notifications_total", "Attempts to say that a run has ended, by way and outcome.", ("channel", "outcome")
+)
+NOTIFICATIONS_PENDING = Gauge("facnet_notifications_pending", "Notifications that have not got through yet.")
+NOTIFICATIONS_AGE = Gauge("facnet_notifications_age_seconds", "How long the oldest of them has been owed.")
 ENQUEUE_FAILURES = Counter("facnet_enqueue_failures_total", "Jobs that could not be queued; the reconciler does it.")
 
 MAX_RULES = 300  # rules of the user's own included

@@ -22,6 +22,7 @@ from facnet_grpc.storage import safe
 from facnet_grpc.tracing import Traces
 from workers import actors, broker
 from workers.middleware.metrics_page import MetricsPage
+from workers.notifier import Notifier
 from workers.pipeline import ending
 from workers.pipeline.control import Stopping
 from workers.pipeline.references import References
@@ -57,6 +58,7 @@ def assemble(settings: Settings) -> RedisBroker:
     """
     resources = make_resources(settings)
     revalidator = Revalidator(resources)
+    notifier = Notifier(settings, resources.database)
     worker_broker: RedisBroker
     reconciler = Reconciler(
         settings,
@@ -64,13 +66,14 @@ def assemble(settings: Settings) -> RedisBroker:
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
         changed=partial(ending.changed, resources),
-        chores=(*_retention(resources).chores, *revalidator.chores),
+        chores=(*_retention(resources).chores, *revalidator.chores, *notifier.chores),
     )
     components = (
         Traces(settings, "facnet-worker"),
         resources.database,
         MetricsPage(settings.metrics_listen, health.of(settings, resources.database)),
         reconciler,
+        notifier,
     )
     stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)
     worker_broker = broker.make(settings.redis_url.get_secret_value(), components, stop_jobs)

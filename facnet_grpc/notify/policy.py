@@ -16,7 +16,7 @@ from facnet_grpc.notify_settings import HTTPS_PORT, AllowedHost, NotifySettings,
 
 FIELD = "header.webhook_url"
 MAX_URL = 2048
-HTTP_PORT = 80
+USUAL_PORTS = {"https": HTTPS_PORT, "http": 80}
 # What a URL is made of; everything else (blanks, controls, backslashes, letters beyond ASCII) has to be escaped, and is
 # read in different ways by different programs if it is not.
 _URL = re.compile(r"[a-z]+://[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+", re.IGNORECASE)
@@ -36,6 +36,12 @@ class Target(NamedTuple):
     host: str  # a name, or an IP address without brackets
     port: int
     path: str  # with the query
+
+    @property
+    def netloc(self) -> str:
+        """The host and the port as a Host header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == USUAL_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def check(url: str, settings: NotifySettings) -> Target:
@@ -77,16 +83,15 @@ def _parse(url: str) -> Target:
         port = parts.port
     except ValueError:
         _refuse("malformed")
-    if parts.scheme not in {"http", "https"}:
+    if parts.scheme not in USUAL_PORTS:
         _refuse("scheme")
     if "@" in parts.netloc:
         _refuse("userinfo")
     host = parts.hostname or ""
     if _literal(host) is None and not _NAME.fullmatch(host):
         _refuse("malformed")  # such as 2130706433 or 0x7f.1, which some programs take for 127.0.0.1
-    usual = HTTPS_PORT if parts.scheme == "https" else HTTP_PORT
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, host, usual if port is None else port, path)
+    return Target(parts.scheme, host, USUAL_PORTS[parts.scheme] if port is None else port, path)
 
 
 def _literal(host: str) -> Address | None:

@@ -64,6 +64,7 @@ def upload_header(header: pb.UploadHeader) -> UploadHeader:
         rule_ids=fields.texts("header.rule_ids", header.rule_ids),
         encoding_hint=fields.optional_text("header.encoding_hint", header.encoding_hint, most=fields.MAX_LABEL),
         delimiter_hint=fields.delimiter("header.delimiter_hint", header.delimiter_hint),
+        webhook_url=header.webhook_url or None,
     )
 
 

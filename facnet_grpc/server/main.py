@@ -18,6 +18,7 @@ from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import add_RuleServiceServi
 from facnet_grpc.health import Page, Readiness
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.logs import get_logger
+from facnet_grpc.notify import policy
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.rules import declarative, registry
 from facnet_grpc.server import app as apps
@@ -130,6 +131,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
                 max_unfinished=settings.max_unfinished_runs,
                 ttl_seconds=settings.upload_ttl_seconds,
             ),
+            mail_wanted=settings.recipients,
         )
         control = RunControl(resources.database, resources.blobs, resources.events)
         service = ValidationService(
@@ -146,6 +148,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             exports=Exports(resources.database),
             revalidations=Revalidations(resources.database, blocking, background, dispatcher),
             batches=batches,
+            check_webhook=partial(policy.check, settings=settings),
         )
         redis_url = settings.redis_url.get_secret_value()
         rate = RateLimiter(redis_url, settings.calls_per_minute, settings.calls_burst)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -61,7 +61,10 @@ class _Opened:
 
 
 class Uploads:
-    """Takes files. `chunks` given to it are read to their end, or up to the first error."""
+    """Takes files. `chunks` given to it are read to their end, or up to the first error.
+
+    `mail_wanted` says whether somebody wants to hear by e-mail how an owner's runs end.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Uploads:
         background: Background,
         dispatcher: Dispatcher,
         limits: UploadLimits,
+        mail_wanted: Callable[[str], object],
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -79,6 +83,7 @@ class Uploads:
         self._background = background
         self._dispatcher = dispatcher
         self._limits = limits
+        self._mail_wanted = mail_wanted
 
     def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
         """Return an upload and its bytes that are safely stored. Blocks. Raises `NotFound`."""
@@ -303,6 +308,8 @@ class Uploads:
             rule_ids=header.rule_ids,
             encoding_hint=header.encoding_hint,
             delimiter_hint=header.delimiter_hint,
+            webhook_url=header.webhook_url,
+            notify_by_mail=bool(self._mail_wanted(owner)),
         )
         with self._database.connection() as conn:
             run, is_new = runs.insert(conn, new)

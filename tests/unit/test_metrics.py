@@ -20,6 +20,8 @@ CLOSED = {
     "kind",
     "queue_name",
     "actor_name",
+    "channel",
+    "outcome",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
 from facnet_grpc.model.run import Run
+from facnet_grpc.model.upload import UploadHeader
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.server import convert, fields, sight
@@ -64,7 +65,9 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         exports: Exports,
         revalidations: Revalidations,
         batches: Batches,
+        check_webhook: Callable[[str], object],
     ) -> None:
+        self._check_webhook = check_webhook
         self._batches = batches
         self._lines = lines
         self._exports = exports
@@ -96,9 +99,7 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
 
     async def _submit(self, stream: UploadStream, context: Context) -> Run:
         owner = current().caller.owner
-        header = convert.upload_header(await stream.header())
-        if header.rule_ids:
-            self._rules.select(header.rule_ids)
+        header = self._header(await stream.header())
         if (run := await self._uploads.earlier(header, owner)) is not None:
             await stream.drain()
             return run
@@ -106,14 +107,20 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         await context.send_initial_metadata(((UPLOAD_HEADER, str(upload_id)),))
         return await self._uploads.receive(header, owner, upload_id, stream.chunks())
 
+    def _header(self, message: pb.UploadHeader) -> UploadHeader:
+        header = convert.upload_header(message)
+        if header.rule_ids:
+            self._rules.select(header.rule_ids)
+        if header.webhook_url:
+            self._check_webhook(header.webhook_url)
+        return header
+
     async def UploadChunk(self, request: pb.UploadChunkRequest, _context: Context) -> pb.UploadChunkResponse:  # noqa: N802 - named by the API
         """Take a chunk of a file, and perhaps its end."""
         owner = current().caller.owner
-        header = convert.upload_header(request.header)
+        header = self._header(request.header)
         if header.upload_id is None:
             fields.refuse("header.upload_id")
-        if header.rule_ids:
-            self._rules.select(header.rule_ids)
         chunk = received(request.chunk) if request.HasField("chunk") else None
         if chunk is None and not request.finish:
             fields.refuse("chunk")

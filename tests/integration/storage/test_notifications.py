@@ -129,9 +129,14 @@ def test_nobody_who_did_not_ask_is_told(change, owed, take):
 
 def test_an_end_that_is_rolled_back_is_never_announced(database, owed, add, take):
     claim = take(add(**WANTED))
-    with pytest.raises(ZeroDivisionError), database.connection() as conn:
-        runs.complete(conn, claim, **COMPLETED)
-        raise ZeroDivisionError
+
+    def end_and_break() -> None:
+        with database.connection() as conn:
+            runs.complete(conn, claim, **COMPLETED)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        end_and_break()
     assert owed() == []
 
 

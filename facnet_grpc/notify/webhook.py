@@ -1,0 +1,141 @@
+"""Sends a webhook: one POST to one machine that was looked at first.
+
+The name is resolved here, every address that it has is checked, and the connection goes to one of them; TLS and the
+Host header go on speaking of the name. So there is no second look-up that could answer otherwise. Proxies of the
+environment are not asked, redirects not followed, answers not read beyond their status line and headers.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from importlib.metadata import version
+from ipaddress import ip_address
+from threading import Timer
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from facnet_grpc.errors import InvalidInput
+from facnet_grpc.model.notification import Notification
+from facnet_grpc.notify import event, policy, signature
+from facnet_grpc.notify.delivery import NotDelivered
+from facnet_grpc.notify.policy import Target
+from facnet_grpc.notify_settings import NotifySettings
+
+CONNECT_SECONDS = 3.0  # for one address
+MAX_ADDRESSES = 3
+AGENT = f"facnet/{version('facnet-grpc')}"
+
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return the IP addresses of a name. Raises `OSError`."""
+    return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+
+
+class Webhooks:
+    """Sends webhooks as the settings allow. Thread-safe."""
+
+    def __init__(self, settings: NotifySettings, *, resolve: Resolve = resolve) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._tls = ssl.create_default_context()
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    def send(self, one: Notification) -> None:
+        """Make one attempt. Raises `NotDelivered` unless the receiver says that it has it."""
+        settings = self._settings
+        try:
+            target = policy.check(one.url or "", settings)
+        except InvalidInput as error:
+            raise NotDelivered(f"not_allowed_{error.params['webhook_problem']}", final=True) from None
+        if settings.signing_keys is None:
+            raise NotDelivered("no_key")
+        message = event.message(one, settings.webhook_source)
+        signed = signature.header(settings.signing_keys, int(time.time()), message.body)
+        headers = {**message.headers, signature.HEADER: signed, "User-Agent": AGENT}
+        _judge(self._post(target, headers, message.body))
+
+    def _post(self, target: Target, headers: dict[str, str], body: bytes) -> int:
+        with self._connected(target) as connection, _cut_off(connection, self._settings.webhook_timeout_seconds):
+            try:
+                connection.request("POST", target.path, body=body, headers={"Host": target.netloc, **headers})
+                answer = connection.getresponse()
+            except (HTTPError, OSError, ValueError) as error:  # ValueError: what came is no HTTP
+                raise NotDelivered(_kind(error)) from None
+            return answer.status
+
+    @contextmanager
+    def _connected(self, target: Target) -> Iterator[HTTPConnection]:
+        """Give a connection to the first of the target's machines that answers."""
+        problem = "no_address"
+        for address in self._addresses(target)[:MAX_ADDRESSES]:
+            connection = self._connection(target, address)
+            try:
+                connection.connect()
+            except (HTTPError, OSError) as error:
+                connection.close()
+                problem = _kind(error)
+                continue
+            try:
+                yield connection
+            finally:
+                connection.close()
+            return
+        raise NotDelivered(problem)
+
+    def _addresses(self, target: Target) -> Sequence[str]:
+        """Return the target's machines, all of which may be sent to."""
+        try:
+            found = self._resolve(target.host, target.port)
+        except (OSError, UnicodeError):
+            raise NotDelivered("not_resolved") from None
+        if not all(policy.is_open(ip_address(address.partition("%")[0]), self._settings) for address in found):
+            raise NotDelivered("internal_address")
+        return found
+
+    def _connection(self, target: Target, address: str) -> HTTPConnection:
+        if target.scheme == "http":
+            return HTTPConnection(address, target.port, timeout=CONNECT_SECONDS)
+        return HTTPSConnection(
+            address,
+            target.port,
+            timeout=CONNECT_SECONDS,
+            ssl_context=self._tls,
+            server_hostname=target.host,
+        )
+
+
+@contextmanager
+def _cut_off(connection: HTTPConnection, seconds: float) -> Iterator[None]:
+    """End whatever is going on on a connection after so long: who answers byte by byte would keep it for ever."""
+
+    def cut() -> None:
+        with suppress(OSError):
+            if connection.sock is not None:
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    connection.timeout = seconds  # of each step, so far that for connecting
+    timer = Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _judge(status: int) -> None:
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise NotDelivered(f"status_{status}", final=status == HTTPStatus.GONE)
+
+
+def _kind(error: Exception) -> str:
+    """Return what went wrong, without the text of the error: that quotes addresses."""
+    return type(error).__name__
