@@ -16,6 +16,8 @@ from pydantic_settings import SettingsConfigDict
 
 from facnet_grpc.keys import BadKeys, Keys
 from facnet_grpc.notify_settings import NotifySettings, is_loopback
+from facnet_grpc.queue_settings import QueueSettings
+from facnet_grpc.schedule_settings import ScheduleSettings
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -25,7 +27,7 @@ class SettingsError(Exception):
     """One line per setting that is missing or wrong; never a value, which may be a password."""
 
 
-class Settings(NotifySettings):
+class Settings(QueueSettings, NotifySettings, ScheduleSettings):
     """What the server and the workers can be told."""
 
     model_config = SettingsConfigDict(
@@ -124,9 +126,6 @@ class Settings(NotifySettings):
     )
     max_chunk_bytes: int = Field(MIB, gt=0, description="Largest chunk taken, in bytes.")
     max_open_uploads: int = Field(100, gt=0, description="How many uploads one owner may have open at once.")
-    max_unfinished_runs: int = Field(
-        10_000, gt=0, description="How many runs of one owner may wait or be worked on at once."
-    )
     calls_per_minute: int = Field(
         30_000, ge=0, description="How many calls one owner may make a minute in the long run; 0: any number."
     )
@@ -170,9 +169,6 @@ class Settings(NotifySettings):
     )
     max_attempts: int = Field(3, gt=0, description="How many times work on a run may begin.")
     retry_base_seconds: float = Field(2.0, gt=0, description="Wait before the second attempt; doubles, with jitter.")
-    reconcile_seconds: float = Field(
-        5.0, gt=0, description="How often workers look for lost messages and expired leases."
-    )
     rule_packs_dir: Path | None = Field(None, description="Folder with rule packs of your own.")
 
     otlp_endpoint: str = Field(

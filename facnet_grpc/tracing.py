@@ -61,13 +61,18 @@ def span(
 
 
 @contextmanager
-def root(name: str, **attributes: Value | None) -> Iterator[trace.Span]:
-    """Surround it with a span of a trace of its own, which only points to the current one."""
+def joined(name: str, traceparent: str | None, **attributes: Value | None) -> Iterator[trace.Span]:
+    """Surround it with a span in the trace of `traceparent`; without one, in a trace of its own.
+
+    If that is the trace that goes on here, the current span is above it; else the new span only points to that one.
+    """
+    above = _above(traceparent) if traceparent else context.Context()
     current = trace.get_current_span().get_span_context()
-    links = [Link(current)] if current.is_valid else []
+    goes_on = current.trace_id == trace.get_current_span(above).get_span_context().trace_id
+    links = [Link(current)] if current.is_valid and not goes_on else []
     with _tracer().start_as_current_span(
         name,
-        context.Context(),
+        context.get_current() if goes_on else above,
         attributes=fit(attributes),
         links=links,
         record_exception=False,

@@ -6,13 +6,15 @@ from docs_markdown import head, table
 from pydantic.fields import FieldInfo
 
 from facnet_grpc.notify_settings import NotifySettings
+from facnet_grpc.queue_settings import QueueSettings
 from facnet_grpc.settings import GIB, MIB, Settings, variable
 
 
 def page() -> str:
     """Return the page."""
-    # Those of its base come first to pydantic, and last to the reader.
-    fields = sorted(Settings.model_fields.items(), key=lambda field: field[0] in NotifySettings.model_fields)
+    # Those of its bases come first to pydantic, and last to the reader.
+    bases = (QueueSettings, NotifySettings)
+    fields = sorted(Settings.model_fields.items(), key=lambda field: [field[0] in base.model_fields for base in bases])
     needed = [(_code(variable(name)), item.description or "") for name, item in fields if item.is_required()]
     others = [
         (_code(variable(name)), _default(item), item.description or "")

@@ -92,6 +92,8 @@ class NewRun:
     rule_ids: tuple[str, ...] = ()  # empty: all that are on
     encoding_hint: str | None = None
     delimiter_hint: str | None = None
+    large: bool = False  # waits behind the smaller ones of its owner and priority
+    traceparent: str | None = None  # the span that its attempts belong under, in W3C's form
     webhook_url: str | None = field(default=None, repr=False)  # where to say that it has ended; may hold a secret
     notify_by_mail: bool = False
 
@@ -149,6 +151,8 @@ class Run:
     error_params: Mapping[str, Any] = field(default_factory=dict)
     rule_set_version: str | None = None
     reference_version: str | None = None
+    large: bool = False
+    traceparent: str | None = None
     uncounted_attempts: int = 0  # of `attempt`, those that a worker gave back because it had to stop
 
     @property

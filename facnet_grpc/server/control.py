@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from facnet_grpc import tracing
 from facnet_grpc.errors import FacnetError, Reason, TerminalError
 from facnet_grpc.events.stream import EventStream
 from facnet_grpc.logs import exception_fields, get_logger
@@ -55,7 +56,7 @@ class RunControl:
             if run.blob_key is None:
                 raise TerminalError(Reason.BLOB_MISSING)
             self._blobs.size(run.blob_key)
-            run = runs.retry(conn, run)
+            run = runs.retry(conn, run, tracing.carried())
             logs.add(conn, run_id, "info", "server", "queued_again", {"attempt": run.attempt})
         self._tell(Event(run_id, run.status))
         return run

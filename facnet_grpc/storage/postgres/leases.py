@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
 from facnet_grpc.model.run import Claim, Progress, Run, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
+from facnet_grpc.model.turns import Lane
 from facnet_grpc.storage.postgres.queries import load
 from facnet_grpc.storage.postgres.run_lists import get_many
 from facnet_grpc.storage.postgres.run_rows import change, every, one, run_of
@@ -25,13 +26,13 @@ SQL = load("leases")
 
 def claim(conn: Connection, run_id: UUID, *, lease_seconds: float, max_attempts: int) -> Claim | None:
     """Take a waiting run that is due; None if somebody else has it, or nobody may. Commit before working on it."""
-    params = change(RunStatus.PROCESSING) | {
-        "id": run_id,
-        "lease_seconds": lease_seconds,
-        "max_attempts": max_attempts,
-    }
-    row = one(conn, SQL["claim"], params)
-    return Claim(run_of(row), row["lease_token"]) if row else None
+    return _claim(conn, "claim", lease_seconds, max_attempts, {"id": run_id})
+
+
+def claim_from(conn: Connection, lane: Lane, *, lease_seconds: float, max_attempts: int) -> Claim | None:
+    """Take the first run of a lane that nobody else is taking; None if there is none. Commit before working on it."""
+    params = {"owner": lane.owner, "priority": lane.priority.value, "large": lane.large}
+    return _claim(conn, "claim_from", lease_seconds, max_attempts, params)
 
 
 def beat(conn: Connection, claim: Claim, progress: Progress | None, *, lease_seconds: float) -> bool:
@@ -111,6 +112,14 @@ def expired(conn: Connection, *, max_attempts: int, delay_seconds: float = 0.0, 
     """
     params = {"max_attempts": max_attempts, "delay_seconds": delay_seconds, "limit": limit}
     return get_many(conn, [row["id"] for row in every(conn, SQL["expired"], params)])
+
+
+def _claim(
+    conn: Connection, name: str, lease_seconds: float, max_attempts: int, which: Mapping[str, Any]
+) -> Claim | None:
+    params = {"lease_seconds": lease_seconds, "max_attempts": max_attempts}
+    row = one(conn, SQL[name], {**change(RunStatus.PROCESSING), **params, **which})
+    return Claim(run_of(row), row["lease_token"]) if row else None
 
 
 def _fenced(conn: Connection, name: str, claim: Claim, params: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 
 # Any number will do that nothing else locks.
 RECONCILER = 0x66_61_63_72_65_63
@@ -10,6 +11,7 @@ REFERENCE = 0x66_61_63_72_65_66
 REVALIDATION = 0x66_61_63_72_65_76
 
 
+CLAIM = 0x66_61_63_63_6C_00  # and the next one, while this one's owner is frozen
 def try_lock(conn: Connection, number: int) -> bool:
     """Take an advisory lock until the end of the transaction; False if somebody has it."""
     row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (number,)).fetchone()
@@ -18,6 +20,19 @@ def try_lock(conn: Connection, number: int) -> bool:
 
 def give_up_after(conn: Connection, seconds: float) -> None:
     """From here on, end this transaction when its process does nothing for so long: it may be frozen, and others wait.
+def lock_within(conn: Connection, number: int, seconds: float) -> bool:
+    """Take an advisory lock until the end of the transaction; False if somebody keeps it for longer than `seconds`."""
+    if try_lock(conn, number):
+        return True
+    try:
+        with conn.transaction():
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(int(seconds * 1000)),))
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", (number,))
+    except LockNotAvailable:
+        return False
+    return True
+
+
 
     The next statement on the connection, or its commit, then raises `TransientError`.
     """

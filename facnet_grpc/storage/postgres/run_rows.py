@@ -16,6 +16,7 @@ _PLAIN = (
     "rejected_rows", "attempt", "uncounted_attempts", "created_at", "idempotency_key", "batch_id", "labels",
     "encoding_hint", "delimiter_hint", "encoding", "delimiter", "started_at", "finished_at", "next_attempt_at",
     "cancel_requested_at", "error_code", "error_params", "rule_set_version", "reference_version",
+    "large", "traceparent",
 )  # fmt: skip
 
 

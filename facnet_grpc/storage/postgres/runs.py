@@ -120,13 +120,13 @@ def request_cancel(conn: Connection, run_id: UUID, owner: str | None) -> tuple[R
     return run, run.status is RunStatus.CANCELLED
 
 
-def retry(conn: Connection, failed: Run) -> Run:
-    """Queue a failed run again, with its attempts counted anew.
+def retry(conn: Connection, failed: Run, traceparent: str | None = None) -> Run:
+    """Queue a failed run again, with its attempts counted anew, and under the span `traceparent` if there is one.
 
     Raises `Conflict` (WRONG_STATE) if it is not FAILED (any more), `TerminalError` (BLOB_MISSING) if its file is not
     kept (any more), `NotFound` if it is gone.
     """
-    params = {"id": failed.id, "owner": failed.owner, "blob_key": failed.blob_key}
+    params = {"id": failed.id, "owner": failed.owner, "blob_key": failed.blob_key, "traceparent": traceparent}
     row = one(conn, SQL["retry"], {"target": RunStatus.QUEUED.value, **params})
     if row is not None:
         return run_of(row)

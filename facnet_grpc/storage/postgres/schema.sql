@@ -11,12 +11,14 @@ CREATE TABLE validation_runs (
     sha256 text NOT NULL,
     blob_key text,                                    -- null once the file is deleted
     priority text NOT NULL DEFAULT 'NORMAL',
+    large boolean NOT NULL DEFAULT false,             -- waits behind the small files of its owner and priority
     labels jsonb NOT NULL DEFAULT '{}',
     rule_ids text[] NOT NULL DEFAULT '{}',            -- empty: all that are on
     webhook_url text,                                 -- where to say that it has ended
     notify_by_mail boolean NOT NULL DEFAULT false,    -- to whom, the settings say
     encoding_hint text,
     delimiter_hint text,
+    traceparent text,                                 -- the span that its attempts belong under
     encoding text,
     delimiter text,
     status text NOT NULL DEFAULT 'QUEUED'
@@ -53,7 +55,10 @@ CREATE TABLE validation_runs (
 CREATE UNIQUE INDEX validation_runs_idempotency ON validation_runs (owner, idempotency_key);
 CREATE INDEX validation_runs_newest ON validation_runs (owner, id DESC);
 CREATE INDEX validation_runs_batch ON validation_runs (owner, batch_id) WHERE batch_id IS NOT NULL;
-CREATE INDEX validation_runs_waiting ON validation_runs (created_at) WHERE status = 'QUEUED';
+CREATE INDEX validation_runs_waiting ON validation_runs (owner, priority, large, created_at, id)
+    WHERE status = 'QUEUED';
+CREATE INDEX validation_runs_served ON validation_runs (owner, priority, large, started_at)
+    WHERE started_at IS NOT NULL;
 CREATE INDEX validation_runs_leases ON validation_runs (lease_expires_at) WHERE status = 'PROCESSING';
 CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key IS NOT NULL;
 CREATE INDEX validation_runs_failed ON validation_runs (finished_at, id) WHERE status = 'FAILED';

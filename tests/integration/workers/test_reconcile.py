@@ -12,7 +12,7 @@ from facnet_grpc.errors import TerminalError, TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.storage.postgres import locks, runs, uploads
+from facnet_grpc.storage.postgres import locks, runs, turns, uploads
 from workers import reconcile
 from workers.pipeline import ending
 from workers.reconcile import Reconciler
@@ -171,7 +171,7 @@ def test_a_chore_that_fails_does_not_keep_the_others_from_their_turn(bench, reco
     run_id = bench.submit(b"content")
     claim(bench, run_id)
     expire(bench, run_id)
-    monkeypatch.setattr(runs, "waiting", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(turns, "line", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(uploads, "expired", lambda *_, **__: 1 / 0)
     assert reconciler.look()
     assert bench.run(run_id).status is RunStatus.QUEUED

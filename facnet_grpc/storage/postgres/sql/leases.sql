@@ -2,21 +2,33 @@
 -- change by a worker names its lease, so that a worker that lost it changes nothing. What is stored is the time at which
 -- it happens, clock_timestamp(): now() is when the transaction began, minutes ago at the end of a load.
 
+-- fragment: begun
+status = %(target)s, phase = 'LOADING', attempt = attempt + 1, started_at = clock_timestamp(), next_attempt_at = NULL,
+    lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
+    progress = 0, bytes_parsed = 0, total_rows = 0, processed_rows = 0, rejected_rows = 0,
+    error_count = 0, warning_count = 0, optimization_count = 0, info_count = 0, encoding = NULL, delimiter = NULL
+
 -- name: claim
 -- Gives a waiting run that is due to a worker. The attempt counts from here on, whatever becomes of the worker.
 -- One that another worker is just taking is passed over, not waited for: that worker may have frozen in between.
 UPDATE validation_runs
-SET status = %(target)s, phase = 'LOADING', attempt = attempt + 1, started_at = clock_timestamp(), next_attempt_at = NULL,
-    lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
-    progress = 0, bytes_parsed = 0, total_rows = 0, processed_rows = 0, rejected_rows = 0,
-    error_count = 0, warning_count = 0, optimization_count = 0, info_count = 0, encoding = NULL, delimiter = NULL
+SET {begun}
 WHERE id = (
-    SELECT id
-    FROM validation_runs
-    WHERE id = %(id)s AND status = ANY(%(sources)s)
-        AND (next_attempt_at IS NULL OR next_attempt_at <= now())
-        AND cancel_requested_at IS NULL
-        AND attempt - uncounted_attempts < %(max_attempts)s
+    SELECT id FROM validation_runs
+    WHERE id = %(id)s AND status = ANY(%(sources)s) AND {due}
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING lease_token, {run_columns};
+
+-- name: claim_from
+-- The same for the first run of a lane that nobody is just taking.
+UPDATE validation_runs
+SET {begun}
+WHERE status = ANY(%(sources)s) AND id = (
+    SELECT id FROM validation_runs
+    WHERE status = 'QUEUED' AND owner = %(owner)s AND priority = %(priority)s AND large = %(large)s AND {due}
+    ORDER BY created_at, id
+    LIMIT 1
     FOR UPDATE SKIP LOCKED
 )
 RETURNING lease_token, {run_columns};

@@ -8,11 +8,11 @@ CASE priority WHEN 'HIGH' THEN 0 WHEN 'NORMAL' THEN 1 ELSE 2 END
 -- Stores a new run; no row if the owner has used the idempotency key before.
 INSERT INTO validation_runs
     (id, owner, batch_id, idempotency_key, file_name, size_bytes, sha256, blob_key, priority, labels, rule_ids,
-     encoding_hint, delimiter_hint, webhook_url, notify_by_mail)
+     encoding_hint, delimiter_hint, large, traceparent, webhook_url, notify_by_mail)
 VALUES
     (%(id)s, %(owner)s, %(batch_id)s, %(idempotency_key)s, %(file_name)s, %(size_bytes)s, %(sha256)s, %(blob_key)s,
-     %(priority)s, %(labels)s, %(rule_ids)s, %(encoding_hint)s, %(delimiter_hint)s, %(webhook_url)s,
-     %(notify_by_mail)s)
+     %(priority)s, %(labels)s, %(rule_ids)s, %(encoding_hint)s, %(delimiter_hint)s, %(large)s, %(traceparent)s,
+     %(webhook_url)s, %(notify_by_mail)s)
 ON CONFLICT (owner, idempotency_key) DO NOTHING
 RETURNING {run_columns};
 
@@ -70,6 +70,7 @@ LIMIT %(limit)s;
 -- Queues a failed run again. Its attempts so far do not count any more; their number goes on growing.
 UPDATE validation_runs
 SET status = %(target)s, uncounted_attempts = attempt, next_attempt_at = NULL, cancel_requested_at = NULL,
+    traceparent = COALESCE(%(traceparent)s, traceparent),
     finished_at = NULL, error_code = NULL, error_params = '{}', error_message = NULL,
     progress = 0, bytes_parsed = 0, total_rows = 0, processed_rows = 0, rejected_rows = 0,
     error_count = 0, warning_count = 0, optimization_count = 0, info_count = 0

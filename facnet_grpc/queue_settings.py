@@ -1,0 +1,87 @@
+"""The settings of the queue: whose runs are taken first, and how many one owner may have. A part of `Settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What one owner may have, where it differs from everybody's; None: as everybody."""
+
+    active: int | None
+    unfinished: int | None
+
+
+class QueueSettings(BaseSettings):
+    """Order and limits. What concerns the order is for workers; the server needs it to tell places in the queue."""
+
+    max_unfinished_runs: int = Field(
+        10_000, gt=0, description="How many runs of one owner may wait or be worked on at once."
+    )
+    max_active_runs: int = Field(
+        0, ge=0, description="How many runs of one owner are worked on at once; 0: any number."
+    )
+    owner_limits: str = Field(
+        "",
+        description="Other limits for some owners, as owner=active/unfinished, comma-separated: how many of their runs "
+        "are worked on at once, and how many may wait or be worked on; either may be left out.",
+    )
+    ageing_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="How long an owner's runs of one priority go without a turn before one of them counts as HIGH; 0: "
+        "for ever.",
+    )
+    large_file_bytes: int = Field(
+        128 * MIB,
+        gt=0,
+        description="Size in bytes from which a file is large: it waits behind its owner's smaller ones.",
+    )
+    small_file_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="How long after the last small file one place of all workers is still kept free of large ones, for "
+        "the next small one; 0: never.",
+    )
+
+    @field_validator("owner_limits")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        _quotas(value)
+        return value
+
+    @cached_property
+    def owner_quotas(self) -> Mapping[str, Quota]:
+        """The limits of `owner_limits`, by owner."""
+        return MappingProxyType(_quotas(self.owner_limits))
+
+    def most_active(self, owner: str) -> int:
+        """Return how many runs of an owner are worked on at once; 0: any number."""
+        quota = self.owner_quotas.get(owner)
+        return self.max_active_runs if quota is None or quota.active is None else quota.active
+
+    def most_unfinished(self, owner: str) -> int:
+        """Return how many runs of an owner may wait or be worked on."""
+        quota = self.owner_quotas.get(owner)
+        return self.max_unfinished_runs if quota is None or quota.unfinished is None else quota.unfinished
+
+
+def _quotas(text: str) -> dict[str, Quota]:
+    return dict(_quota(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _quota(text: str) -> tuple[str, Quota]:
+    owner, _, limits = text.rpartition("=")
+    active, _, unfinished = limits.partition("/")
+    if not owner or not all(part.isascii() and (part.isdigit() or not part) for part in (active, unfinished)):
+        raise ValueError("needs the form owner=active/unfinished, with whole numbers")
+    return owner, Quota(int(active) if active else None, int(unfinished) if unfinished else None)

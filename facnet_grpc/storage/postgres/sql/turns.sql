@@ -1,0 +1,69 @@
+-- Who waits, by lane: the runs of one owner, priority and size class. Whose turn it is says model/turns.py.
+
+-- name: lanes
+-- Lists the lanes in which a run is due. From lane to lane by index, so that it does not matter how many runs wait.
+WITH RECURSIVE lanes AS (
+    (
+        SELECT owner, priority, large
+        FROM validation_runs
+        WHERE status = 'QUEUED'
+        ORDER BY owner, priority, large
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.owner, next.priority, next.large
+    FROM lanes
+    CROSS JOIN LATERAL (
+        SELECT owner, priority, large
+        FROM validation_runs AS run
+        WHERE status = 'QUEUED' AND (run.owner, run.priority, run.large) > (lanes.owner, lanes.priority, lanes.large)
+        ORDER BY owner, priority, large
+        LIMIT 1
+    ) AS next
+), running AS (
+    SELECT owner, count(*) AS count FROM validation_runs WHERE status = 'PROCESSING' GROUP BY owner
+)
+SELECT owner, priority, large, COALESCE(running.count, 0) AS running, served.at AS served_at,
+    GREATEST(first.created_at, served.here_at) AS quiet_since,
+    min(GREATEST(first.created_at, served.here_at)) OVER (PARTITION BY owner) AS owner_since
+FROM lanes
+CROSS JOIN LATERAL (
+    SELECT created_at
+    FROM validation_runs
+    WHERE status = 'QUEUED' AND owner = lanes.owner AND priority = lanes.priority AND large = lanes.large AND {due}
+    ORDER BY created_at, id
+    LIMIT 1
+) AS first
+CROSS JOIN LATERAL (
+    SELECT max(last.at) AS at,
+        max(last.at) FILTER (WHERE (class.priority, class.large) = (lanes.priority, lanes.large)) AS here_at
+    FROM (VALUES ('HIGH', false), ('HIGH', true), ('NORMAL', false), ('NORMAL', true), ('LOW', false), ('LOW', true))
+        AS class (priority, large)
+    CROSS JOIN LATERAL (
+        SELECT max(started_at) AS at
+        FROM validation_runs AS begun
+        WHERE begun.owner = lanes.owner AND begun.priority = class.priority AND begun.large = class.large
+            AND started_at IS NOT NULL
+    ) AS last
+) AS served
+LEFT JOIN running USING (owner);
+
+-- name: fleet
+-- Says how much workers can do at once, how many large files they are at, and whether a small one is in progress or was
+-- not long ago.
+SELECT clock_timestamp() AS now,
+    (SELECT COALESCE(sum(threads), 0) FROM workers WHERE expires_at > clock_timestamp()) AS slots,
+    (SELECT count(*) FROM validation_runs WHERE status = 'PROCESSING' AND large) AS large_running,
+    EXISTS (SELECT FROM validation_runs WHERE status = 'PROCESSING' AND NOT large)
+    OR EXISTS (
+        SELECT FROM validation_runs
+        WHERE finished_at > clock_timestamp() - make_interval(secs => %(small_file_seconds)s) AND NOT large
+    ) AS small_seen;
+
+-- name: waiting
+-- Lists the runs that are due, lane by lane, oldest first.
+SELECT id, owner, priority, large, size_bytes
+FROM validation_runs
+WHERE status = 'QUEUED' AND {due} AND COALESCE(next_attempt_at, created_at)
+    <= clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
+ORDER BY owner, priority, large, created_at, id;
