@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from facnet_grpc.errors import TransientError
+from facnet_grpc.jobs.consumer import WaitingConsumer
 from facnet_grpc.jobs.contract import QUEUE, Job
 
 NAMESPACE = "facnet:jobs"
@@ -24,13 +26,20 @@ _RENEW_SECONDS = 1.0
 
 
 class _Broker(RedisBroker):
-    """A Redis broker that leaves nothing behind for ever.
+    """A Redis broker that leaves nothing behind for ever, and whose consumers wait instead of looking.
 
     Dramatiq keeps a list of everyone who has ever sent a command; its other keys go away when they are empty. Here the
     list goes away too, a day after the last command. A message that is lost with it is found by the reconciler.
     """
 
-    _renewed_at = float("-inf")
+    def __init__(self, redis_url: str, middleware: Sequence[dramatiq.Middleware]) -> None:
+        super().__init__(client=_connect(redis_url, 0.0), middleware=list(middleware), namespace=NAMESPACE)  # type: ignore[no-untyped-call]
+        self._redis_url = redis_url
+        self._renewed_at = float("-inf")
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> WaitingConsumer:
+        """Return a consumer that waits at most `timeout` milliseconds at a time."""
+        return WaitingConsumer(self, queue_name, prefetch, timeout, connect=partial(_connect, self._redis_url))
 
     def _dispatch(self, command: str) -> Callable[..., Any]:
         dispatch: Callable[..., Any] = super()._dispatch(command)  # type: ignore[no-untyped-call]
@@ -50,16 +59,20 @@ def make_broker(redis_url: str, *, middleware: Sequence[dramatiq.Middleware] = (
 
     Without dramatiq's own: `Retries` writes tracebacks into messages, and attempts are counted in PostgreSQL.
     """
-    client = redis.Redis.from_url(
+    broker = _Broker(redis_url, middleware)
+    broker.declare_queue(QUEUE)
+    return broker
+
+
+def _connect(redis_url: str, wait_seconds: float) -> redis.Redis:
+    """Return a client that gives up soon on commands that wait for at most so long; it connects at its first one."""
+    return redis.Redis.from_url(
         redis_url,
         socket_connect_timeout=TIMEOUT_SECONDS,
-        socket_timeout=TIMEOUT_SECONDS,
+        socket_timeout=wait_seconds + TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 1),  # a connection that broke while idle
         retry_on_error=[redis.ConnectionError],
     )
-    broker = _Broker(client=client, middleware=list(middleware), namespace=NAMESPACE)  # type: ignore[no-untyped-call]
-    broker.declare_queue(QUEUE)
-    return broker
 
 
 class JobQueue:

@@ -95,8 +95,11 @@ class Follower:
                 self._pause(None)
                 continue
             try:
-                self._take(self._hear(positions))
-                self._ask(self._due())
+                events = self._hear(positions)
+                self._take(events)
+                self._ask(self._due())  # before the pause: whoever waits for the end of a run hears of it at once
+                if events:
+                    self._closing.wait(GATHER_SECONDS)
             except Exception as error:  # noqa: BLE001 - nobody else would hear of it, and every watcher depends on this thread
                 log.error("follower_failed", **exception_fields(error))  # noqa: TRY400 - no traceback: it quotes
                 self._pause(POLL_SECONDS)
@@ -136,8 +139,6 @@ class Follower:
                     views.append(view)
         if views:
             self._publish(views, [])
-        if events:
-            self._closing.wait(GATHER_SECONDS)
 
     def _ask(self, due: list[UUID]) -> None:
         if not due:

@@ -3,10 +3,12 @@
 import json
 import threading
 import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from uuid import uuid4
 
 import dramatiq
 import pytest
+from dramatiq.errors import ConnectionClosed
 
 from facnet_grpc.devstack.embedded import EmbeddedValkey
 from facnet_grpc.errors import Reason, TransientError
@@ -111,3 +113,91 @@ def test_redis_that_hangs_or_is_emptied_or_restarted():
         queue.enqueue(ValidateRun(uuid4()))
         assert broker.client.llen("facnet:jobs:validation") == 1
         broker.client.close()
+
+
+PATIENCE = 30_000  # milliseconds that a consumer waits unless it is woken: longer than any test takes
+
+
+@pytest.fixture
+def take(redis_url):
+    """Starts taking one message with a consumer of its own, in a thread; returns what will be the message."""
+    threads = ThreadPoolExecutor()
+    broker = make_broker(redis_url)
+    consumers = []
+
+    def start(*, milliseconds=PATIENCE, consumer=None):
+        if consumer is None:
+            consumer = broker.consume(QUEUE, 1, milliseconds)
+            consumers.append(consumer)
+        return threads.submit(lambda: next(message for message in consumer if message is not None)), consumer
+
+    yield start
+    threads.shutdown()
+    for consumer in consumers:
+        consumer.close()
+    broker.client.close()
+
+
+def wait_until_blocked(client, count):
+    give_up = time.monotonic() + 10
+    while client.info("clients")["blocked_clients"] < count:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def test_a_message_wakes_whoever_waits(queue, take, redis_client):
+    taking, _ = take()
+    wait_until_blocked(redis_client, 1)
+    run_id = uuid4()
+    queue.enqueue(ValidateRun(run_id))
+    assert taking.result(10).kwargs["run_id"] == str(run_id)
+
+
+def test_of_several_that_wait_one_gets_the_message_and_the_others_wait_on(queue, take, redis_client):
+    takings = [take()[0] for _ in range(3)]
+    for left in (3, 2, 1):
+        wait_until_blocked(redis_client, left)
+        queue.enqueue(ValidateRun(uuid4()))
+        done, _ = wait(takings, 10, return_when=FIRST_COMPLETED)
+        takings = [taking for taking in takings if taking not in done]
+        assert len(takings) == left - 1
+
+
+def test_waiting_leaves_the_order_of_messages_alone(queue, take, redis_client):
+    sent = [uuid4() for _ in range(3)]
+    taking, consumer = take()
+    wait_until_blocked(redis_client, 1)
+    for run_id in sent:
+        queue.enqueue(ValidateRun(run_id))
+    got = []
+    for _ in sent:
+        message = taking.result(10)
+        got.append(message.kwargs["run_id"])
+        consumer.ack(message)
+        taking, _ = take(consumer=consumer)
+    assert got == list(map(str, sent))
+    queue.enqueue(ValidateRun(uuid4()))  # lets the last one end
+    taking.result(10)
+
+
+def test_whoever_has_enough_to_do_is_woken_when_it_is_done(queue, take):
+    for _ in range(2):
+        queue.enqueue(ValidateRun(uuid4()))
+    taking, consumer = take()
+    first = taking.result(10)
+    taking, _ = take(consumer=consumer)
+    assert not wait([taking], 0.1).done
+    consumer.ack(first)
+    assert taking.result(10).message_id != first.message_id
+
+
+def test_whoever_waits_hears_that_redis_has_gone(take):
+    with EmbeddedValkey() as server:
+        consumer = make_broker(server.url).consume(QUEUE, 1, PATIENCE)
+        with make_broker(server.url).client as client:
+            taking, _ = take(consumer=consumer)
+            wait_until_blocked(client, 1)
+        server.stop()
+        with pytest.raises(ConnectionClosed):
+            taking.result(10)
+        consumer.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import MiddlewareError
@@ -57,17 +55,6 @@ def test_a_worker_takes_no_more_messages_than_it_has_threads(threads):
         assert worker.queue_prefetch == threads
     finally:
         worker.stop()
-
-
-def test_only_the_queue_itself_is_looked_at_often():
-    fetching = Fetching()
-    ready, delayed = (
-        SimpleNamespace(queue_name="q", worker_timeout=25),
-        SimpleNamespace(queue_name="q.DQ", worker_timeout=25),
-    )
-    fetching.after_consumer_thread_boot(None, ready)
-    fetching.after_consumer_thread_boot(None, delayed)
-    assert (ready.worker_timeout, delayed.worker_timeout) == (25, 1000)
 
 
 def test_no_address_no_metrics_page():
