@@ -15,8 +15,9 @@ from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Run
+from facnet_grpc.model.turns import TurnRules
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.postgres import locks, queue, runs
+from facnet_grpc.storage.postgres import locks, queue, runs, turns
 from facnet_grpc.storage.postgres.pool import Database
 
 MESSAGE_SECONDS = 1.0  # a message that has not led to a claim after this may be lost
@@ -94,9 +95,18 @@ class Reconciler:
         A message too many finds nothing to claim. Still, asking for every waiting run in every round would fill Redis
         while a long queue is worked off.
         """
+        messages = self._messages()
+        if messages >= AT_ONCE:
+            return
         with self._database.connection() as conn:
-            due = runs.waiting(conn, older_than_seconds=MESSAGE_SECONDS, limit=AT_ONCE)
-        if not due or self._messages() >= len(due):
+            _, line = turns.line(
+                conn,
+                TurnRules.of(self._settings),
+                max_attempts=self._settings.max_attempts,
+                older_than_seconds=MESSAGE_SECONDS,
+            )
+        due = [turn.run.id for turn in line if not turn.held_back][:AT_ONCE]
+        if messages >= len(due):
             return
         for run_id in due:
             self._queue.enqueue(ValidateRun(run_id))

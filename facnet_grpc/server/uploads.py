@@ -16,7 +16,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from facnet_grpc import faults, metrics
+from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import Conflict, CorruptData, FacnetError, InvalidInput, LimitExceeded, Reason
 from facnet_grpc.model.run import NewRun, Run
 from facnet_grpc.model.upload import Upload, UploadHeader
@@ -43,12 +43,16 @@ HOPELESS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What is taken: sizes in bytes, and how long a broken upload is kept."""
+    """What is taken: sizes in bytes, and how long a broken upload is kept.
+
+    `max_unfinished` says it for an owner. Files of `large_file` and more wait behind smaller ones.
+    """
 
     max_file: int
     max_chunk: int
     max_open: int
-    max_unfinished: int
+    max_unfinished: Callable[[str], int]
+    large_file: int
     ttl_seconds: float
 
 
@@ -278,8 +282,9 @@ class Uploads:
             # Counted with this one in it; raising takes it back.
             if uploads.count_open(conn, owner) > self._limits.max_open:
                 raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._limits.max_open)
-            if uploads.has_unfinished_runs(conn, owner, self._limits.max_unfinished):
-                raise LimitExceeded(Reason.TOO_MANY_RUNS, limit=self._limits.max_unfinished)
+            unfinished = self._limits.max_unfinished(owner)
+            if uploads.has_unfinished_runs(conn, owner, unfinished):
+                raise LimitExceeded(Reason.TOO_MANY_RUNS, limit=unfinished)
             return upload
 
     def _keep(self, upload_id: UUID, size: int) -> None:
@@ -310,6 +315,8 @@ class Uploads:
             delimiter_hint=header.delimiter_hint,
             webhook_url=header.webhook_url,
             notify_by_mail=bool(self._mail_wanted(owner)),
+            large=opened.part.size >= self._limits.large_file,
+            traceparent=tracing.carried(),
         )
         with self._database.connection() as conn:
             run, is_new = runs.insert(conn, new)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection
-
 from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import FacnetError
+from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.logs import exception_fields, get_logger
-from facnet_grpc.model.run import Claim, RunStatus
-from facnet_grpc.storage.postgres import runs
+from facnet_grpc.model.run import Claim, Run, RunStatus
+from facnet_grpc.model.turns import TurnRules
+from facnet_grpc.storage.postgres import turns
 from workers.pipeline import ending
 from workers.pipeline.attempt import Attempt
 from workers.pipeline.control import Control
@@ -22,21 +22,20 @@ from workers.pipeline.progress import ProgressBoard
 from workers.pipeline.reporter import Reporter
 from workers.pipeline.resources import Resources
 
-CANDIDATES = 3  # several workers may look at the same time, and all but one find the first one taken
 log = get_logger(__name__)
 
 
 def validate(resources: Resources, run_id: UUID) -> None:
-    """Claim a run and do all there is to do: the one that is first in line, else `run_id`.
+    """Claim the run whose turn it is, and do all there is to do: the message about `run_id` only says that runs wait.
 
-    There is a message for each run that waits, so whoever takes one may take any of them. That is how a run of high
-    priority gets ahead of messages that came before its own.
+    That is how a run of high priority, or of an owner who had less, gets ahead of messages that came before its own.
     """
     try:
         claim = _claim(resources, run_id)
         if claim is not None:
             with metrics.RUNS_ACTIVE.track_inprogress(), _span(claim, run_id):
                 _work(resources, claim)
+            _pass_on(resources, claim.run)
     except BaseException as error:  # noqa: BLE001 - the last line of defence: dramatiq would keep the text
         log.error("job_failed", run_id=str(run_id), **exception_fields(error))  # noqa: TRY400 - no traceback, see above
     finally:
@@ -44,17 +43,25 @@ def validate(resources: Resources, run_id: UUID) -> None:
 
 
 def _span(claim: Claim, asked: UUID) -> AbstractContextManager[Any]:
-    """The attempt belongs to the trace of whoever sent the message if it is about this run, else to one of its own."""
+    """The attempt belongs to the trace of whoever handed the run in, whichever message it was begun by."""
     run = claim.run
-    begin = tracing.span if run.id == asked else tracing.root
-    return begin("attempt", facnet__run_id=str(run.id), facnet__attempt=run.attempt, facnet__bytes=run.size_bytes)
+    trace = run.traceparent or (tracing.carried() if run.id == asked else None)
+    return tracing.joined(
+        "attempt", trace, facnet__run_id=str(run.id), facnet__attempt=run.attempt, facnet__bytes=run.size_bytes
+    )
 
 
 def _claim(resources: Resources, run_id: UUID) -> Claim | None:
     faults.point("worker.claim.before")
+    settings = resources.settings
     try:
         with resources.database.connection() as conn:
-            claim = _first_in_line(conn, resources, run_id)
+            claim = turns.claim_next(
+                conn,
+                TurnRules.of(settings),
+                lease_seconds=settings.lease_seconds,
+                max_attempts=settings.max_attempts,
+            )
             faults.point("worker.claim.taken")
     except FacnetError as error:  # it still waits, and the reconciler will ask again
         log.warning("run_not_claimed", run_id=str(run_id), **exception_fields(error))
@@ -69,13 +76,19 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
     return claim
 
 
-def _first_in_line(conn: Connection, resources: Resources, run_id: UUID) -> Claim | None:
+def _pass_on(resources: Resources, ended: Run) -> None:
+    """Wake a worker if what has ended kept others back: the messages about those found nothing that could be begun."""
     settings = resources.settings
-    for candidate in (*runs.waiting(conn, older_than_seconds=0.0, limit=CANDIDATES), run_id):
-        claim = runs.claim(conn, candidate, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
-        if claim is not None:
-            return claim
-    return None
+    if not ended.large and not settings.most_active(ended.owner):
+        return
+    try:
+        with resources.database.connection() as conn:
+            state = turns.queue(conn, TurnRules.of(settings), max_attempts=settings.max_attempts)
+        if state.order(TurnRules.of(settings)):
+            resources.queue.enqueue(ValidateRun(ended.id, ended.traceparent))
+    except FacnetError as error:  # the reconciler finds out
+        metrics.ENQUEUE_FAILURES.inc()
+        log.warning("enqueue_failed", run_id=str(ended.id), **exception_fields(error))
 
 
 def _work(resources: Resources, claim: Claim) -> None:

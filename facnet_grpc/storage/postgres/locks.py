@@ -9,17 +9,15 @@ from psycopg.errors import LockNotAvailable
 RECONCILER = 0x66_61_63_72_65_63
 REFERENCE = 0x66_61_63_72_65_66
 REVALIDATION = 0x66_61_63_72_65_76
-
-
 CLAIM = 0x66_61_63_63_6C_00  # and the next one, while this one's owner is frozen
+
+
 def try_lock(conn: Connection, number: int) -> bool:
     """Take an advisory lock until the end of the transaction; False if somebody has it."""
     row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (number,)).fetchone()
     return bool(row and row[0])
 
 
-def give_up_after(conn: Connection, seconds: float) -> None:
-    """From here on, end this transaction when its process does nothing for so long: it may be frozen, and others wait.
 def lock_within(conn: Connection, number: int, seconds: float) -> bool:
     """Take an advisory lock until the end of the transaction; False if somebody keeps it for longer than `seconds`."""
     if try_lock(conn, number):
@@ -33,6 +31,8 @@ def lock_within(conn: Connection, number: int, seconds: float) -> bool:
     return True
 
 
+def give_up_after(conn: Connection, seconds: float) -> None:
+    """From here on, end this transaction when its process does nothing for so long: it may be frozen, and others wait.
 
     The next statement on the connection, or its commit, then raises `TransientError`.
     """
