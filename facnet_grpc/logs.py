@@ -26,7 +26,10 @@ from facnet_grpc.phi.scrub import scrub_fields
 
 Format = Literal["auto", "json", "console"]
 PACKAGES = frozenset({"facnet_grpc", "facnet_client", "workers"})
-CHATTY = ("alembic",)  # tells of looking at the schema, which every probe of readiness may do
+CHATTY = (
+    "alembic",  # tells of looking at the schema, which every probe of readiness may do
+    "apscheduler",  # tells of everything that it does, every few seconds
+)
 MAX_CAUSES = 3
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 

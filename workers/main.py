@@ -7,6 +7,7 @@ Dramatiq calls `setup` in each of its processes, after it has forked them: the p
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 import dramatiq
@@ -19,6 +20,7 @@ from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings, SettingsError
 from facnet_grpc.storage import safe
+from facnet_grpc.storage.postgres import locks
 from facnet_grpc.tracing import Traces
 from workers import actors, broker
 from workers.middleware.metrics_page import MetricsPage
@@ -30,8 +32,11 @@ from workers.pipeline.resources import Resources
 from workers.pipeline.revalidate import Revalidator
 from workers.pipeline.validate import validate
 from workers.pipeline.warming import warm_up
+from workers.presence import SAY_SECONDS, Presence
 from workers.reconcile import Reconciler
+from workers.reference_refresh import NAME, ReferenceRefresh
 from workers.retention import Retention
+from workers.timetable import Chore, Step, Timetable
 
 CANNOT_START = 2
 
@@ -59,6 +64,7 @@ def assemble(settings: Settings) -> RedisBroker:
     resources = make_resources(settings)
     revalidator = Revalidator(resources)
     notifier = Notifier(settings, resources.database)
+    presence = Presence(resources.database, threads=settings.worker_threads, run_ids=resources.busy.run_ids)
     worker_broker: RedisBroker
     reconciler = Reconciler(
         settings,
@@ -66,13 +72,26 @@ def assemble(settings: Settings) -> RedisBroker:
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
         changed=partial(ending.changed, resources),
-        chores=(*_retention(resources).chores, *revalidator.chores, *notifier.chores),
+        others=(presence.forget_others, *revalidator.chores, *notifier.chores),
+    )
+    timetable = Timetable(
+        resources.database,
+        [
+            _chore(settings, "reconcile", locks.RECONCILER, reconciler.chores),
+            _chore(settings, "retention", locks.RETENTION, _retention(resources).chores),
+            *_refresh(resources),
+        ],
+        own=(
+            (presence.say, SAY_SECONDS),
+            (reconciler.measure, settings.reconcile_seconds),
+        ),
     )
     components = (
         Traces(settings, "facnet-worker"),
         resources.database,
         MetricsPage(settings.metrics_listen, health.of(settings, resources.database)),
-        reconciler,
+        presence,
+        timetable,
         notifier,
     )
     stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)
@@ -80,6 +99,18 @@ def assemble(settings: Settings) -> RedisBroker:
     actors.declare(worker_broker, partial(validate, resources))
     actors.declare_revalidation(worker_broker, revalidator.work)
     return worker_broker
+
+
+def _chore(settings: Settings, name: str, lock: int, steps: Sequence[Step]) -> Chore:
+    return Chore(name, settings.chore_schedules[name], lock, steps)
+
+
+def _refresh(resources: Resources) -> list[Chore]:
+    folder = resources.settings.reference_refresh_dir
+    if folder is None:
+        return []
+    refresh = ReferenceRefresh(resources.database, folder)
+    return [_chore(resources.settings, NAME, locks.REFRESH, (refresh.look,))]
 
 
 def _retention(resources: Resources) -> Retention:

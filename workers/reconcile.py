@@ -1,33 +1,29 @@
 """Sets right what fell between PostgreSQL and the queue: lost messages, and runs whose worker has gone silent.
 
-Runs as a thread in every worker process; one at a time does something, under an advisory lock.
+What it does is a chore of the timetable: one worker does it for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Event as Flag
-from threading import Thread
 
 from facnet_grpc import faults, metrics
-from facnet_grpc.errors import FacnetError
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
-from facnet_grpc.logs import exception_fields, get_logger
+from facnet_grpc.logs import get_logger
 from facnet_grpc.model.run import Run
 from facnet_grpc.model.turns import TurnRules
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.postgres import locks, queue, runs, turns
+from facnet_grpc.storage.postgres import queue, runs, turns
 from facnet_grpc.storage.postgres.pool import Database
 
 MESSAGE_SECONDS = 1.0  # a message that has not led to a claim after this may be lost
 AT_ONCE = 1000
-CLOSE_SECONDS = 5.0
 log = get_logger(__name__)
 
 
 class Reconciler:
-    """Looks every `settings.reconcile_seconds`; `chores` are whatever else is to be done at that pace.
+    """Its chores are done every `settings.reconcile_seconds`; `others` are whatever else is to be done at that pace.
 
     `messages` tells how many messages no worker has taken yet. `changed` is told of runs whose state is another than
     their watchers think.
@@ -41,35 +37,14 @@ class Reconciler:
         *,
         messages: Callable[[], int],
         changed: Callable[[Run], None],
-        chores: Sequence[Callable[[], None]] = (),
+        others: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._settings = settings
         self._database = database
         self._queue = queue
         self._messages = messages
         self._changed = changed
-        self._chores = (self.take_back, self.queue_again, *chores)
-        self._stopped = Flag()
-        self._thread = Thread(target=self._run, name="reconciler", daemon=True)
-
-    def open(self) -> None:
-        """Start."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop after the current round."""
-        self._stopped.set()
-        self._thread.join(CLOSE_SECONDS)
-
-    def look(self) -> bool:
-        """Do one round, unless another worker is at it; returns whether it did. Raises `TransientError`."""
-        with self._database.connection() as conn:
-            if not locks.try_lock(conn, locks.RECONCILER):
-                return False
-            faults.point("reconciler.locked")
-            for chore in self._chores:
-                _do(chore)
-        return True
+        self.chores = (self.take_back, self.queue_again, *others)
 
     def measure(self) -> None:
         """Tell Prometheus how long the queue is. Every worker does, so that none shows figures of long ago."""
@@ -113,18 +88,3 @@ class Reconciler:
             faults.point("reconciler.queued_again")
         metrics.RECONCILED.labels("message").inc(len(due))
         log.info("runs_queued_again", count=len(due))
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self._settings.reconcile_seconds):
-            _do(self.measure)
-            _do(self.look)
-
-
-def _do(chore: Callable[[], object]) -> None:
-    """Do it; whatever goes wrong is logged, and neither ends the thread nor keeps the next chore from its turn."""
-    try:
-        chore()
-    except FacnetError as error:
-        log.warning("reconciler_failed", **exception_fields(error))
-    except Exception as error:  # noqa: BLE001 - see above
-        log.error("reconciler_failed", **exception_fields(error))  # noqa: TRY400 - a traceback may quote a cell

@@ -2,7 +2,7 @@
 
 The file of a failed run is kept for a while, so that it can be tried again.
 
-Called by the reconciler, so by one worker at a time. What fails in between is found again in the next round, as a file
+Chores of the timetable: one worker does them for all. What fails in between is found again in the next round, as a file
 that belongs to nobody if not otherwise.
 """
 
@@ -20,7 +20,7 @@ from facnet_grpc.storage.postgres import purge, runs, uploads
 from facnet_grpc.storage.postgres.pool import Database
 
 AT_ONCE = 500
-PURGE_SECONDS = 15.0  # of a round
+PURGE_SECONDS = 5.0  # of a round
 DAY_SECONDS = 86_400.0
 GRACE_SECONDS = 30.0  # the worker that ended a run is about to delete its file itself
 ORPHAN_AGE = timedelta(hours=1)  # a file is there before the row that it belongs to
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class Retention:
-    """Each method is a chore of the reconciler and raises `FacnetError` if PostgreSQL or the disk does not answer."""
+    """Each method is a chore and raises `FacnetError` if PostgreSQL or the disk does not answer."""
 
     def __init__(
         self,

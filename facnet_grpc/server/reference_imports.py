@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
 from facnet_grpc.model.reference import ReferenceChanges, ReferenceKind, ReferenceVersion
-from facnet_grpc.reference import tables
 from facnet_grpc.rules.registry import day_in_quebec
 from facnet_grpc.server import fields
 from facnet_grpc.server.convert_reference import KINDS
-from facnet_grpc.storage.postgres import reference
+from facnet_grpc.storage.postgres import reference_files
 from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.reference_files import MAX_FILE_BYTES, STATEMENT_SECONDS, ReferenceFile
 
-MAX_FILE_BYTES = 16 << 20  # the shipped codes take 0.4 MB
 MAX_SOURCE = 300
 IDLE_SECONDS = 60.0
 SETTLE_SECONDS = 0.01
-STATEMENT_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class ReferenceFile:
-    """A file as it was sent."""
+class _Incoming:
+    """A file that is being sent."""
 
     kind: ReferenceKind
     source: str
@@ -38,8 +36,8 @@ async def receive(messages: AsyncIterator[pb.ImportReferenceRequest]) -> list[Re
 
     Raises `InvalidInput`, `LimitExceeded` (FILE_TOO_LARGE), `TransientError` if the client falls silent.
     """
-    files: dict[ReferenceKind, ReferenceFile] = {}
-    present: ReferenceFile | None = None
+    files: dict[ReferenceKind, _Incoming] = {}
+    present: _Incoming | None = None
     while (message := await _next(messages)) is not None:
         if message.WhichOneof("message") == "header":
             present = _begin(message.header)
@@ -55,21 +53,19 @@ async def receive(messages: AsyncIterator[pb.ImportReferenceRequest]) -> list[Re
     await asyncio.sleep(SETTLE_SECONDS)
     if not files:
         raise InvalidInput(Reason.HEADER_REQUIRED, field="header")
-    return list(files.values())
+    return [ReferenceFile(one.kind, one.source, bytes(one.data)) for one in files.values()]
 
 
-def store(database: Database, files: list[ReferenceFile]) -> tuple[ReferenceVersion, ReferenceChanges]:
+def store(database: Database, files: Sequence[ReferenceFile]) -> tuple[ReferenceVersion, ReferenceChanges]:
     """Read the files and make them the version in force. Blocks. Raises `InvalidInput` (BAD_REFERENCE_FILE)."""
-    parts: Mapping[str, tables.Part] = {one.kind.value: tables.read(one.kind, bytes(one.data)) for one in files}
-    source = "; ".join(f"{one.kind}: {one.source}" if one.source else one.kind.value for one in files)
-    today = day_in_quebec(datetime.now(UTC))
+    parts = reference_files.read(files)
     with database.connection(statement_timeout=STATEMENT_SECONDS) as conn:
-        return reference.adopt(conn, parts, source=source, day=today)
+        return reference_files.store(conn, files, parts, day_in_quebec(datetime.now(UTC)))
 
 
-def _begin(header: pb.ReferenceFileHeader) -> ReferenceFile:
+def _begin(header: pb.ReferenceFileHeader) -> _Incoming:
     kind = fields.one_of("header.kind", header.kind, KINDS)
-    return ReferenceFile(kind, fields.optional_text("header.source", header.source, most=MAX_SOURCE) or "")
+    return _Incoming(kind, fields.optional_text("header.source", header.source, most=MAX_SOURCE) or "")
 
 
 async def _next(messages: AsyncIterator[pb.ImportReferenceRequest]) -> pb.ImportReferenceRequest | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from facnet_grpc.events.stream import EventStream
 from facnet_grpc.jobs.queue import JobQueue
@@ -10,6 +10,7 @@ from facnet_grpc.rules.registry import Registry
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs import BlobStore
 from facnet_grpc.storage.postgres.pool import Database
+from workers.pipeline.busy import Busy
 from workers.pipeline.control import Stopping
 from workers.pipeline.references import References
 
@@ -26,3 +27,4 @@ class Resources:
     rules: Registry
     references: References
     stopping: Stopping
+    busy: Busy = field(default_factory=Busy)

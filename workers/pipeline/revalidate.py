@@ -80,7 +80,8 @@ class Revalidator:
             with self._database.connection() as other:  # stays counted when the work fails, or takes its worker down
                 run_id = revalidations.begin(other, revalidation_id, max_attempts=MAX_ATTEMPTS)
             if run_id is not None:
-                self._answer(conn, revalidation_id, run_id)
+                with self._resources.busy.at(run_id):
+                    self._answer(conn, revalidation_id, run_id)
         return True
 
     def _answer(self, conn: Connection, revalidation_id: UUID, run_id: UUID) -> None:

@@ -33,7 +33,7 @@ def validate(resources: Resources, run_id: UUID) -> None:
     try:
         claim = _claim(resources, run_id)
         if claim is not None:
-            with metrics.RUNS_ACTIVE.track_inprogress(), _span(claim, run_id):
+            with metrics.RUNS_ACTIVE.track_inprogress(), resources.busy.at(claim.run.id), _span(claim, run_id):
                 _work(resources, claim)
             _pass_on(resources, claim.run)
     except BaseException as error:  # noqa: BLE001 - the last line of defence: dramatiq would keep the text

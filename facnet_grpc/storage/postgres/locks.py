@@ -7,6 +7,8 @@ from psycopg.errors import LockNotAvailable
 
 # Any number will do that nothing else locks.
 RECONCILER = 0x66_61_63_72_65_63
+REFRESH = 0x66_61_63_72_65_73
+RETENTION = 0x66_61_63_72_65_74
 REFERENCE = 0x66_61_63_72_65_66
 REVALIDATION = 0x66_61_63_72_65_76
 CLAIM = 0x66_61_63_63_6C_00  # and the next one, while this one's owner is frozen

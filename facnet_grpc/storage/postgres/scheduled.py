@@ -1,4 +1,4 @@
-"""What is done from time to time, once for all workers: whose turn it was last, and how it went."""
+"""What is done from time to time, once for all workers: when it was done last, and how it went."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ SQL = load("scheduled")
 
 
 class Outcome(StrEnum):
-    """How a turn went."""
+    """How it went."""
 
     DONE = "done"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A row of `scheduled_work`: the last turn."""
+class LastTime:
+    """A row of `scheduled_work`."""
 
     name: str
-    turn_at: datetime  # by the clock of who took it
+    taken_at: datetime  # by the clock of who did it
     started_at: datetime
     finished_at: datetime | None  # None while it goes on, or if it was broken off
     outcome: Outcome | None
     state: Mapping[str, Any]
 
 
-def last(conn: Connection, name: str) -> Turn | None:
-    """Return the last turn, None if there never was one."""
+def last(conn: Connection, name: str) -> LastTime | None:
+    """Return when something was done last, None if it never was."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(SQL["get"], {"name": name}).fetchone()
-    return _turn(row) if row else None
+    return _last(row) if row else None
 
 
-def last_of_all(conn: Connection) -> list[Turn]:
-    """Return the last turns of everything that was ever done, by name."""
+def last_of_all(conn: Connection) -> list[LastTime]:
+    """Return the same of everything that was ever done, by name."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return [_turn(row) for row in cursor.execute(SQL["all"]).fetchall()]
+        return [_last(row) for row in cursor.execute(SQL["all"]).fetchall()]
 
 
-def begin(conn: Connection, name: str, turn_at: datetime) -> None:
-    """Take a turn. Commit before doing what is to be done, so that nobody else does it, whatever becomes of it."""
-    conn.execute(SQL["begin"], {"name": name, "turn_at": turn_at})
+def begin(conn: Connection, name: str, taken_at: datetime) -> None:
+    """Say that it is being done. Commit before doing it, so that nobody else does, whatever becomes of it."""
+    conn.execute(SQL["begin"], {"name": name, "taken_at": taken_at})
 
 
-def finish(conn: Connection, name: str, turn_at: datetime, outcome: Outcome) -> None:
-    """Say how a turn went, unless another one has begun since."""
-    conn.execute(SQL["finish"], {"name": name, "turn_at": turn_at, "outcome": outcome.value})
+def finish(conn: Connection, name: str, taken_at: datetime, outcome: Outcome) -> None:
+    """Say how it went, unless somebody has begun again since."""
+    conn.execute(SQL["finish"], {"name": name, "taken_at": taken_at, "outcome": outcome.value})
 
 
 def remember(conn: Connection, name: str, state: Mapping[str, Any]) -> None:
@@ -64,5 +64,5 @@ def remember(conn: Connection, name: str, state: Mapping[str, Any]) -> None:
     conn.execute(SQL["remember"], {"name": name, "state": Jsonb(dict(state))})
 
 
-def _turn(row: DictRow) -> Turn:
-    return Turn(**{**row, "outcome": Outcome(row["outcome"]) if row["outcome"] else None})
+def _last(row: DictRow) -> LastTime:
+    return LastTime(**{**row, "outcome": Outcome(row["outcome"]) if row["outcome"] else None})

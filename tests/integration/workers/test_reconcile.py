@@ -12,14 +12,33 @@ from facnet_grpc.errors import TerminalError, TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import RunStatus
+from facnet_grpc.schedule_settings import Schedule
 from facnet_grpc.storage.postgres import locks, runs, turns, uploads
 from workers import reconcile
 from workers.pipeline import ending
 from workers.reconcile import Reconciler
 from workers.retention import Retention
+from workers.timetable import Chore, Timetable
 
 KEPT = 600.0
 READY = f"{NAMESPACE}:{QUEUE}"
+
+
+class Always:
+    """A schedule by which something is due whenever somebody looks."""
+
+    def after(self, moment):
+        return moment
+
+
+class Rounds(Reconciler):
+    """A reconciler that does its chores, as the timetable would, when it is told."""
+
+    def chore(self, schedule):
+        return Chore("reconcile", schedule, locks.RECONCILER, self.chores)
+
+    def look(self):
+        return Timetable(self._database, (), ()).do(self.chore(Always()))
 
 
 @pytest.fixture
@@ -27,13 +46,13 @@ def reconciler(bench, redis_client, monkeypatch):
     monkeypatch.setattr(reconcile, "MESSAGE_SECONDS", 0.0)
     monkeypatch.setattr("workers.retention.GRACE_SECONDS", 0.0)
     parts = bench.resources
-    return Reconciler(
+    return Rounds(
         parts.settings,
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),
         changed=lambda run: ending.changed(parts, run),
-        chores=Retention(parts.database, parts.blobs, failed_blob_seconds=KEPT).chores,
+        others=Retention(parts.database, parts.blobs, failed_blob_seconds=KEPT).chores,
     )
 
 
@@ -191,11 +210,12 @@ def test_without_redis_leases_are_still_looked_after(bench, reconciler):
 
 def test_it_works_by_itself_once_open(bench, reconciler, redis_client):
     bench.submit(b"content")
-    reconciler.open()
+    timetable = Timetable(bench.resources.database, [reconciler.chore(Schedule.every(0.05))], ())
+    timetable.open()
     try:
         deadline = time.monotonic() + 5
         while not redis_client.llen(READY) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert redis_client.llen(READY) == 1
     finally:
-        reconciler.close()
+        timetable.close()

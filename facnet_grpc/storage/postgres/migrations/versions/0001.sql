@@ -299,7 +299,7 @@ CREATE UNLOGGED TABLE workers (
 -- What is to be done from time to time, by one worker for all of them: when it was done last, and how it went.
 CREATE TABLE scheduled_work (
     name text PRIMARY KEY,
-    turn_at timestamptz NOT NULL,                     -- which turn was taken last, by the clock of who took it
+    taken_at timestamptz NOT NULL,                    -- the last time, by the clock of who does it
     started_at timestamptz NOT NULL,
     finished_at timestamptz,                          -- null: is being done, or was broken off
     outcome text CHECK (outcome IN ('done', 'failed')),

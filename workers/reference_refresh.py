@@ -1,0 +1,98 @@
+"""Imports reference files from a folder when they have changed: codes.csv, establishments.csv, contexts.csv.
+
+What `ImportReference` takes, this takes, all or nothing: a bad file changes nothing, and is told again at each look
+until it is mended. What was imported once is not imported again: a version that somebody has brought into force since
+stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
+from facnet_grpc.logs import get_logger
+from facnet_grpc.model.reference import ReferenceKind
+from facnet_grpc.rules.registry import day_in_quebec
+from facnet_grpc.storage.postgres import reference_files, scheduled
+from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.reference_files import MAX_FILE_BYTES, STATEMENT_SECONDS, ReferenceFile
+
+NAME = "reference"
+SETTLE_SECONDS = 10.0  # a file that has just changed may still be on its way
+log = get_logger(__name__)
+
+
+class ReferenceRefresh:
+    """Looks into one folder."""
+
+    def __init__(self, database: Database, folder: Path, *, settle_seconds: float = SETTLE_SECONDS) -> None:
+        self._database = database
+        self._folder = folder
+        self._settle_seconds = settle_seconds
+
+    def look(self) -> None:
+        """Import what has changed.
+
+        Raises `InvalidInput` (BAD_REFERENCE_FILE) with kind, line, column and problem, `LimitExceeded`
+        (FILE_TOO_LARGE), `TransientError` if the folder cannot be read or PostgreSQL does not answer.
+        """
+        files = self._files()
+        digests = {file.kind.value: hashlib.sha256(file.data).hexdigest() for file in files}
+        with self._database.connection() as conn:
+            last = scheduled.last(conn, NAME)
+        if not files or digests == _known(last):
+            return
+        parts = reference_files.read(files)
+        with self._database.connection(statement_timeout=STATEMENT_SECONDS) as conn:
+            version, changes = reference_files.store(conn, files, parts, day_in_quebec(datetime.now(UTC)))
+            scheduled.remember(conn, NAME, {"digests": digests})
+        log.info(
+            "reference_refreshed",
+            reference_version=version.version,
+            added=changes.added,
+            removed=changes.removed,
+            changed=changes.changed,
+        )
+
+    def _files(self) -> list[ReferenceFile]:
+        """Return the files that there are; none while one of them may still be written."""
+        try:
+            paths = sorted(path for path in self._folder.iterdir() if path.suffix == ".csv")
+            kinds = {path: _kind(path) for path in paths}
+            changed_at = {path: path.stat().st_mtime for path in paths}
+            now = datetime.now(UTC).timestamp()
+            if any(abs(now - at) < self._settle_seconds for at in changed_at.values()):
+                return []
+            return [ReferenceFile(kinds[path], _source(path, changed_at[path]), _read(path)) for path in paths]
+        except OSError:
+            log.warning("reference_folder_unreadable")
+            raise TransientError from None
+
+
+def _known(last: scheduled.LastTime | None) -> Mapping[str, str]:
+    found: Mapping[str, str] = last.state.get("digests", {}) if last else {}
+    return found
+
+
+def _kind(path: Path) -> ReferenceKind:
+    try:
+        return ReferenceKind(path.stem)
+    except ValueError:
+        raise InvalidInput(
+            Reason.BAD_REFERENCE_FILE, field=path.name, kind="", line=0, column="", problem="unknown_name"
+        ) from None
+
+
+def _source(path: Path, changed_at: float) -> str:
+    return f"{path.name}, {day_in_quebec(datetime.fromtimestamp(changed_at, UTC)).isoformat()}"
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=MAX_FILE_BYTES)
+    return data
