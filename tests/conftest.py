@@ -7,6 +7,7 @@ Redis database, and removes both in the end. Otherwise both servers come from wh
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ from facnet_grpc.events.stream import connect
 from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.migrate import migrate
 from facnet_grpc.storage.postgres.pool import Database
+
+# A program started in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before anybody imports grpc: its fork handlers crash programs that are started while a client of this process talks.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -23,13 +23,18 @@ def reference():
     return with_sites()
 
 
+@pytest.fixture(scope="module")
+def made():
+    """Rows and the table of them, for each seed."""
+    return [(seed, rows, of_rows(rows)) for seed in SEEDS for rows in [generate(seed)]]
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.info.id)
-def test_a_rule_finds_what_its_naive_twin_finds(rule, reference):
+def test_a_rule_finds_what_its_naive_twin_finds(rule, reference, made):
     scenarios = Counter()
     passes = Counter()
-    for seed in SEEDS:
-        rows = generate(seed)
-        outcome = rule.evaluate(of_rows(rows), reference)
+    for seed, rows, table in made:
+        outcome = rule.evaluate(table, reference)
         expected, expected_passes = NAIVE[rule.info.id](rows)
         assert findings_of(rule.info.id, outcome) == sorted(expected, key=repr), f"seed {seed}"
         assert passes_of(outcome) == {name: count for name, count in expected_passes.items() if count}, f"seed {seed}"

@@ -68,7 +68,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(check: Callable[[], Any], seconds: float = 25.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < deadline, "it did not happen"
@@ -134,7 +134,7 @@ class Service:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in self._processes:
-            process.wait(20)
+            process.wait(60)
 
     def pages(self) -> str:
         """The metrics of the server and of the worker that lives; where its page is, is in the log."""

@@ -218,15 +218,15 @@ def test_an_interrupted_caller_leaves_no_stream_behind(client, fake):
     class Slow(Pipe):
         def read(self, size=-1):
             entered.set()
-            leave.wait(5)
+            leave.wait(30)
             return b""
 
     thread = threading.Thread(target=_submit_quietly, args=(client, Slow(b"")))
     thread.start()
-    entered.wait(5)
+    assert entered.wait(30)
     client.close()
     leave.set()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     assert fake.finished == {}
 

@@ -37,7 +37,7 @@ def is_alive(pid):
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
 
 
-def eventually(condition, seconds=10.0):
+def eventually(condition, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -94,7 +94,7 @@ def test_stopping_does_not_wait_for_clients():
         conn.execute("SELECT 1")
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # PostgreSQL would wait for them for ever
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])

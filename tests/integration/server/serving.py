@@ -63,7 +63,7 @@ class Server:
 
     def do(self, work: Any) -> Any:
         """Run a coroutine on the server's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def stop(self) -> None:
         """End it; again is no trouble."""
@@ -85,10 +85,10 @@ def messages(data: bytes, *, offset: int = 0, size: int = 1000, **header: Any) -
 
 def submit(server: Server, data: bytes = b"some,claims\n1,2\n", **header: Any) -> UUID:
     """Submit a file and return its run's id."""
-    return UUID(server.stub.SubmitValidation(messages(data, **header), timeout=10).validation_id)
+    return UUID(server.stub.SubmitValidation(messages(data, **header), timeout=30).validation_id)
 
 
-def eventually(check: Callable[[], Any], seconds: float = 5.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Wait for a check to be true, and return what it says."""
     deadline = time.monotonic() + seconds
     while not (found := check()):

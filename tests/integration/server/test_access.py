@@ -289,7 +289,7 @@ def test_what_was_made_for_another_owner_is_of_no_use(guarded: Server, issuer: I
     assert len(stub.ListValidations(batch, metadata=bearing(victim)).validations) == 1
     assert refused(lambda: stub.GetBatch(pb.GetBatchRequest(batch_id="batch"), metadata=steal)).code is Code.NOT_FOUND
     following = pb.WatchValidationRequest(batch_id="batch")
-    assert refused(lambda: list(stub.WatchValidation(following, metadata=steal, timeout=5))).code is Code.NOT_FOUND
+    assert refused(lambda: list(stub.WatchValidation(following, metadata=steal, timeout=20))).code is Code.NOT_FOUND
 
 
 def test_admins_reach_runs_of_all_owners_and_list_their_own(guarded: Server, issuer: Issuer) -> None:

@@ -77,7 +77,7 @@ def test_a_call_without_a_deadline_gets_one(
 ) -> None:
     server = make_server(default_deadline_seconds=0.1)
     gate = threading.Event()
-    monkeypatch.setattr("facnet_grpc.server.reads.runs.get", lambda *_: gate.wait(10))
+    monkeypatch.setattr("facnet_grpc.server.reads.runs.get", lambda *_: gate.wait(60))
     refusal = refused(lambda: server.stub.GetValidation(pb.GetValidationRequest(validation_id=str(uuid4()))))
     gate.set()
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
@@ -89,7 +89,7 @@ def test_a_stalled_upload_is_given_up_and_kept(make_server: Callable[..., Server
 
     def requests() -> Iterator[pb.SubmitValidationRequest]:
         yield from messages(b"x" * 1000, upload_id=upload_id)
-        over.wait(10)
+        over.wait(60)
 
     over = threading.Event()
     refusal = refused(lambda: server.stub.SubmitValidation(requests()))
@@ -118,18 +118,18 @@ def test_stopping_says_so_first_and_lets_uploads_finish(server: Server) -> None:
 
     def requests() -> Iterator[pb.SubmitValidationRequest]:
         yield from messages(b"x" * 1000)
-        gate.wait(10)
+        gate.wait(60)
 
     upload = server.stub.SubmitValidation.future(requests())
     eventually(lambda: list(server.blobs.parts()))
     watched = server.stub.WatchValidation(pb.WatchValidationRequest(validation_id=str(submit(server))))
     next(watched)
-    stopping = threading.Thread(target=lambda: server.do(server.running.stop(10)))
+    stopping = threading.Thread(target=lambda: server.do(server.running.stop(60)))
     stopping.start()
     assert refused(lambda: list(watched)).reason == "SHUTTING_DOWN"
     gate.set()
-    assert upload.result(10).validation_id
-    stopping.join(10)
+    assert upload.result(60).validation_id
+    stopping.join(60)
     assert not stopping.is_alive()
 
 
@@ -149,7 +149,7 @@ class Process:
         )
 
     def end(self) -> tuple[int, str]:
-        _, said = self.popen.communicate(timeout=20)
+        _, said = self.popen.communicate(timeout=60)
         return self.popen.returncode, said
 
 
@@ -199,7 +199,7 @@ def test_a_second_signal_ends_a_server_at_once(environment: dict[str, str]) -> N
 
         def requests() -> Iterator[pb.SubmitValidationRequest]:
             yield from messages(b"x")
-            over.wait(20)
+            over.wait(60)
 
         call = ValidationServiceStub(channel).SubmitValidation.future(requests())
         assert call.initial_metadata()

@@ -219,17 +219,18 @@ def test_a_chunk_elsewhere_is_told_where(server: Server, offset: int) -> None:
 
 def broken(server: Server, upload_id: UUID, data: bytes, *, at_least: int = 0) -> None:
     """Send a file and break the stream before its end, once that many bytes are stored."""
-    sent = threading.Event()
+    sent, over = threading.Event(), threading.Event()
 
     def requests() -> Iterator[pb.SubmitValidationRequest]:
         yield from messages(data, size=max(1000, len(data) // 8), upload_id=str(upload_id))
         sent.set()
-        threading.Event().wait(0.3)
+        over.wait(60)  # a stream that ends by itself is a whole file
 
     call = server.stub.SubmitValidation.future(requests())
-    assert sent.wait(5)
+    assert sent.wait(30)
     eventually(lambda: (size := server.blobs.part_size(upload_id)) is not None and size >= at_least)
     call.cancel()
+    over.set()
 
 
 def test_a_broken_upload_is_gone_on_with(server: Server) -> None:
@@ -262,7 +263,7 @@ def test_an_upload_without_an_id_can_be_gone_on_with_too(server: Server) -> None
 
     def requests() -> Iterator[pb.SubmitValidationRequest]:
         yield from messages(DATA[:2000])
-        gate.wait(10)
+        gate.wait(60)
 
     call = server.stub.SubmitValidation.future(requests())
     upload_id = dict(call.initial_metadata())["x-upload-id"]
@@ -298,7 +299,8 @@ def test_somebody_elses_upload_does_not_exist(server: Server) -> None:
         assert refusal.details["ResourceInfo"].resource_type == "facnet.v1.Upload"
 
 
-def test_one_stream_writes_to_an_upload_at_a_time(server: Server) -> None:
+def test_one_stream_writes_to_an_upload_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facnet_grpc.server.uploads.BUSY_SECONDS", 0.2)
     upload_id = uuid4()
     with server.blobs.open_part(upload_id):
         refusal = refused(submitting(server, messages(DATA, upload_id=str(upload_id))))
@@ -353,10 +355,13 @@ def test_a_full_disk_is_told_and_breaks_nothing(server: Server, monkeypatch: pyt
 def test_redis_being_down_neither_fails_nor_slows_a_submit(make_server: Callable[..., Server]) -> None:
     server = make_server(redis=NOWHERE)
     submit(server, DATA)
-    began = time.monotonic()
-    run_id = submit(server, DATA)
-    assert time.monotonic() - began < 0.5, "far below the second that Redis may take"
-    assert stored(server, run_id).status is RunStatus.QUEUED
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        run_id = submit(server, DATA)
+        took.append(time.monotonic() - began)
+        assert stored(server, run_id).status is RunStatus.QUEUED
+    assert min(took) < 0.5, "far below the second that Redis may take"
 
 
 def test_a_failing_commit_keeps_the_part(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,7 +427,7 @@ def test_memory_of_an_upload_is_bounded_while_the_disk_is_slow(
     gate, write = threading.Event(), LocalPart.write
 
     def slow(part: LocalPart, data: bytes) -> None:
-        gate.wait(10)
+        gate.wait(60)
         write(part, data)
 
     monkeypatch.setattr(LocalPart, "write", slow)
@@ -435,10 +440,11 @@ def test_memory_of_an_upload_is_bounded_while_the_disk_is_slow(
             yield request
 
     call = server.stub.SubmitValidation.future(requests())
-    last = -1
+    eventually(lambda: taken)
+    last = 0
     while taken != last:
         last = taken
-        time.sleep(0.2)
-    assert 0 < taken < 4 << 20
+        time.sleep(0.5)  # that nothing happens can only be waited for
+    assert taken < 4 << 20
     gate.set()
-    assert call.result(20).validation_id
+    assert call.result(60).validation_id

@@ -33,7 +33,7 @@ def tls(authority: Authority) -> dict[str, Any]:
     return {"tls_cert": cert, "tls_key": key}
 
 
-def runs(target: str, timeout: float = 5.0, **options: Any) -> list[Any]:
+def runs(target: str, timeout: float = 20.0, **options: Any) -> list[Any]:
     with FacnetClient(target, timeout=timeout, retry=HURRY, **options) as client:
         return list(client.list())
 

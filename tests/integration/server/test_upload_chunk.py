@@ -16,6 +16,7 @@ from facnet_grpc.errors import LimitExceeded, Reason
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.run import Run
+from facnet_grpc.server import uploads
 from facnet_grpc.storage.blobs import LocalPart
 from facnet_grpc.storage.postgres import runs
 
@@ -82,13 +83,17 @@ def test_a_chunk_that_was_sent_twice_is_refused_with_the_place_to_go_on(server: 
     assert committed(server, upload_id) == 100
 
 
-def test_a_stream_is_gone_on_with_by_chunks_and_the_other_way_round(server: Server) -> None:
+def test_a_stream_is_gone_on_with_by_chunks_and_the_other_way_round(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upload_id, data, over = uuid4(), DATA * 100, Event()
     send(server, upload_id, 0, data[:3000])
     part = messages(data[:600_000], offset=3000, upload_id=str(upload_id), size=100_000)
     call = server.stub.SubmitValidation.future(_endless(part, over))
     eventually(lambda: committed(server, upload_id) > 3000)
-    refusal = refused(lambda: send(server, upload_id, 6000, b"x"))
+    with monkeypatch.context() as patched:
+        patched.setattr(uploads, "BUSY_SECONDS", 0.2)
+        refusal = refused(lambda: send(server, upload_id, 6000, b"x"))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "UPLOAD_BUSY")
     assert "RetryInfo" in refusal.details
     call.cancel()
@@ -102,7 +107,7 @@ def test_a_stream_is_gone_on_with_by_chunks_and_the_other_way_round(server: Serv
 
 def _endless(requests: Iterator[pb.SubmitValidationRequest], over: Event) -> Iterator[pb.SubmitValidationRequest]:
     yield from requests
-    over.wait(10)
+    over.wait(60)
 
 
 def test_what_is_damaged_is_not_kept_and_what_came_before_it_is(server: Server) -> None:

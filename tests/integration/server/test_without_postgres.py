@@ -63,7 +63,7 @@ def test_an_upload_that_cannot_be_finished_is_kept_and_gone_on_with(server: Serv
     upload_id = uuid4()
 
     def take_away() -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not any(parts(server)):
             assert time.monotonic() < deadline
         switch.away = True
@@ -93,7 +93,7 @@ def test_the_client_waits_for_it(server: Server, switch: Switch) -> None:
         if len(told) == 1:
             threading.Timer(0.5, lambda: setattr(switch, "away", False)).start()
 
-    retry = Retry(connect=5, patience=20, first_delay=0.05, largest_delay=0.2)
+    retry = Retry(connect=30, patience=60, first_delay=0.05, largest_delay=0.2)
     with FacnetClient(server.target, retry=retry) as client:
         assert client.submit(io.BytesIO(DATA), on_break=on_break).validation_id
     assert (told[0], told[-1]) == (False, True)

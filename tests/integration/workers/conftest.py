@@ -26,7 +26,7 @@ from workers import main
 from workers.pipeline.resources import Resources
 from workers.pipeline.validate import validate
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +149,7 @@ class HeldFile:
         for batch in self._file.batches():
             yield batch
             self._reached.set()
-            self._go_on.wait(PATIENCE)
+            self._go_on.wait(2 * PATIENCE)
 
 
 @dataclass

@@ -30,7 +30,7 @@ def worker(settings):
     worker.stop(10_000)
 
 
-def end_of(bench, run_id, seconds=10.0):
+def end_of(bench, run_id, seconds=30.0):
     """Wait for the terminal event."""
     deadline, position = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
@@ -41,7 +41,8 @@ def end_of(bench, run_id, seconds=10.0):
     raise AssertionError("the run has not ended")
 
 
-def test_a_queued_run_is_worked_on_at_once(bench, worker, sample):
+def test_a_queued_run_is_worked_on_at_once(bench, worker, sample, monkeypatch):
+    monkeypatch.setattr("workers.reconcile.MESSAGE_SECONDS", 3600.0)  # it is the message that wakes the worker
     lines = sample.splitlines(keepends=True)
     took = []
     for _ in range(3):
@@ -50,7 +51,7 @@ def test_a_queued_run_is_worked_on_at_once(bench, worker, sample):
         bench.resources.queue.enqueue(ValidateRun(run_id))
         assert end_of(bench, run_id).status is RunStatus.COMPLETED
         took.append(time.monotonic() - began)
-    assert min(took) < 1.0  # usually a tenth of that; machines that test are slow
+    assert min(took) < 2.0  # usually a twentieth of that; machines that test are slow
 
 
 def test_a_run_whose_message_never_came_is_found(bench, worker, sample, monkeypatch):
@@ -151,10 +152,10 @@ def test_the_program_works_and_stops_when_told(bench, environment, sample):
     bench.resources.queue.enqueue(ValidateRun(run_id))
     with program(environment, "--processes", "2") as process:
         try:
-            assert end_of(bench, run_id, 30.0).status is RunStatus.COMPLETED
+            assert end_of(bench, run_id).status is RunStatus.COMPLETED
         finally:
             process.send_signal(signal.SIGTERM)
-            said, _ = process.communicate(timeout=20)
+            said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert said.count(b"worker_stopped") == 2
 
@@ -162,6 +163,6 @@ def test_the_program_works_and_stops_when_told(bench, environment, sample):
 def test_the_program_says_what_is_missing_and_does_not_start(environment):
     del environment["DATABASE_URL"]
     with program(environment, "--processes", "1") as process:
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == main.CANNOT_START
     assert b"DATABASE_URL: is missing" in said
