@@ -102,6 +102,7 @@ class FacnetClient(Reading):
         rule_ids: Sequence[str] = (),
         encoding_hint: str = "",
         delimiter_hint: str = "",
+        webhook_url: str = "",
         upload_id: str | None = None,
         on_progress: OnProgress | None = None,
         on_break: OnBreak | None = None,
@@ -111,8 +112,9 @@ class FacnetClient(Reading):
         `file` is a path, or something open for reading in binary, sent from its present position. A broken connection
         is made again and the upload goes on; the same `idempotency_key` (one is made up for each upload) never makes
         two runs. `upload_id`, a UUID, names the upload: giving it again, within the hour, goes on with one that was
-        given up. `on_progress(bytes handed over, size or None)` is called from another thread, `on_break` with the
-        error when a connection breaks and with None when the upload goes on.
+        given up. `webhook_url`, of a host that the operator allows, is told when the run ends.
+        `on_progress(bytes handed over, size or None)` is called from another thread, `on_break` with the error when a
+        connection breaks and with None when the upload goes on.
 
         Raises `OSError` if the file cannot be read.
         """
@@ -131,6 +133,7 @@ class FacnetClient(Reading):
                 rule_ids=rule_ids,
                 encoding_hint=encoding_hint,
                 delimiter_hint=delimiter_hint,
+                webhook_url=webhook_url,
             )
             resumed = upload_id is not None
             with trace.span("facnet.submit"):

@@ -213,11 +213,14 @@ def test_submit_takes_several_files_and_standard_input(facnet, fake, claims):
         "clinic=7",
         "--rule",
         "office_fee",
+        "--webhook",
+        "https://hooks.example.org/x",
         stdin="x;y\n",
     )
     assert result.exit_code == 0
     assert [header.file_name for header in fake.headers] == ["claims.csv", "stdin"]
     assert {header.batch_id for header in fake.headers} == {"b"}
+    assert {header.webhook_url for header in fake.headers} == {"https://hooks.example.org/x"}
     assert fake.headers[1].priority == validation_pb2.PRIORITY_HIGH
     assert dict(fake.headers[0].labels) == {"clinic": "7"}
     assert result.stdout.count(RUN_ID) == 2

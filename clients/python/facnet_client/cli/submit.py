@@ -39,6 +39,7 @@ def submit(  # noqa: PLR0913 - the options of an upload are what they are
     label: Annotated[list[str] | None, typer.Option(help="help.submit.label", metavar="metavar.label")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="help.submit.rule", metavar="metavar.rule")] = None,
     key: Annotated[str | None, typer.Option("--idempotency-key", help="help.submit.key", metavar="metavar.key")] = None,
+    webhook: Annotated[str, typer.Option(help="help.submit.webhook", metavar="metavar.url", show_default=False)] = "",
     resume: Annotated[str | None, typer.Option(help="help.submit.resume", metavar="metavar.id")] = None,
 ) -> None:
     """Hand files over; with `--watch`, follow each to its end."""
@@ -52,6 +53,7 @@ def submit(  # noqa: PLR0913 - the options of an upload are what they are
         "rule_ids": rule or [],
         "file_name": name,
         "idempotency_key": key,
+        "webhook_url": webhook,
         "upload_id": resume,
     }
     with told.client() as client:
