@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 from uuid import uuid4
 
 import typer
@@ -101,7 +101,7 @@ def _submit_one(told: Session, client: FacnetClient, file: Path, options: dict[s
 
 
 def _submit(told: Session, client: FacnetClient, file: Path, options: dict[str, object], *, watch: bool) -> ExitCode:
-    source = sys.stdin.buffer if str(file) == "-" else file
+    source = _stdin() if str(file) == "-" else file
     with Bars(told.texts) as bars:
         with _resumable(told, file, options, bars) as upload_id:
             submitted = client.submit(
@@ -120,6 +120,12 @@ def _submit(told: Session, client: FacnetClient, file: Path, options: dict[str, 
         print_json({"file": printable(str(file)), "validation": run})
         return conclude(told, end)
     return _tell_end(told, end, file)
+
+
+def _stdin() -> BinaryIO:
+    """Return standard input without its buffer, whose lock a thread that still reads would hold at the end."""
+    buffer = sys.stdin.buffer
+    return cast("BinaryIO", getattr(buffer, "raw", buffer))
 
 
 @contextmanager
