@@ -21,6 +21,7 @@ from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings, SettingsError
 from facnet_grpc.storage import safe
 from facnet_grpc.storage.postgres import locks
+from facnet_grpc.storage.postgres.pool import Database
 from facnet_grpc.tracing import Traces
 from workers import actors, broker
 from workers.middleware.metrics_page import MetricsPage
@@ -36,6 +37,7 @@ from workers.presence import SAY_SECONDS, Presence
 from workers.reconcile import Reconciler
 from workers.reference_refresh import NAME, ReferenceRefresh
 from workers.retention import Retention
+from workers.rewrapping import Rewrapping
 from workers.timetable import Chore, Step, Timetable
 
 CANNOT_START = 2
@@ -65,6 +67,7 @@ def assemble(settings: Settings) -> RedisBroker:
     revalidator = Revalidator(resources)
     notifier = Notifier(settings, resources.database)
     presence = Presence(resources.database, threads=settings.worker_threads, run_ids=resources.busy.run_ids)
+    rewrapping = Rewrapping(resources.database, settings.blob_keys)
     worker_broker: RedisBroker
     reconciler = Reconciler(
         settings,
@@ -78,8 +81,8 @@ def assemble(settings: Settings) -> RedisBroker:
         resources.database,
         [
             _chore(settings, "reconcile", locks.RECONCILER, reconciler.chores),
-            _chore(settings, "retention", locks.RETENTION, _retention(resources).chores),
-            *_refresh(resources),
+            _chore(settings, "retention", locks.RETENTION, (*_retention(resources).chores, rewrapping.look)),
+            *chores_of_reference(settings, resources.database),
         ],
         own=(
             (presence.say, SAY_SECONDS),
@@ -105,12 +108,12 @@ def _chore(settings: Settings, name: str, lock: int, steps: Sequence[Step]) -> C
     return Chore(name, settings.chore_schedules[name], lock, steps)
 
 
-def _refresh(resources: Resources) -> list[Chore]:
-    folder = resources.settings.reference_refresh_dir
+def chores_of_reference(settings: Settings, database: Database) -> list[Chore]:
+    """Return the chore that looks into the folder with reference files, if there is one."""
+    folder = settings.reference_refresh_dir
     if folder is None:
         return []
-    refresh = ReferenceRefresh(resources.database, folder)
-    return [_chore(resources.settings, NAME, locks.REFRESH, (refresh.look,))]
+    return [_chore(settings, NAME, locks.REFRESH, (ReferenceRefresh(database, folder).look,))]
 
 
 def _retention(resources: Resources) -> Retention:

@@ -1,0 +1,142 @@
+"""Reference files in a folder: imported when they change, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from facnet_grpc import metrics
+from facnet_grpc.errors import InvalidInput, LimitExceeded, TransientError
+from facnet_grpc.reference.snapshot import shipped
+from facnet_grpc.schedule_settings import Schedule
+from facnet_grpc.storage.postgres import locks, reference, scheduled
+from workers import main, reference_refresh
+from workers.reference_refresh import NAME, ReferenceRefresh
+from workers.timetable import Chore, Timetable
+
+PLACES = "number,name,type,gmf\n50001,Clinique A,cabinet,oui\n"
+CONTEXTS = "context,label,ends_on\nG160,Sans rendez-vous,\n"
+BAD = "number,name,type,gmf\n50001,Clinique A,cabinet,oui\n5OOO2,Clinique B,cabinet,oui\n"
+
+
+@pytest.fixture
+def folder(tmp_path, database):
+    yield tmp_path
+    with database.connection() as conn:
+        for table in ("reference_versions", "billing_codes", "establishments", "contexts"):
+            conn.execute(f"DELETE FROM {table}")
+
+
+@pytest.fixture
+def put(folder):
+    """Writes a file that has been there for a while."""
+
+    def write(name, text, age=60):
+        (folder / name).write_text(text)
+        os.utime(folder / name, (time.time() - age,) * 2)
+
+    return write
+
+
+@pytest.fixture
+def look(database, folder):
+    """Looks as workers do, and says how it went."""
+    table, refresh = Timetable(database, (), ()), ReferenceRefresh(database, folder)
+    chore = Chore(NAME, Schedule.every(0.001), locks.REFRESH, (refresh.look,))
+
+    def do():
+        assert table.do(chore)
+        table.measure()
+        with database.connection() as conn:
+            return scheduled.last(conn, NAME).outcome
+
+    return do
+
+
+def in_force(database):
+    with database.connection() as conn:
+        return reference.in_force(conn)
+
+
+def test_what_changes_becomes_a_version_and_what_does_not_is_left_alone(database, put, look):
+    put("establishments.csv", PLACES)
+    put("README", "not ours")
+    assert look() == "done"
+    first = in_force(database)
+    assert (first.origin, first.establishment_count, first.code_count) == ("imported", 1, len(shipped().codes))
+    assert first.source.startswith("establishments: establishments.csv, 20")
+    assert look() == "done"
+    assert in_force(database) == first
+    put("contexts.csv", CONTEXTS)
+    look()
+    second = in_force(database)
+    assert (second.establishment_count, second.context_count) == (1, 1)
+    assert "contexts: contexts.csv" in second.source
+
+
+def test_what_somebody_brought_into_force_since_stays(database, put, look):
+    put("establishments.csv", PLACES)
+    look()
+    with database.connection() as conn:
+        reference.adopt(conn, {"establishments": {}}, source="", day=in_force(database).created_at.date())
+    theirs = in_force(database)
+    assert look() == "done"
+    assert in_force(database) == theirs
+
+
+def test_one_bad_file_changes_nothing_and_says_where_until_it_is_mended(database, put, look, capsys):
+    before, failing = in_force(database), metrics.CHORES_FAILING.labels(NAME)
+    put("contexts.csv", CONTEXTS)
+    put("establishments.csv", BAD)
+    for _ in range(2):
+        assert look() == "failed"
+        said = capsys.readouterr().out
+        assert all(word in said for word in ("chore_failed", "BAD_REFERENCE_FILE", "'line': 3", "'column': 'number'"))
+        assert "5OOO2" not in said
+    assert in_force(database) == before
+    assert failing._value.get() == 1
+    put("establishments.csv", PLACES)
+    assert look() == "done"
+    found = in_force(database)
+    assert (found.establishment_count, found.context_count) == (1, 1)
+    assert failing._value.get() == 0
+
+
+def test_a_file_that_may_still_be_written_is_left_for_the_next_time(database, put, look):
+    before = in_force(database)
+    put("contexts.csv", CONTEXTS)
+    put("establishments.csv", PLACES, age=0)
+    assert look() == "done"
+    assert in_force(database) == before
+
+
+def test_an_empty_folder_is_nothing_to_do(database, look):
+    before = in_force(database)
+    assert look() == "done"
+    assert in_force(database) == before
+
+
+def test_what_cannot_be_taken_is_refused(database, folder, put, monkeypatch):
+    refresh = ReferenceRefresh(database, folder)
+    put("tariffs.csv", PLACES)
+    with pytest.raises(InvalidInput) as caught:
+        refresh.look()
+    assert (caught.value.params["field"], caught.value.params["problem"]) == ("tariffs.csv", "unknown_name")
+    (folder / "tariffs.csv").unlink()
+    put("establishments.csv", PLACES)
+    monkeypatch.setattr(reference_refresh, "MAX_FILE_BYTES", 10)
+    with pytest.raises(LimitExceeded):
+        refresh.look()
+    with pytest.raises(TransientError):
+        ReferenceRefresh(database, folder / "elsewhere").look()
+
+
+def test_workers_look_only_if_there_is_a_folder(resources, tmp_path):
+    def chores(**changes):
+        settings = resources.settings.model_copy(update=changes)
+        return [chore.name for chore in main.chores_of_reference(settings, resources.database)]
+
+    assert chores() == []
+    assert chores(reference_refresh_dir=tmp_path) == [NAME]
