@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy.typing as npt
 # and never changed: make them wider before adding, multiplying or shifting.
 Ints = npt.NDArray[np.signedinteger[Any]]
 Mask = npt.NDArray[np.bool_]
+
+_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,22 @@ class Column:
         """Return the numbers of some rows."""
         return self.of(rows)
 
+    def where(self, rows: Ints, test: Callable[[Ints], Mask]) -> Mask:
+        """Return for which of many rows a test holds."""
+        held = np.empty(len(rows), np.bool_)
+        for part in slices(len(rows)):
+            held[part] = test(self.of(rows[part]))
+        return held
+
     @classmethod
     def stored(cls, values: Ints) -> Column:
         """Return a column of numbers that are kept as narrow as they are."""
         return cls(lambda rows: values[rows].astype(np.int64))
+
+
+def slices(count: int) -> Sequence[slice]:
+    """Cut `count` rows into slices that are small beside a large file, and large beside what a call of numpy costs."""
+    return [slice(first, min(first + _AT_ONCE, count)) for first in range(0, count, _AT_ONCE)]
 
 
 def dense(keys: Ints, bound: int) -> tuple[Ints, int]:
@@ -41,4 +55,6 @@ def dense(keys: Ints, bound: int) -> tuple[Ints, int]:
         return numbers.astype(np.int32), len(distinct)
     present = np.zeros(bound, np.bool_)
     present[keys] = True
-    return (np.cumsum(present, dtype=np.int32) - 1)[keys], int(present.sum())
+    ranks: Ints = np.cumsum(present, dtype=np.int32)[keys]
+    ranks -= 1
+    return ranks, int(present.sum())

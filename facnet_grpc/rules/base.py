@@ -34,6 +34,8 @@ class RuleInfo:
 
     `needs` are columns that have to hold something somewhere in the file; `reads` are columns that may be empty but
     whose absence from the header leaves the rule without a basis. Either makes the rule not evaluable.
+
+    `columns` are all columns that it looks at; None if that may be any. A run keeps no others in memory.
     """
 
     id: str
@@ -47,6 +49,7 @@ class RuleInfo:
     parameters: tuple[Parameter, ...] = ()
     reads: tuple[str, ...] = ()
     scenario_certainty: Mapping[str, Certainty] = field(default_factory=lambda: MappingProxyType({}))
+    columns: frozenset[str] | None = None
 
     def certainty_of(self, scenario: str) -> Certainty:
         """Return how sure a scenario is: its own certainty, or the rule's."""
@@ -79,4 +82,7 @@ class Rule(Protocol):
         """The rule's facts."""
 
     def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
-        """Check `lines`, a table of `RULE_SCHEMA` with unified dictionaries, in any order of rows."""
+        """Check `lines`, a table of `RULE_SCHEMA` with unified dictionaries, in any order of rows.
+
+        It may lack columns that are not among `info.columns`.
+        """

@@ -140,13 +140,14 @@ class _Register:
     def finish(self) -> tuple[pa.Array, pa.Array]:
         """Return the number of each value (null for none), and the texts."""
         self._encode()
-        blocks, self._blocks = self._blocks, []
-        numbers, texts = number_texts(pa.concat_arrays([texts for _, texts in blocks]))
+        own, texts = zip(*self._blocks, strict=True)
+        self._blocks.clear()
+        ends = np.cumsum([len(block) for block in texts]).tolist()
+        texts = pa.concat_arrays(texts)
+        numbers, texts = number_texts(texts)
         indices = Values(pa.int32(), narrow=True)
-        first = 0
-        for local, own in blocks:
-            indices.add(numbers.slice(first, len(own)).take(local))
-            first += len(own)
+        for first, end, local in zip([0, *ends], ends, own, strict=False):
+            indices.add(numbers.slice(first, end - first).take(local))
         return indices.finish(), texts
 
     def _encode(self) -> None:

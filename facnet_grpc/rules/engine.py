@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import structlog
 
+from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.model.glimpse import Glimpse
 from facnet_grpc.model.result import FINDING_SCHEMA, Severity
 from facnet_grpc.model.run import SeverityCounts
@@ -27,6 +28,13 @@ from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
 from facnet_grpc.rules.vocabulary import Claims
 
 rule_set_version = registry.rule_set_version
+
+_OF_RESULTS = frozenset(
+    {
+        *("record_number", "ramq_id", "service_date", "preliminary_cents"),
+        *("doctor_key", "doctor_name", "patient_key"),
+    },
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -77,6 +85,12 @@ class RulesReport:
         )
 
 
+def columns_of(rules: Sequence[Rule]) -> frozenset[str]:
+    """Return the columns of `RULE_SCHEMA` that lines need to have for these rules and what is stored of them."""
+    every = frozenset(RULE_SCHEMA.names)
+    return _OF_RESULTS.union(*(every if rule.info.columns is None else rule.info.columns for rule in rules))
+
+
 def run_rules(
     lines: pa.Table,
     reference: ReferenceSnapshot,
@@ -85,8 +99,9 @@ def run_rules(
     between: Callable[[RuleOutcome | None], None],
     missing_columns: Sequence[str] = (),
 ) -> RulesReport:
-    """Run `rules` over `lines` (`RULE_SCHEMA`, one chunk a column) and return what they found.
+    """Run `rules` over `lines` and return what they found.
 
+    `lines` have the columns of `RULE_SCHEMA`, at least `columns_of` the rules, in one chunk each.
     `between` is called before the first rule with None, then after each rule; what it raises goes through and stops
     the work. `missing_columns` are columns that the file does not have at all: a rule that reads one of them is not
     evaluable, where one that is merely empty says something (a visit without a context is one of a registered
@@ -105,16 +120,17 @@ def run_rules(
         between(RuleOutcome(rule.info.id, len(found), len(rules), counts, seconds, error_class, preview))
     found.sort(key=lambda outcome: outcome[0].info.id)
     table = results.table(claims, found)
+    risk = figures.risk_by_row(claims, found)
     return RulesReport(
         results=table,
         counts=counts,
         scenarios=figures.scenarios(table),
         passes=figures.passes(found),
         not_evaluable=figures.not_evaluable(found),
-        days=figures.days(claims, found),
-        at_risk_cents=int(figures.risk_by_row(claims, found).sum()),
+        days=figures.days(claims, found, risk),
+        at_risk_cents=int(risk.sum()),
         potential_gain_cents=figures.total_gain(found),
-        reversal_rows=int((~claims.billed).sum()),
+        reversal_rows=len(claims) - int(claims.billed.sum()),
     )
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from facnet_grpc.model.result import Severity
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, ScenarioFigures
+from facnet_grpc.rules.arrays import slices
 from facnet_grpc.rules.base import Outcome, Rule
 from facnet_grpc.rules.vocabulary import Claims, Ints
 
@@ -88,19 +89,20 @@ def risk_by_row(claims: Claims, found: Found) -> Ints:
     return risk
 
 
-def days(claims: Claims, found: Found) -> tuple[DayFigures, ...]:
-    """Return the figures of each day of service in the file.
+def days(claims: Claims, found: Found, risk_of_row: Ints) -> tuple[DayFigures, ...]:
+    """Return the figures of each day of service in the file; `risk_of_row` is what `risk_by_row` returns.
 
     Results and gains stand on the day of their finding, money at risk on the day of the line that carries it.
     """
     if not len(claims):
         return ()
     first, last = claims.days
-    offsets = claims.day[:] - first
     span = last - first + 1
-    rows = np.bincount(offsets, minlength=span)
-    risk = np.zeros(span, np.int64)
-    np.add.at(risk, offsets, risk_by_row(claims, found))
+    rows, risk = np.zeros(span, np.int64), np.zeros(span, np.int64)
+    for part in slices(len(claims)):
+        offsets = claims.day[part] - first
+        rows += np.bincount(offsets, minlength=span)
+        np.add.at(risk, offsets, risk_of_row[part])
     counts = {severity: np.zeros(span, np.int64) for severity in Severity}
     gains = np.zeros(span, np.int64)
     for _, outcome in found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 
 from facnet_grpc.model.billing import RULE_SCHEMA
@@ -18,8 +20,10 @@ class LineCollector:
     first appearance, and numbers are as wide as the largest of the file.
     """
 
-    def __init__(self) -> None:
-        self._columns = _columns()
+    def __init__(self, columns: Collection[str] = RULE_SCHEMA.names) -> None:
+        """Collect these columns."""
+        self._fields = [field for field in RULE_SCHEMA if field.name in columns]
+        self._columns = self._none()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Keep what rules need of `batch`, a batch of `BILLING_SCHEMA`; its other columns can be freed."""
@@ -28,21 +32,20 @@ class LineCollector:
                 column.add(batch.column(name))
 
     def finish(self) -> pa.Table:
-        """Return all lines as one table of `RULE_SCHEMA`, narrow, one chunk a column, and forget the batches.
+        """Return all lines as one table of columns of `RULE_SCHEMA`, narrow and in one chunk each, and forget the batches.
 
         Column by column, so that no more than one of them is there twice.
         """
-        columns, self._columns = self._columns, _columns()
+        columns, self._columns = self._columns, self._none()
         arrays, fields = [], []
-        for field in RULE_SCHEMA:
+        for field in self._fields:
             arrays.append(columns.pop(field.name).finish())
             fields.append(field.with_type(arrays[-1].type))
             pa.default_memory_pool().release_unused()  # or the parts of all columns would stay resident
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
-
-def _columns() -> dict[str, Growing]:
-    return {field.name: _column(field) for field in RULE_SCHEMA}
+    def _none(self) -> dict[str, Growing]:
+        return {field.name: _column(field) for field in self._fields}
 
 
 def _column(field: pa.Field) -> Growing:

@@ -14,7 +14,7 @@ SIDES = ("registered", "walk_in")
 
 FEE_CODES = ("19928", "19929")
 _TAB_WITHOUT_MEETINGS = "A"
-_LINES_AT_ONCE = 1 << 20
+_LINES_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from facnet_grpc.model.glimpse import MOST, Glimpse
 from facnet_grpc.model.result import RESULT_SCHEMA, Severity
+from facnet_grpc.rules.arrays import slices
 from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
 from facnet_grpc.rules.vocabulary import Claims
 
@@ -106,9 +107,11 @@ def _doctor_names(claims: Claims, names: pa.Array, keys: pa.ChunkedArray) -> pa.
 def _first_names(claims: Claims) -> pa.Array:
     """Return, for each doctor, the first name that the file has for them in order of record numbers."""
     names = claims.column("doctor_name")
-    rows = np.arange(len(claims), dtype=np.int32) if claims.is_in_order else np.argsort(claims.record)
-    if names.null_count:
-        rows = rows[np.asarray(names.is_valid())[rows]]
-    row_of = np.full(claims.size_of("doctor_key"), -1, np.int32)
-    row_of[claims.doctor[rows[::-1]]] = rows[::-1]  # the earliest is written last, and stays
+    has_name = np.asarray(names.is_valid())
+    order = None if claims.is_in_order else np.argsort(claims.record)
+    row_of = np.full(claims.size_of("doctor_key"), -1, np.int64)
+    for part in reversed(slices(len(claims))):
+        rows = np.arange(part.start, part.stop) if order is None else order[part]
+        latest_first = rows[has_name[rows]][::-1]
+        row_of[claims.doctor[latest_first]] = latest_first  # the earliest is written last, and stays
     return names.take(pa.array(row_of, mask=row_of < 0)).cast(pa.string())

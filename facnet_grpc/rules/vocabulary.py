@@ -17,8 +17,15 @@ from facnet_grpc.rules import digits
 from facnet_grpc.rules.arrays import Column, Ints, Mask, dense
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 
-__all__ = ["DAY_SECONDS", "Claims", "Column", "Ints", "Mask", "dense"]
+__all__ = ["DAY_SECONDS", "WORDS", "Claims", "Column", "Ints", "Mask", "dense"]
 
+# What the words of `Claims` look at, apart from the ones that are given a column's name.
+WORDS = frozenset(
+    {
+        *("record_number", "service_date", "start_time", "end_time", "place", "code", "units", "context"),
+        *("preliminary_cents", "paid_cents", "doctor_key", "patient_key"),
+    },
+)
 DAY_SECONDS = 86_400
 _NARROW = 1 << 31  # what is less fits into 32 bits
 
@@ -61,7 +68,8 @@ class Claims:
     @cached_property
     def year(self) -> Column:
         """Calendar years of the service dates."""
-        return Column(lambda rows: self.day[rows].view("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970)
+        day = self.day  # a function that held on to `self` would keep the file in memory until the next collection
+        return Column(lambda rows: day[rows].view("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970)
 
     @cached_property
     def start(self) -> Column:
@@ -76,12 +84,14 @@ class Claims:
     @cached_property
     def start_order(self) -> Column:
         """Start times to order by: a line without one comes after all others of its day."""
-        return Column(lambda rows: _last_if_none(self.start[rows]))
+        start = self.start
+        return Column(lambda rows: _last_if_none(start[rows]))
 
     @cached_property
     def minutes(self) -> Column:
         """Whole minutes from start to end, past midnight if the end is earlier; -1 if either is missing."""
-        return Column(lambda rows: _minutes(self.start[rows], self.end[rows]))
+        start, end = self.start, self.end
+        return Column(lambda rows: _minutes(start[rows], end[rows]))
 
     @cached_property
     def units(self) -> Column:

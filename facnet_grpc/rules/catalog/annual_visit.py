@@ -43,7 +43,7 @@ from facnet_grpc.rules.base import Outcome, RuleInfo
 from facnet_grpc.rules.findings import Batch, Fact
 from facnet_grpc.rules.groups import Groups, keep_one
 from facnet_grpc.rules.parameters import named
-from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
+from facnet_grpc.rules.vocabulary import WORDS, Claims, Column, Ints, Mask
 
 # The periodic visit of the same age band and tier as a follow-up.
 _PERIODIC_OF = {"15823": "15819", "15824": "15820", "15837": "15839", "15838": "15840"}
@@ -68,6 +68,7 @@ class AnnualVisit:
         ),
         needs=("patient_key",),
         source="P.G. 2.2.6 A c) 1), 2)",
+        columns=WORDS,
         parameters=named("take_charge_codes", "periodic_codes", "vulnerable_follow_up_codes"),
     )
 

@@ -38,7 +38,7 @@ from facnet_grpc.rules.findings import Batch
 from facnet_grpc.rules.groups import Groups
 from facnet_grpc.rules.interventions import PARAMETERS, find_interventions
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.vocabulary import Claims
+from facnet_grpc.rules.vocabulary import WORDS, Claims
 
 _SCENARIO = "daily_limit"
 
@@ -56,6 +56,7 @@ class ClinicalIntervention:
         needs=(),
         reads=("context",),
         source="P.G. 2.2.6 B",
+        columns=WORDS,
         parameters=named(*PARAMETERS),
     )
 

@@ -40,7 +40,7 @@ from facnet_grpc.rules.base import Outcome, RuleInfo
 from facnet_grpc.rules.findings import Batch
 from facnet_grpc.rules.groups import Groups, keep_one
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.vocabulary import Claims, Mask
+from facnet_grpc.rules.vocabulary import WORDS, Claims, Mask
 
 _CODES = frozenset({"08875"})
 
@@ -57,6 +57,7 @@ class GmfSupplement:
         scenarios=("duplicate", "missed"),
         needs=("patient_key",),
         source="EP 33, annexe V (RAMQ Acte-info 109, 2019-09-26)",
+        columns=WORDS,
         parameters=named("gmf_supplement_cents", "appointment_visit_codes", "gmf_excluded_contexts"),
         scenario_certainty=MappingProxyType({"missed": Certainty.LIKELY}),
     )

@@ -45,7 +45,7 @@ from facnet_grpc.rules.groups import Groups
 from facnet_grpc.rules.office_claims import HIGH, LOW, Fees, Terms, exceeds, lines_to_drop
 from facnet_grpc.rules.office_days import FEE_CODES, REGISTERED, SIDES, WALK_IN, OfficeDays, count_patients
 from facnet_grpc.rules.parameters import named
-from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+from facnet_grpc.rules.vocabulary import WORDS, Claims, Ints, Mask
 
 _BOTH = (REGISTERED, WALK_IN)
 _KINDS = tuple((level, side) for level in (LOW, HIGH) for side in _BOTH)
@@ -72,6 +72,7 @@ class OfficeFee:
         needs=("patient_key",),
         reads=("context",),
         source="Practice: fees 19928 and 19929 are not in the manual",
+        columns=WORDS,
         parameters=named(
             "walk_in_contexts",
             "walk_in_visit_codes",

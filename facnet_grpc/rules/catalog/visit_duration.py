@@ -49,7 +49,7 @@ from facnet_grpc.rules.interventions import (
     is_exempt,
 )
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.vocabulary import Claims, Ints
+from facnet_grpc.rules.vocabulary import WORDS, Claims, Ints
 
 _SCENARIO = "advantageous"
 _SHORTEST, _LONGEST = 25, 97  # minutes
@@ -74,6 +74,7 @@ class VisitDuration:
         needs=("patient_key", "start_time", "end_time", "place"),
         reads=("context",),
         source="P.G. 2.2.6 B; manual, tab B",
+        columns=WORDS,
         parameters=named("walk_in_visit_codes", "appointment_visit_codes", *PARAMETERS, *_TARIFFS),
     )
 
@@ -122,8 +123,7 @@ def _visits(claims: Claims) -> Ints:
     visit = claims.has_code("walk_in_visit_codes") | claims.has_code("appointment_visit_codes")
     place = claims.in_cabinet | claims.in_establishment
     rows = np.flatnonzero(claims.billed & claims.has_patient & visit & place & ~is_exempt(claims))
-    minutes = claims.minutes[rows]
-    rows = rows[(minutes >= _SHORTEST) & (minutes <= _LONGEST)]
+    rows = rows[claims.minutes.where(rows, lambda minutes: (minutes >= _SHORTEST) & (minutes <= _LONGEST))]
     own, others = _meetings(claims, rows), np.sort(_meetings(claims, _of_same_patients(claims, rows)))
     same = np.searchsorted(others, own, "right") - np.searchsorted(others, own, "left")
     alone: Ints = rows[same == 1]
