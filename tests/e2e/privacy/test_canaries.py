@@ -98,6 +98,7 @@ class Service:
             "FACNET_LOG_FORMAT": "json",
             "FACNET_LEASE_SECONDS": "1",
             "FACNET_RECONCILE_SECONDS": "0.2",
+            "FACNET_RETENTION_SCHEDULE": "1s",
             "FACNET_RETRY_BASE_SECONDS": "0.05",
             "FACNET_MAX_ATTEMPTS": "2",
             "FACNET_SHUTDOWN_SECONDS": "1",
