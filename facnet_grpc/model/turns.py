@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heapreplace
 from uuid import UUID
 
 from facnet_grpc.model.run import Priority
@@ -26,6 +26,7 @@ RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 ANY = 1 << 30  # more than there are
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
+_Name = tuple[str, Priority, bool]
 _Key = tuple[bool, int, int, datetime, datetime, str, datetime, int, bool]
 
 
@@ -42,9 +43,14 @@ class Lane:
     owner_since: datetime  # the earliest of these of all lanes of the owner
 
     @property
-    def name(self) -> tuple[str, Priority, bool]:
+    def name(self) -> _Name:
         """What tells it from others."""
         return self.owner, self.priority, self.large
+
+    def after(self, served: _Name, now: datetime) -> Lane:
+        """Return this lane after a run of the same owner, in lane `served`, was begun."""
+        quiet_since = now if self.name == served else self.quiet_since
+        return Lane(self.owner, self.priority, self.large, self.running + 1, now, quiet_since, self.owner_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Waiting:
     """A run that is due."""
 
     id: UUID
-    lane: tuple[str, Priority, bool]
+    lane: _Name
     size_bytes: int
 
 
@@ -106,7 +112,7 @@ class Queue:
 
         `waiting` are those of each lane, oldest first. What may not be begun now comes last.
         """
-        queued: dict[tuple[str, Priority, bool], list[Waiting]] = {}
+        queued: dict[_Name, list[Waiting]] = {}
         for run in waiting:
             queued.setdefault(run.lane, []).append(run)
         for runs in queued.values():
@@ -117,41 +123,30 @@ class Queue:
                 owners.setdefault(lane.owner, []).append(lane)
         return self._deal(owners, queued, rules)
 
-    def _deal(
-        self,
-        owners: dict[str, list[Lane]],
-        queued: dict[tuple[str, Priority, bool], list[Waiting]],
-        rules: TurnRules,
-    ) -> list[Turn]:
+    def _deal(self, owners: dict[str, list[Lane]], queued: dict[_Name, list[Waiting]], rules: TurnRules) -> list[Turn]:
         fleet, now = self.fleet, self.now
         line: list[Turn] = []
         turns = [self._best(lanes, fleet, rules) for lanes in owners.values()]
         heapify(turns)
         while turns:
-            (key, owner, name), lanes = turns[0], owners[turns[0][1]]
-            if (again := self._best(lanes, fleet, rules))[0] != key:  # a large file that may not be begun any more
-                heappop(turns)
-                heappush(turns, again)
+            key, _, name = turns[0]
+            owner, _, large = name
+            # A large file may not have been held back when its owner was looked at last.
+            if large and (now_best := self._best(owners[owner], fleet, rules))[0] != key:
+                heapreplace(turns, now_best)
                 continue
-            heappop(turns)
             line.append(Turn(queued[name].pop(), held_back=key[0]))
             now += _TICK
-            fleet = replace(fleet, large_running=fleet.large_running + name[2])
-            owners[owner] = [
-                replace(
-                    lane,
-                    running=lane.running + 1,
-                    served_at=now,
-                    quiet_since=now if lane.name == name else lane.quiet_since,
-                )
-                for lane in lanes
-                if queued[lane.name]
-            ]
+            if large:
+                fleet = replace(fleet, large_running=fleet.large_running + 1)
+            owners[owner] = [lane.after(name, now) for lane in owners[owner] if queued[lane.name]]
             if owners[owner]:
-                heappush(turns, self._best(owners[owner], fleet, rules))
+                heapreplace(turns, self._best(owners[owner], fleet, rules))
+            else:
+                heappop(turns)
         return line
 
-    def _best(self, lanes: list[Lane], fleet: Fleet, rules: TurnRules) -> tuple[_Key, str, tuple[str, Priority, bool]]:
+    def _best(self, lanes: list[Lane], fleet: Fleet, rules: TurnRules) -> tuple[_Key, str, _Name]:
         return min((self._key(lane, fleet, rules), lane.owner, lane.name) for lane in lanes)
 
     def _key(self, lane: Lane, fleet: Fleet, rules: TurnRules) -> _Key:

@@ -20,32 +20,32 @@ WITH RECURSIVE lanes AS (
         ORDER BY owner, priority, large
         LIMIT 1
     ) AS next
-), running AS (
+), running AS MATERIALIZED (
     SELECT owner, count(*) AS count FROM validation_runs WHERE status = 'PROCESSING' GROUP BY owner
+), served AS (
+    SELECT owner, priority, large, last.at, max(last.at) OVER (PARTITION BY owner) AS owner_at
+    FROM (SELECT DISTINCT owner FROM lanes) AS owners
+    CROSS JOIN (VALUES ('HIGH'), ('NORMAL'), ('LOW')) AS priorities (priority)
+    CROSS JOIN (VALUES (false), (true)) AS sizes (large)
+    CROSS JOIN LATERAL (
+        SELECT max(started_at) AS at
+        FROM validation_runs AS run
+        WHERE (run.owner, run.priority, run.large) = (owners.owner, priorities.priority, sizes.large)
+            AND started_at IS NOT NULL
+    ) AS last
 )
-SELECT owner, priority, large, COALESCE(running.count, 0) AS running, served.at AS served_at,
-    GREATEST(first.created_at, served.here_at) AS quiet_since,
-    min(GREATEST(first.created_at, served.here_at)) OVER (PARTITION BY owner) AS owner_since
+SELECT owner, priority, large, COALESCE(running.count, 0) AS running, served.owner_at AS served_at,
+    GREATEST(first.created_at, served.at) AS quiet_since,
+    min(GREATEST(first.created_at, served.at)) OVER (PARTITION BY owner) AS owner_since
 FROM lanes
 CROSS JOIN LATERAL (
     SELECT created_at
-    FROM validation_runs
-    WHERE status = 'QUEUED' AND owner = lanes.owner AND priority = lanes.priority AND large = lanes.large AND {due}
+    FROM validation_runs AS run
+    WHERE status = 'QUEUED' AND (run.owner, run.priority, run.large) = (lanes.owner, lanes.priority, lanes.large) AND {due}
     ORDER BY created_at, id
     LIMIT 1
 ) AS first
-CROSS JOIN LATERAL (
-    SELECT max(last.at) AS at,
-        max(last.at) FILTER (WHERE (class.priority, class.large) = (lanes.priority, lanes.large)) AS here_at
-    FROM (VALUES ('HIGH', false), ('HIGH', true), ('NORMAL', false), ('NORMAL', true), ('LOW', false), ('LOW', true))
-        AS class (priority, large)
-    CROSS JOIN LATERAL (
-        SELECT max(started_at) AS at
-        FROM validation_runs AS begun
-        WHERE begun.owner = lanes.owner AND begun.priority = class.priority AND begun.large = class.large
-            AND started_at IS NOT NULL
-    ) AS last
-) AS served
+JOIN served USING (owner, priority, large)
 LEFT JOIN running USING (owner);
 
 -- name: fleet
