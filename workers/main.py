@@ -13,7 +13,7 @@ from functools import partial
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from facnet_grpc import health, logs
+from facnet_grpc import cores, health, logs
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
@@ -48,6 +48,7 @@ def setup() -> None:
     try:
         settings = Settings.from_env()
         logs.configure(settings.log_level, settings.log_format)
+        cores.forbid()
         dramatiq.set_broker(assemble(settings))
         warm_up(registry.load(settings.rule_packs_dir))
     except SettingsError as error:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from facnet_grpc import health, logs
+from facnet_grpc import cores, health, logs
 from facnet_grpc.events.stream import EventStream, RedisEvents, connect
 from facnet_grpc.gen.facnet.v1.operations_service_pb2_grpc import add_OperationsServiceServicer_to_server
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import add_ReferenceServiceServicer_to_server
@@ -205,6 +205,7 @@ async def serve(settings: Settings) -> None:
 def run(settings: Settings) -> None:
     """Configure logging and run the server."""
     logs.configure(settings.log_level, settings.log_format)
+    cores.forbid()
     asyncio.run(serve(settings))
 
 

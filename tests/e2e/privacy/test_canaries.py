@@ -1,7 +1,9 @@
 """Canaries: a file full of patients who do not exist goes every way there is, and is then looked for everywhere.
 
-Server and worker are processes of their own, at the debug level. What they leave behind is all read: logs, Redis,
-metrics, statuses, temporary files, the blob directory, the directory where a core would be, and PostgreSQL.
+Server and worker are processes of their own, at the debug level. What they leave behind is all read: logs, traces,
+every command that Redis was sent and every key that it has, dead letters among them, metrics, statuses, temporary
+files, the blob directory, the directory where a core would be, and PostgreSQL. `test_canary_scan.py` shows that one
+would be seen.
 """
 
 from __future__ import annotations
@@ -14,30 +16,47 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 import grpc
 import psycopg
 import pytest
 import redis
+from canary_scan import (
+    AMOUNTS,
+    DOCTOR,
+    FILE_NAME,
+    GIVEN,
+    NAM,
+    PATIENT,
+    SURNAME,
+    in_postgres,
+    in_redis,
+    in_spans,
+    on_disk,
+    seen,
+)
+from dramatiq import Message
 
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
+from facnet_grpc.jobs.contract import QUEUE, ValidateRun
+from facnet_grpc.jobs.queue import make_broker
 
 pytestmark = pytest.mark.system
 
 HERE = Path(__file__).parent
-NAM, SURNAME, GIVEN, FILE_NAME = "CANA70612575", "ZQCANARIS", "ZQMELUSINE", "ZQFICHIER"
-AMOUNTS = ("48151,62", "48151.62", "4815162")
-PERSONS = (NAM, SURNAME, GIVEN, "ZQDOCTEUR")
-CANARIES = (*PERSONS, FILE_NAME, *AMOUNTS)
 CHUNK = 1 << 16
+CORES = 'ulimit -c unlimited 2>/dev/null; exec "$@"'  # whoever starts a process may want cores of it
+END = b"that is all"
 WORSE = 2  # the line of a file whose date is none
 
 
@@ -52,7 +71,7 @@ def claims(count: int = 300, *, every_line_bad: bool = False, **more: str) -> by
     writer.writerow(header)
     for number, row in enumerate(rows[:count]):
         row[at["Patient"]] = f"{NAM} - {SURNAME}, {GIVEN}"
-        row[at["Doctor Info"]] = "1100000-10000 | ZQDOCTEUR, Anne - Médecine familiale"
+        row[at["Doctor Info"]] = f"1100000-10000 | {DOCTOR}, Anne - Médecine familiale"
         row[at["amount"]] = row[at["Grand Total"]] = AMOUNTS[0]
         if every_line_bad or number % 10 == WORSE:
             row[at["Date de Service"]] = f"{SURNAME} {NAM}"
@@ -83,7 +102,8 @@ class Service:
         self.root, self.database_url, self.redis_url = root, database_url, redis_url
         for name in ("tmp", "cwd", "logs"):
             (root / name).mkdir()
-        self.plan = root / "plan"
+        self.plan, self.reached = root / "plan", root / "plan-state"
+        self.bug, self.spans = root / "bug", root / "spans.jsonl"
         self.plan.write_text("")
         self.port, self.metrics = free_port(), free_port()
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("FACNET_", "DATABASE_"))}
@@ -103,7 +123,9 @@ class Service:
             "FACNET_MAX_ATTEMPTS": "2",
             "FACNET_SHUTDOWN_SECONDS": "1",
             "FACNET_FAULTS": f"@{self.plan}",
-            "FACNET_FAULTS_STATE": str(root / "plan-state"),
+            "FACNET_FAULTS_STATE": str(self.reached),
+            "FACNET_OTLP_ENDPOINT": self.spans.as_uri(),
+            "CANARY_BUG": str(self.bug),
             "TMPDIR": str(root / "tmp"),
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[2])]),
         }
@@ -117,7 +139,7 @@ class Service:
     def start(self, name: str, port: int, *command: str) -> None:
         with (self.root / "logs" / name).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *command],
+                ["/bin/sh", "-c", CORES, "sh", sys.executable, *command],
                 env=self.environment | {"FACNET_METRICS_LISTEN": f"127.0.0.1:{port}"},
                 cwd=self.root / "cwd",
                 stdout=log,
@@ -154,6 +176,12 @@ class Service:
 
         return self.stub.SubmitValidation(requests(), timeout=40, wait_for_ready=True).validation_id
 
+    def send_unknown_job(self, run_id: str) -> None:
+        broker = make_broker(self.redis_url)
+        kwargs = ValidateRun(UUID(run_id)).to_kwargs()
+        broker.enqueue(Message(queue_name=QUEUE, actor_name="of_tomorrow", args=(), kwargs=kwargs, options={}))
+        broker.close()
+
     def get(self, run_id: str) -> validation_pb2.Validation:
         return self.stub.GetValidation(pb.GetValidationRequest(validation_id=run_id), timeout=5).validation
 
@@ -177,6 +205,34 @@ class Service:
         return error.code()
 
 
+class Traffic:
+    """Every command that anybody sends to Redis meanwhile."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(url, socket_timeout=None)
+        self._monitor = self._client.monitor()
+        self._commands: list[bytes] = []
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> Self:
+        self._monitor.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.echo(END)
+        self._thread.join(20)
+        self._monitor.__exit__(None, None, None)
+        self._client.close()
+
+    def _listen(self) -> None:
+        while END not in (command := self._monitor.connection.read_response()):
+            self._commands.append(command)
+
+    def seen(self) -> bytes:
+        return b"\n".join(self._commands)
+
+
 @pytest.fixture
 def service(tmp_path: Path, clean_postgres_url: str, redis_url: str) -> Iterator[Service]:
     running = Service(tmp_path, clean_postgres_url, redis_url)
@@ -185,27 +241,34 @@ def service(tmp_path: Path, clean_postgres_url: str, redis_url: str) -> Iterator
 
 
 def test_no_canary_gets_out(service: Service, clean_postgres_url: str) -> None:
-    go_every_way(service)
-    leave_some_behind(service)
-    metrics = service.pages()
-    found = in_redis(service.redis_url)
+    with Traffic(service.redis_url) as traffic:
+        go_every_way(service)
+        leave_some_behind(service)
+        metrics = service.pages()
+        keys = in_redis(service.redis_url)
     service.stop()
+    spans = in_spans(service.spans)
     logs = b"".join(path.read_bytes() for path in (service.root / "logs").iterdir())
-    assert b"run_claimed" in logs  # it is the logs that are looked at
+    statuses = "".join(service.said).encode()
+    said = {"logs": logs, "metrics": metrics.encode(), "statuses": statuses, "Redis, in passing": traffic.seen()}
+    files = on_disk(service.root)
+
+    # It is what it should be that is looked at.
+    assert b"run_claimed" in logs
     assert b"debug" in logs
     assert "facnet" in metrics
-    assert_free("logs", logs)
-    assert_free("metrics", metrics.encode())
-    assert_free("Redis", found)
-    assert_free("statuses", "".join(service.said).encode())
-    on_disk = [path for path in service.root.rglob("*") if path.is_file()]
-    assert any(path.parent.name == "parts" for path in on_disk)
-    for path in on_disk:
-        assert_free(f"{path.name}", path.name.encode() + path.read_bytes())
+    assert b"SubmitValidation" in spans["spans: name"]
+    assert b"ERROR" in spans["spans: status"]
+    assert [place for place in keys if place.startswith("Redis: facnet:events:")]
+    assert [place for place in keys if place.startswith("dead letters: ")]
+    assert b"validate_run" in said["Redis, in passing"]
+    assert [place for place in files if place.startswith("the file files/parts/")]
+
+    assert seen(said | keys | spans | files) == []
+    assert not [place for place in files if "core" in place.rpartition("/")[2]]
     stored = in_postgres(clean_postgres_url)
     assert b"48151" in stored  # the lines are there,
-    for patient in (NAM, SURNAME, GIVEN):
-        assert patient.encode() not in stored, f"{patient} is in PostgreSQL in clear"
+    assert seen({"PostgreSQL, in clear": stored}, PATIENT) == []
 
 
 def go_every_way(service: Service) -> None:
@@ -221,13 +284,24 @@ def go_every_way(service: Service) -> None:
     assert service.refuse(lambda: service.submit(rubbish, size_bytes=7)) is grpc.StatusCode.DATA_LOSS
     unknown = pb.GetValidationRequest(validation_id=f"{NAM}-{SURNAME}")
     assert service.refuse(lambda: service.stub.GetValidation(unknown)) is grpc.StatusCode.INVALID_ARGUMENT
-    # A worker that is killed in the middle, and one that finds what it left.
-    service.plan.write_text("worker.copy.done=kill@1")
-    run_id = service.submit(claims())
-    eventually((service.root / "plan-state").exists)
-    service.plan.write_text("")
-    service.start_worker()
+    # A worker that is killed in the middle, one that crashes, and those that find what they left.
+    for die in (signal.SIGKILL, signal.SIGSEGV):
+        service.plan.write_text("worker.copy.done=hold@1+")
+        service.reached.unlink(missing_ok=True)
+        run_id = service.submit(claims())
+        eventually(service.reached.exists)
+        os.kill(int(service.reached.read_text().split()[1]), die)
+        service.plan.write_text("")
+        service.start_worker()
+        assert service.ended(run_id) == "COMPLETED"
+    # A job that fails outside of all that is foreseen; its run is taken up again.
+    service.bug.touch()
+    run_id = service.submit(claims(20))
+    eventually(lambda: not service.bug.exists())
     assert service.ended(run_id) == "COMPLETED"
+    # A job of a version that this worker does not know: its message is a dead letter.
+    service.send_unknown_job(run_id)
+    eventually(lambda: [place for place in in_redis(service.redis_url) if place.startswith("dead letters: ")])
     # PostgreSQL refuses a line in the middle of the COPY, and quotes it.
     with psycopg.connect(service.database_url, autocommit=True) as conn:
         conn.execute("ALTER TABLE billing_records ADD CONSTRAINT canary CHECK (code <> '77777') NOT VALID")
@@ -254,35 +328,3 @@ def leave_some_behind(service: Service) -> None:
 
     refused = service.refuse(lambda: service.stub.SubmitValidation(requests(), timeout=10))
     assert refused is grpc.StatusCode.OUT_OF_RANGE
-
-
-def assert_free(where: str, content: bytes, canaries: tuple[str, ...] = CANARIES) -> None:
-    for canary in canaries:
-        assert canary.encode() not in content, f"{canary} is in {where}"
-
-
-def in_redis(url: str) -> bytes:
-    """Every key with all that it holds."""
-    with redis.Redis.from_url(url) as client:
-        readers: dict[bytes, Callable[[bytes], Any]] = {
-            b"string": client.get,
-            b"hash": client.hgetall,
-            b"list": lambda key: client.lrange(key, 0, -1),
-            b"set": client.smembers,
-            b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-            b"stream": client.xrange,
-        }
-        found = {key: readers[client.type(key)](key) for key in client.scan_iter()}
-    assert any(b"events" in key for key in found)
-    return repr(found).encode()
-
-
-def in_postgres(url: str) -> bytes:
-    """Every row of every table."""
-    with psycopg.connect(url) as conn:
-        tables = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        dump = []
-        for (table,) in tables:
-            with conn.cursor().copy(f'COPY "{table}" TO STDOUT') as copy:
-                dump += [bytes(part) for part in copy]
-    return b"".join(dump)
