@@ -7,7 +7,7 @@ name resolves to is checked and connected to in one go (see `webhook`), so that 
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple, Never
 from urllib.parse import urlsplit
 
@@ -23,8 +23,8 @@ _URL = re.compile(r"[a-z]+://[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+", re.IGNORECAS
 _NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _UNICAST = IPv6Network("2000::/3")
-# Where a cloud answers questions about machines and their secrets, at an address that looks public.
-_METADATA = IPv4Address("168.63.129.16")
+# Not of the Internet, though Python's lists say so: for protocols, and where a cloud answers questions about machines.
+_SPECIAL = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
 
 Address = IPv4Address | IPv6Address
 
@@ -70,9 +70,11 @@ def is_open(address: Address, settings: NotifySettings) -> bool:
     if address.is_loopback:
         return settings.webhook_loopback
     # `is_global` is also said of groups of machines, and of addresses that nobody has.
-    if not address.is_global or address.is_multicast or address == _METADATA:
+    if not address.is_global or address.is_multicast:
         return False
-    return isinstance(address, IPv4Address) or address in _UNICAST
+    if isinstance(address, IPv6Address):
+        return address in _UNICAST
+    return not any(address in network for network in _SPECIAL)
 
 
 def _parse(url: str) -> Target:
@@ -96,7 +98,7 @@ def _parse(url: str) -> Target:
 
 def _literal(host: str) -> Address | None:
     try:
-        return ip_address(host)
+        return ip_address(host) if "%" not in host else None  # which would name a network card
     except ValueError:
         return None
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from http.client import HTTPException
 from importlib.metadata import version
 from ipaddress import ip_address
 from threading import Timer
@@ -67,7 +68,7 @@ class Webhooks:
             try:
                 connection.request("POST", target.path, body=body, headers={"Host": target.netloc, **headers})
                 answer = connection.getresponse()
-            except (HTTPError, OSError, ValueError) as error:  # ValueError: what came is no HTTP
+            except (HTTPError, HTTPException, OSError, ValueError) as error:
                 raise NotDelivered(_kind(error)) from None
             return answer.status
 
