@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -23,6 +23,7 @@ from facnet_grpc.model.summary import DayFigures, ScenarioFigures, Summary
 from facnet_grpc.model.upload import Upload, UploadHeader
 from facnet_grpc.phi.policy import Persons
 from facnet_grpc.server import fields
+from facnet_grpc.server.outlook import NOTHING, Expected
 from facnet_grpc.server.view import View
 from facnet_grpc.texts import Locale, error_text, reject_text, result_text, rule_name, scenario_title
 
@@ -100,6 +101,11 @@ def timestamp(value: datetime | None) -> Timestamp | None:
     return stamp
 
 
+def duration(value: timedelta | None) -> Duration | None:
+    """Return a length of time in whole seconds; None stays None."""
+    return None if value is None else Duration(seconds=int(value.total_seconds()))
+
+
 def money(cents: int) -> money_pb2.Money:
     """Return an amount in Canadian dollars."""
     units, rest = divmod(abs(cents), 100)
@@ -169,7 +175,7 @@ def watched(view: View, locale: Locale, now: datetime) -> pb.WatchValidationResp
         rows_rejected=view.rows_rejected,
         result_counts=counts(view.result_counts),
         queue_position=view.queue_position,
-        eta=eta if eta is None else Duration(seconds=int(eta.total_seconds())),
+        eta=duration(eta),
         error=run_error(view.error_code, view.error_params, locale),
         preview=[glimpse(number, found, locale) for number, found in enumerate(view.preview, 1)],
     )
@@ -199,8 +205,8 @@ class Renderer:
     locale: Locale
     persons: Persons
 
-    def validation(self, run: Run) -> validation_pb2.Validation:
-        """Return a run."""
+    def validation(self, run: Run, expected: Expected = NOTHING) -> validation_pb2.Validation:
+        """Return a run, and what is expected of it."""
         return validation_pb2.Validation(
             validation_id=str(run.id),
             job_id=run.job_id,
@@ -228,6 +234,8 @@ class Renderer:
             priority=PRIORITY[run.priority],
             labels=run.labels,
             rule_ids=run.rule_ids,
+            queue_position=expected.position,
+            eta=_until(expected.ends_at),
         )
 
     def summary(self, run: Run, summary: Summary) -> pb.GetValidationSummaryResponse:
@@ -311,6 +319,11 @@ class Renderer:
             message=reject_text(row.reason, row.column_name, self.locale),
             raw=self.persons.raw(row.raw),
         )
+
+
+def _until(moment: datetime | None) -> Duration | None:
+    now = datetime.now(UTC)
+    return duration(moment - now) if moment is not None and moment > now else None
 
 
 def _day(figures: DayFigures) -> pb.DaySummary:

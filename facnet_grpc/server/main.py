@@ -31,6 +31,7 @@ from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.exports import Exports
 from facnet_grpc.server.line_reads import LineReads
 from facnet_grpc.server.operations import Operations
+from facnet_grpc.server.outlook import Outlook
 from facnet_grpc.server.reads import Reads
 from facnet_grpc.server.revalidations import Revalidations
 from facnet_grpc.server.services.operations import OperationsService
@@ -112,7 +113,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         background = Background()
         stack.push_async_callback(background.close)
         rules = _rules(settings)
-        reads = Reads(resources.database, resources.redactor)
+        reads = Reads(resources.database, resources.redactor, Outlook(resources.database, settings))
         hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.heartbeat_seconds)
         hub.start()
         batches = Batches(resources.database, blocking, heartbeat_seconds=settings.heartbeat_seconds)

@@ -12,24 +12,28 @@ from facnet_grpc.model.run import Run, RunStatus
 from facnet_grpc.model.summary import Summary
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.server import sight
+from facnet_grpc.server.outlook import Expected, Outlook
 from facnet_grpc.server.view import View, from_run
 from facnet_grpc.storage.postgres import rejects, results, runs
 from facnet_grpc.storage.postgres.pool import Database
-
-MAX_POSITIONS = 20  # queue positions looked up in one round of `many`
 
 
 class Reads:
     """Runs and what was found in them: of one owner at a time, or of any, for an owner of None."""
 
-    def __init__(self, database: Database, redactor: Redactor) -> None:
+    def __init__(self, database: Database, redactor: Redactor, outlook: Outlook) -> None:
         self._database = database
         self._redactor = redactor
+        self._outlook = outlook
 
     def run(self, run_id: UUID, owner: str | None) -> Run:
         """Return a run. Raises `NotFound`."""
         with self._database.connection() as conn:
             return runs.get(conn, run_id, owner)
+
+    def expected(self, run: Run) -> Expected:
+        """Return what is expected of a run that has not ended."""
+        return self._outlook.of(run)
 
     def runs(self, owner: str, filters: runs.RunFilter, *, before: UUID | None, limit: int) -> list[Run]:
         """Return a page of runs, newest first."""
@@ -78,15 +82,13 @@ class Reads:
         """Return what a watcher sees first. Raises `NotFound`."""
         with self._database.connection() as conn:
             run = runs.get(conn, run_id, owner)
-            return from_run(run, runs.queue_position(conn, run_id) if run.status is RunStatus.QUEUED else None)
+        return from_run(run, self._outlook.of(run))
 
     def many(self, run_ids: Sequence[UUID]) -> list[View]:
-        """Return the views of several runs; positions in the queue of as many as is cheap."""
+        """Return the views of those runs that exist."""
         with self._database.connection() as conn:
             found = runs.get_many(conn, run_ids)
-            queued = [run.id for run in found if run.status is RunStatus.QUEUED][:MAX_POSITIONS]
-            positions = {run_id: runs.queue_position(conn, run_id) for run_id in queued}
-        return [from_run(run, positions.get(run.id)) for run in found]
+        return [from_run(run, self._outlook.of(run)) for run in found]
 
 
 def _completed(run: Run) -> Run:

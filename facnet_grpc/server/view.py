@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from facnet_grpc.model.event import Event
+from facnet_grpc.model.forecast import left
 from facnet_grpc.model.glimpse import Glimpse
 from facnet_grpc.model.run import Run, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.server.outlook import NOTHING, Expected
 from facnet_grpc.server.tokens import Cursor
-
-MIN_PERCENT_FOR_ETA = 5.0  # before that the past says nothing about the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class View:
     rows_rejected: int = 0
     result_counts: SeverityCounts = field(default_factory=SeverityCounts)
     queue_position: int | None = None
+    ends_at: datetime | None = field(default=None, compare=False)  # expected, while it waits: alone no reason to speak
     started_at: datetime | None = None
     error_code: str | None = None
     error_params: Mapping[str, Any] = field(default_factory=dict)
@@ -48,14 +49,15 @@ class View:
         return Cursor(self.run_id, self.attempt, self.percent)
 
     def eta(self, now: datetime) -> timedelta | None:
-        """Return the time until the end if the rest goes on like the part that is done; None if it cannot be told."""
-        if self.status is not RunStatus.PROCESSING or self.started_at is None or self.percent < MIN_PERCENT_FOR_ETA:
+        """Return the time until the end; None if it cannot be told."""
+        if self.status is RunStatus.QUEUED and self.ends_at is not None:
+            return self.ends_at - now if self.ends_at > now else None
+        if self.status is not RunStatus.PROCESSING or self.started_at is None:
             return None
-        spent = max(now - self.started_at, timedelta())
-        return spent * ((100 - self.percent) / self.percent)
+        return left(max(now - self.started_at, timedelta()), self.percent)
 
 
-def from_run(run: Run, queue_position: int | None = None) -> View:
+def from_run(run: Run, expected: Expected = NOTHING) -> View:
     """Return the view of a run as PostgreSQL has it."""
     return View(
         run_id=run.id,
@@ -69,7 +71,8 @@ def from_run(run: Run, queue_position: int | None = None) -> View:
         rows_loaded=run.processed_rows,
         rows_rejected=run.rejected_rows,
         result_counts=run.result_counts,
-        queue_position=queue_position if run.status is RunStatus.QUEUED else None,
+        queue_position=expected.position if run.status is RunStatus.QUEUED else None,
+        ends_at=expected.ends_at if run.status is RunStatus.QUEUED else None,
         started_at=run.started_at,
         error_code=run.error_code,
         error_params=run.error_params,

@@ -47,9 +47,8 @@ class _Topic:
         return self.view.status.is_terminal and not view.status.is_terminal
 
     def offer(self, view: View) -> None:
-        merged = merge(self.view, view)
-        if merged != self.view:
-            self.view = merged
+        known, self.view = self.view, merge(self.view, view)
+        if self.view != known:
             self.wake()
 
     def wake(self) -> None:
@@ -99,8 +98,7 @@ class WatchHub:
                 yield lift(view, cursor)
                 if view.status.is_terminal:
                     return
-                if topic.view is view:
-                    await _wait(changed, self._heartbeat)
+                await _wait(changed, self._heartbeat)
                 self._refuse_if_closing()
                 if topic.gone:
                     raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from facnet_grpc import faults
 from facnet_grpc.errors import FacnetError
+from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
 from facnet_grpc.model.run import Run
@@ -157,7 +158,8 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         """Read one run."""
         run_id = fields.uuid("validation_id", request.validation_id)
         run = await self._blocking.run(self._reads.run, run_id, current().caller.scope)
-        return pb.GetValidationResponse(validation=self._renderer().validation(run))
+        expected = await self._blocking.run(self._reads.expected, run)
+        return pb.GetValidationResponse(validation=self._renderer().validation(run, expected))
 
     async def ListValidations(  # noqa: N802 - named by the API
         self,
@@ -177,9 +179,12 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         before = uuid_position(request.page_token, asked)
         renderer = self._renderer()
 
+        def shown(run: Run) -> validation_pb2.Validation:
+            return renderer.validation(run, self._reads.expected(run))
+
         def read() -> pb.ListValidationsResponse:
             rows = self._reads.runs(current().caller.owner, filters, before=before, limit=size + 1)
-            page, token = cut(rows, size, renderer.validation, lambda run: page_token(asked, run.id.bytes))
+            page, token = cut(rows, size, shown, lambda run: page_token(asked, run.id.bytes))
             return pb.ListValidationsResponse(validations=page, next_page_token=token)
 
         return await self._blocking.run(read)

@@ -48,13 +48,11 @@ __all__ = [
     "known_blobs",
     "lock",
     "page",
-    "queue_position",
     "release",
     "request_cancel",
     "retry",
     "set_found",
     "summary",
-    "waiting",
     "wrong_state",
 ]
 
@@ -100,12 +98,6 @@ def summary(conn: Connection, run_id: UUID) -> Summary | None:
     """Return the figures of a run, None unless it is COMPLETED."""
     row = one(conn, SQL["summary"], {"id": run_id})
     return Summary.model_validate_json(row["summary"]) if row and row["summary"] else None
-
-
-def queue_position(conn: Connection, run_id: UUID) -> int | None:
-    """Return how many runs wait before this one, None if it does not wait."""
-    row = one(conn, SQL["queue_position"], {"id": run_id})
-    return int(row["ahead"]) if row else None
 
 
 def request_cancel(conn: Connection, run_id: UUID, owner: str | None) -> tuple[Run, bool]:

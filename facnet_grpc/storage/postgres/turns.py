@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from psycopg import Connection
 
+from facnet_grpc.model.forecast import Done, Running
 from facnet_grpc.model.run import Claim, Priority
 from facnet_grpc.model.turns import Fleet, Lane, Queue, Turn, TurnRules, Waiting
 from facnet_grpc.storage.postgres import leases, locks
@@ -53,3 +54,13 @@ def line(
         for row in every(conn, SQL["waiting"], params)
     ]
     return state, state.line_up(waiting, rules)
+
+
+def running(conn: Connection) -> list[Running]:
+    """Return the runs in progress."""
+    return [Running(**row) for row in every(conn, SQL["running"], {})]
+
+
+def done_lately(conn: Connection, *, limit: int = 200) -> list[Done]:
+    """Return runs that were completed in the last hour, latest first."""
+    return [Done(**row) for row in every(conn, SQL["done_lately"], {"limit": limit})]

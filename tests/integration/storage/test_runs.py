@@ -127,18 +127,6 @@ def test_lists_are_filtered(database, add, take):
         assert listed(created_before=batch.created_at) == {plain.id}
 
 
-def test_the_place_in_the_queue_follows_priority_then_age(database, add, take):
-    normal, low, high, second = add(), add(priority=Priority.LOW), add(priority=Priority.HIGH), add()
-    running = take().run
-    with database.connection() as conn:
-        places = [runs.queue_position(conn, run.id) for run in (high, normal, second, low)]
-        assert places == [0, 1, 2, 3]
-        assert runs.queue_position(conn, running.id) is None
-        assert runs.queue_position(conn, uuid4()) is None
-        assert runs.waiting(conn, older_than_seconds=0, limit=3) == [high.id, normal.id, second.id]
-        assert runs.waiting(conn, older_than_seconds=60, limit=3) == []
-
-
 def test_files_of_ended_runs_are_found_until_they_are_deleted(database, add, take):
     waiting, claim = add(), take()
     with database.connection() as conn:

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63net/v1/validation.proto\x12\tfacnet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x0eSeverityCounts\x12\r\n\x05\x65rror\x18\x01 \x01(\x03\x12\x0f\n\x07warning\x18\x02 \x01(\x03\x12\x14\n\x0coptimization\x18\x03 \x01(\x03\x12\x0c\n\x04info\x18\x04 \x01(\x03\"7\n\x08RunError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04\x63ure\x18\x03 \x01(\t\"\xca\x06\n\nValidation\x12\x15\n\rvalidation_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12+\n\x06status\x18\x04 \x01(\x0e\x32\x1b.facnet.v1.ValidationStatus\x12)\n\x05phase\x18\x05 \x01(\x0e\x32\x1a.facnet.v1.ValidationPhase\x12\x0f\n\x07percent\x18\x06 \x01(\x01\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12\x10\n\x08\x65ncoding\x18\t \x01(\t\x12\x11\n\tdelimiter\x18\n \x01(\t\x12\x12\n\ntotal_rows\x18\x0b \x01(\x03\x12\x16\n\x0eprocessed_rows\x18\x0c \x01(\x03\x12\x15\n\rrejected_rows\x18\r \x01(\x03\x12\x30\n\rresult_counts\x18\x0e \x01(\x0b\x32\x19.facnet.v1.SeverityCounts\x12\x0f\n\x07\x61ttempt\x18\x0f \x01(\x05\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05\x65rror\x18\x14 \x01(\x0b\x32\x13.facnet.v1.RunError\x12\x18\n\x10rule_set_version\x18\x15 \x01(\t\x12\x19\n\x11reference_version\x18\x16 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x17 \x01(\t\x12%\n\x08priority\x18\x18 \x01(\x0e\x32\x13.facnet.v1.Priority\x12\x31\n\x06labels\x18\x19 \x03(\x0b\x32!.facnet.v1.Validation.LabelsEntry\x12\x10\n\x08rule_ids\x18\x1a \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xd5\x01\n\x10ValidationStatus\x12!\n\x1dVALIDATION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18VALIDATION_STATUS_QUEUED\x10\x01\x12 \n\x1cVALIDATION_STATUS_PROCESSING\x10\x02\x12\x1f\n\x1bVALIDATION_STATUS_COMPLETED\x10\x03\x12\x1c\n\x18VALIDATION_STATUS_FAILED\x10\x04\x12\x1f\n\x1bVALIDATION_STATUS_CANCELLED\x10\x05*\x93\x01\n\x0fValidationPhase\x12 \n\x1cVALIDATION_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n\x18VALIDATION_PHASE_LOADING\x10\x01\x12\x1a\n\x16VALIDATION_PHASE_RULES\x10\x02\x12$\n VALIDATION_PHASE_STORING_RESULTS\x10\x03*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63net/v1/validation.proto\x12\tfacnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x0eSeverityCounts\x12\r\n\x05\x65rror\x18\x01 \x01(\x03\x12\x0f\n\x07warning\x18\x02 \x01(\x03\x12\x14\n\x0coptimization\x18\x03 \x01(\x03\x12\x0c\n\x04info\x18\x04 \x01(\x03\"7\n\x08RunError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04\x63ure\x18\x03 \x01(\t\"\xa2\x07\n\nValidation\x12\x15\n\rvalidation_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12+\n\x06status\x18\x04 \x01(\x0e\x32\x1b.facnet.v1.ValidationStatus\x12)\n\x05phase\x18\x05 \x01(\x0e\x32\x1a.facnet.v1.ValidationPhase\x12\x0f\n\x07percent\x18\x06 \x01(\x01\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12\x10\n\x08\x65ncoding\x18\t \x01(\t\x12\x11\n\tdelimiter\x18\n \x01(\t\x12\x12\n\ntotal_rows\x18\x0b \x01(\x03\x12\x16\n\x0eprocessed_rows\x18\x0c \x01(\x03\x12\x15\n\rrejected_rows\x18\r \x01(\x03\x12\x30\n\rresult_counts\x18\x0e \x01(\x0b\x32\x19.facnet.v1.SeverityCounts\x12\x0f\n\x07\x61ttempt\x18\x0f \x01(\x05\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05\x65rror\x18\x14 \x01(\x0b\x32\x13.facnet.v1.RunError\x12\x18\n\x10rule_set_version\x18\x15 \x01(\t\x12\x19\n\x11reference_version\x18\x16 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x17 \x01(\t\x12%\n\x08priority\x18\x18 \x01(\x0e\x32\x13.facnet.v1.Priority\x12\x31\n\x06labels\x18\x19 \x03(\x0b\x32!.facnet.v1.Validation.LabelsEntry\x12\x10\n\x08rule_ids\x18\x1a \x03(\t\x12\x1b\n\x0equeue_position\x18\x1b \x01(\x05H\x00\x88\x01\x01\x12&\n\x03\x65ta\x18\x1c \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_queue_position*\xd5\x01\n\x10ValidationStatus\x12!\n\x1dVALIDATION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18VALIDATION_STATUS_QUEUED\x10\x01\x12 \n\x1cVALIDATION_STATUS_PROCESSING\x10\x02\x12\x1f\n\x1bVALIDATION_STATUS_COMPLETED\x10\x03\x12\x1c\n\x18VALIDATION_STATUS_FAILED\x10\x04\x12\x1f\n\x1bVALIDATION_STATUS_CANCELLED\x10\x05*\x93\x01\n\x0fValidationPhase\x12 \n\x1cVALIDATION_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n\x18VALIDATION_PHASE_LOADING\x10\x01\x12\x1a\n\x16VALIDATION_PHASE_RULES\x10\x02\x12$\n VALIDATION_PHASE_STORING_RESULTS\x10\x03*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_VALIDATION_LABELSENTRY']._loaded_options = None
   _globals['_VALIDATION_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_VALIDATIONSTATUS']._serialized_start=1063
-  _globals['_VALIDATIONSTATUS']._serialized_end=1276
-  _globals['_VALIDATIONPHASE']._serialized_start=1279
-  _globals['_VALIDATIONPHASE']._serialized_end=1426
-  _globals['_PRIORITY']._serialized_start=1428
-  _globals['_PRIORITY']._serialized_end=1522
-  _globals['_SEVERITYCOUNTS']._serialized_start=74
-  _globals['_SEVERITYCOUNTS']._serialized_end=158
-  _globals['_RUNERROR']._serialized_start=160
-  _globals['_RUNERROR']._serialized_end=215
-  _globals['_VALIDATION']._serialized_start=218
-  _globals['_VALIDATION']._serialized_end=1060
-  _globals['_VALIDATION_LABELSENTRY']._serialized_start=1015
-  _globals['_VALIDATION_LABELSENTRY']._serialized_end=1060
+  _globals['_VALIDATIONSTATUS']._serialized_start=1183
+  _globals['_VALIDATIONSTATUS']._serialized_end=1396
+  _globals['_VALIDATIONPHASE']._serialized_start=1399
+  _globals['_VALIDATIONPHASE']._serialized_end=1546
+  _globals['_PRIORITY']._serialized_start=1548
+  _globals['_PRIORITY']._serialized_end=1642
+  _globals['_SEVERITYCOUNTS']._serialized_start=106
+  _globals['_SEVERITYCOUNTS']._serialized_end=190
+  _globals['_RUNERROR']._serialized_start=192
+  _globals['_RUNERROR']._serialized_end=247
+  _globals['_VALIDATION']._serialized_start=250
+  _globals['_VALIDATION']._serialized_end=1180
+  _globals['_VALIDATION_LABELSENTRY']._serialized_start=1116
+  _globals['_VALIDATION_LABELSENTRY']._serialized_end=1161
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
@@ -216,6 +217,8 @@ class Validation(google.protobuf.message.Message):
     PRIORITY_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     RULE_IDS_FIELD_NUMBER: builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: builtins.int
+    ETA_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
     """UUID (version 7)."""
     job_id: builtins.str
@@ -252,6 +255,8 @@ class Validation(google.protobuf.message.Message):
     """The batch that it belongs to."""
     priority: Global___Priority.ValueType
     """In which order it is taken."""
+    queue_position: builtins.int
+    """Runs that are begun before it while it waits; not set when unknown."""
     @property
     def result_counts(self) -> Global___SeverityCounts:
         """Results by severity; complete once COMPLETED."""
@@ -284,6 +289,10 @@ class Validation(google.protobuf.message.Message):
     def rule_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The rules that were asked for; empty: all that are on."""
 
+    @property
+    def eta(self) -> google.protobuf.duration_pb2.Duration:
+        """Time until its end, if it can be told."""
+
     def __init__(
         self,
         *,
@@ -313,8 +322,11 @@ class Validation(google.protobuf.message.Message):
         priority: Global___Priority.ValueType = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         rule_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        queue_position: builtins.int | None = ...,
+        eta: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "result_counts", b"result_counts", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "create_time", b"create_time", "delimiter", b"delimiter", "encoding", b"encoding", "end_time", b"end_time", "error", b"error", "file_name", b"file_name", "job_id", b"job_id", "labels", b"labels", "next_attempt_time", b"next_attempt_time", "percent", b"percent", "phase", b"phase", "priority", b"priority", "processed_rows", b"processed_rows", "reference_version", b"reference_version", "rejected_rows", b"rejected_rows", "result_counts", b"result_counts", "rule_ids", b"rule_ids", "rule_set_version", b"rule_set_version", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "status", b"status", "total_rows", b"total_rows", "validation_id", b"validation_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "eta", b"eta", "next_attempt_time", b"next_attempt_time", "queue_position", b"queue_position", "result_counts", b"result_counts", "start_time", b"start_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "batch_id", b"batch_id", "create_time", b"create_time", "delimiter", b"delimiter", "encoding", b"encoding", "end_time", b"end_time", "error", b"error", "eta", b"eta", "file_name", b"file_name", "job_id", b"job_id", "labels", b"labels", "next_attempt_time", b"next_attempt_time", "percent", b"percent", "phase", b"phase", "priority", b"priority", "processed_rows", b"processed_rows", "queue_position", b"queue_position", "reference_version", b"reference_version", "rejected_rows", b"rejected_rows", "result_counts", b"result_counts", "rule_ids", b"rule_ids", "rule_set_version", b"rule_set_version", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "status", b"status", "total_rows", b"total_rows", "validation_id", b"validation_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_queue_position", b"_queue_position"]) -> typing.Literal["queue_position"] | None: ...
 
 Global___Validation: typing_extensions.TypeAlias = Validation

@@ -1,9 +1,6 @@
 -- Runs, one at a time. Every change of a status names the statuses that it may come from (%(sources)s, from model/run.py).
 -- What is stored is the time at which it happens, clock_timestamp(): now() is when the transaction began.
 
--- fragment: rank
-CASE priority WHEN 'HIGH' THEN 0 WHEN 'NORMAL' THEN 1 ELSE 2 END
-
 -- name: insert
 -- Stores a new run; no row if the owner has used the idempotency key before.
 INSERT INTO validation_runs
@@ -30,18 +27,6 @@ WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s);
 -- Reads the figures of a completed run.
 SELECT summary::text AS summary FROM validation_runs WHERE id = %(id)s;
 
--- name: queue_position
--- Counts the runs that wait before a waiting run; no row if it does not wait.
-WITH mine AS (
-    SELECT {rank} AS rank, created_at, id FROM validation_runs WHERE id = %(id)s AND status = 'QUEUED'
-)
-SELECT (
-    SELECT count(*)
-    FROM validation_runs
-    WHERE status = 'QUEUED' AND ({rank}, created_at, id) < (mine.rank, mine.created_at, mine.id)
-) AS ahead
-FROM mine;
-
 -- name: request_cancel
 -- Cancels a waiting run at once, and asks the worker of a running one to stop.
 UPDATE validation_runs
@@ -56,15 +41,6 @@ RETURNING {run_columns};
 -- Notes that the file is deleted, and forgets its key.
 WITH erased AS (DELETE FROM data_keys WHERE run_id = %(id)s)
 UPDATE validation_runs SET blob_key = NULL WHERE id = %(id)s;
-
--- name: waiting
--- Finds runs that are due and have waited longer than a message takes: theirs may be lost.
-SELECT id
-FROM validation_runs
-WHERE status = 'QUEUED'
-    AND COALESCE(next_attempt_at, created_at) <= now() - make_interval(secs => %(older_than_seconds)s)
-ORDER BY {rank}, created_at, id
-LIMIT %(limit)s;
 
 -- name: retry
 -- Queues a failed run again. Its attempts so far do not count any more; their number goes on growing.

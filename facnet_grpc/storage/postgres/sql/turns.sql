@@ -67,3 +67,18 @@ FROM validation_runs
 WHERE status = 'QUEUED' AND {due} AND COALESCE(next_attempt_at, created_at)
     <= clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
 ORDER BY owner, priority, large, created_at, id;
+
+-- name: running
+-- Lists the runs in progress, and for how long they have been.
+SELECT owner, large, size_bytes, progress AS percent,
+    EXTRACT(EPOCH FROM clock_timestamp() - started_at)::double precision AS seconds
+FROM validation_runs
+WHERE status = 'PROCESSING';
+
+-- name: done_lately
+-- Lists runs that were completed in the last hour, latest first: how large they were, and how long they took.
+SELECT size_bytes, EXTRACT(EPOCH FROM finished_at - started_at)::double precision AS seconds
+FROM validation_runs
+WHERE status = 'COMPLETED' AND finished_at > clock_timestamp() - interval '1 hour' AND finished_at >= started_at
+ORDER BY finished_at DESC
+LIMIT %(limit)s;
