@@ -16,6 +16,7 @@ from facnet_client.access import File, Token, bearer, transport
 from facnet_client.backoff import Retry
 from facnet_client.calls import Calls
 from facnet_client.channel import connect
+from facnet_client.operations import Operations
 from facnet_client.reading import Reading
 from facnet_client.reference import Reference
 from facnet_client.revalidation import ResultChange, RevalidationSummary, revalidate
@@ -34,7 +35,7 @@ LARGEST_PAGE = 1000
 class FacnetClient(Reading):
     """A connection to one server. Safe to use from several threads; close it, or use it in a `with` statement.
 
-    Every method raises `FacnetError`. `rules` and `reference` have calls of their own.
+    Every method raises `FacnetError`. `rules`, `reference` and `operations` have calls of their own.
     """
 
     def __init__(  # noqa: PLR0913 - the ways to reach a server are what they are
@@ -74,6 +75,7 @@ class FacnetClient(Reading):
         )
         self.rules = Rules(self._channel, self._calls)
         self.reference = Reference(self._channel, self._calls)
+        self.operations = Operations(self._channel, self._calls)
 
     def __enter__(self) -> Self:
         return self

@@ -97,10 +97,10 @@ def validation(message: validation_pb2.Validation) -> Validation:
         rejected_rows=message.rejected_rows,
         result_counts=severity_counts(message.result_counts),
         attempt=message.attempt,
-        create_time=_time(message, "create_time"),
-        start_time=_time(message, "start_time"),
-        end_time=_time(message, "end_time"),
-        next_attempt_time=_time(message, "next_attempt_time"),
+        create_time=moment(message, "create_time"),
+        start_time=moment(message, "start_time"),
+        end_time=moment(message, "end_time"),
+        next_attempt_time=moment(message, "next_attempt_time"),
         error=_error(message),
         rule_set_version=message.rule_set_version,
         reference_version=message.reference_version,
@@ -167,10 +167,10 @@ def plain(struct: Struct) -> dict[str, Any]:
     return {name: _plain(struct.fields[name]) for name in sorted(struct.fields)}
 
 
-def timestamp(moment: datetime) -> Timestamp:
+def timestamp(value: datetime) -> Timestamp:
     """Return a moment for a request; one without a zone is taken as local time."""
     made = Timestamp()
-    made.FromDatetime(moment.astimezone(UTC))
+    made.FromDatetime(value.astimezone(UTC))
     return made
 
 
@@ -230,11 +230,12 @@ def _error(message: validation_pb2.Validation | service_pb2.WatchValidationRespo
     return RunError(message.error.code, message.error.message, message.error.cure)
 
 
-def _time(message: Message, field: str) -> datetime | None:
+def moment(message: Message, field: str) -> datetime | None:
+    """Return a moment in UTC; None if it is not set."""
     if not message.HasField(field):
         return None
-    moment: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
-    return moment
+    found: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
+    return found
 
 
 def _phase(number: int) -> Phase:

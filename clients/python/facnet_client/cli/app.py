@@ -17,6 +17,7 @@ from facnet_client.cli import (
     batch,
     control,
     export,
+    failed,
     listing,
     local,
     login,
@@ -26,6 +27,7 @@ from facnet_client.cli import (
     rules,
     run,
     submit,
+    top,
 )
 from facnet_client.cli import reference as references
 from facnet_client.cli.access import Access
@@ -56,6 +58,7 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("cancel", control.cancel, {}),
     ("retry", control.retry, {}),
     ("delete", control.delete, {}),
+    ("top", top.top, {}),
     ("login", login.login, {}),
     ("logout", login.logout, {}),
     ("dev", local.dev, local.PASSED_ON),
@@ -70,6 +73,7 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
 # Commands of a command.
 GROUPS: Mapping[str, Sequence[tuple[str, Callable[..., None]]]] = {
     "rules": (("list", rules.list_), ("show", rules.show), ("validate", rules.validate), ("test", rules.test)),
+    "failed": (("list", failed.list_), ("replay", failed.replay)),
     "reference": (
         ("show", references.show),
         ("codes", references.codes),
