@@ -30,13 +30,6 @@ class Column:
         """Return the numbers of some rows."""
         return self.of(rows)
 
-    def where(self, rows: Ints, test: Callable[[Ints], Mask]) -> Mask:
-        """Return for which of many rows a test holds."""
-        held = np.empty(len(rows), np.bool_)
-        for part in slices(len(rows)):
-            held[part] = test(self.of(rows[part]))
-        return held
-
     @classmethod
     def stored(cls, values: Ints) -> Column:
         """Return a column of numbers that are kept as narrow as they are."""
@@ -46,6 +39,16 @@ class Column:
 def slices(count: int) -> Sequence[slice]:
     """Cut `count` rows into slices that are small beside a large file, and large beside what a call of numpy costs."""
     return [slice(first, min(first + _AT_ONCE, count)) for first in range(0, count, _AT_ONCE)]
+
+
+def ask(rows: Ints, test: Callable[[Ints], Mask]) -> Mask:
+    """Return for which of many rows a test holds, asked of some at a time."""
+    return np.concatenate([np.zeros(0, np.bool_), *(test(rows[part]) for part in slices(len(rows)))])
+
+
+def figure(rows: Ints, of: Callable[[Ints], Ints]) -> Ints:
+    """Return a number of 32 bits for each of many rows, worked out for some at a time."""
+    return np.concatenate([np.zeros(0, np.int32), *(of(rows[part]).astype(np.int32) for part in slices(len(rows)))])
 
 
 def dense(keys: Ints, bound: int) -> tuple[Ints, int]:

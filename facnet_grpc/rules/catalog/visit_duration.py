@@ -38,6 +38,7 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
+from facnet_grpc.rules.arrays import ask
 from facnet_grpc.rules.base import Outcome, RuleInfo
 from facnet_grpc.rules.findings import Batch
 from facnet_grpc.rules.groups import Groups
@@ -49,7 +50,7 @@ from facnet_grpc.rules.interventions import (
     is_exempt,
 )
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.vocabulary import WORDS, Claims, Ints
+from facnet_grpc.rules.vocabulary import WORDS, Claims, Ints, Mask
 
 _SCENARIO = "advantageous"
 _SHORTEST, _LONGEST = 25, 97  # minutes
@@ -123,11 +124,15 @@ def _visits(claims: Claims) -> Ints:
     visit = claims.has_code("walk_in_visit_codes") | claims.has_code("appointment_visit_codes")
     place = claims.in_cabinet | claims.in_establishment
     rows = np.flatnonzero(claims.billed & claims.has_patient & visit & place & ~is_exempt(claims))
-    rows = rows[claims.minutes.where(rows, lambda minutes: (minutes >= _SHORTEST) & (minutes <= _LONGEST))]
+    rows = rows[ask(rows, lambda some: _is_long(claims.minutes[some]))]
     own, others = _meetings(claims, rows), np.sort(_meetings(claims, _of_same_patients(claims, rows)))
     same = np.searchsorted(others, own, "right") - np.searchsorted(others, own, "left")
     alone: Ints = rows[same == 1]
     return alone
+
+
+def _is_long(minutes: Ints) -> Mask:
+    return (minutes >= _SHORTEST) & (minutes <= _LONGEST)
 
 
 def _of_same_patients(claims: Claims, rows: Ints) -> Ints:

@@ -18,12 +18,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from facnet_grpc.rules.arrays import slices
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
 Bytes = npt.NDArray[np.uint8]
 
 LENGTH = 12
-NO_DAY = -(1 << 40)  # in place of a day that is not known
+NO_DAY = -(1 << 30)  # in place of a day that is not known
 OLDEST_YEARS = 120
 
 _WEIGHTS = np.array([1, 3, 7, 9, 1, 7, 1, 3, 4, 5, 7, 6, 9, 1], np.int64)
@@ -31,11 +32,57 @@ _EBCDIC = np.frombuffer(bytes(range(128)).decode("ascii").encode("cp037"), np.ui
 _WOMEN_FROM = 51  # a month of 51-62 is a woman's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Nams:
     """The NAMs in a dictionary of patient keys: every array has one entry a key."""
 
-    keys: pa.Array  # strings
+    well_formed: Mask  # four letters, six digits, two letters or digits, and nothing more
+    masked: Mask  # birth year and month are struck out by `xxxx`
+    check_fails: Mask  # well-formed, and the check character fits neither century
+    _only_early_fits: Mask
+    _late: Ints  # birth days if born from 2000 on; `NO_DAY` for no such day
+    _early: Ints  # the same if born in the century before
+
+    @classmethod
+    def of(cls, keys: pa.Array) -> Nams:
+        """Look at keys: texts, null for none. Some at a time, for what has to be calculated takes more than they do."""
+        parts = [Characters(keys.slice(part.start, part.stop - part.start)) for part in slices(len(keys))]
+        found = [part.figures() for part in parts or [Characters(keys)]]
+        return cls(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+    def born(self, patients: Ints, days: Ints) -> Ints:
+        """Return the birth day of each of `patients` (indices of keys) as of a day of service, `NO_DAY` if unknown.
+
+        The century is the latest one before the service. If the check character speaks for the other one, and the
+        patient would not be older than 120 years, nobody can tell: the birth day is unknown.
+        """
+        late = self._late[patients]
+        early = self._early[patients]
+        possible = (early != NO_DAY) & (days - early <= OLDEST_YEARS * 366)
+        doubtful = possible & self._only_early_fits[patients]
+        recent = np.where(doubtful, NO_DAY, late)
+        return np.where((late != NO_DAY) & (late <= days), recent, np.where(early <= days, early, NO_DAY))
+
+    def impossible(self, patients: Ints, days: Ints) -> Mask:
+        """Return where no century gives a day of birth on or before the day of service."""
+        late, early = self._late[patients], self._early[patients]
+        found = ((late != NO_DAY) & (late <= days)) | ((early != NO_DAY) & (early <= days))
+        wrong: Mask = self.well_formed[patients] & ~found
+        return wrong
+
+
+class Characters:
+    """What the characters of keys say; every array has one entry a key."""
+
+    def __init__(self, keys: pa.Array) -> None:
+        self.keys = keys.fill_null("")
+
+    def figures(self) -> tuple[Mask | Ints, ...]:
+        """Return what `Nams` keeps, in its order."""
+        late, early = (self.birth_days(century).astype(np.int32) for century in (2000, 1900))
+        fits_late, fits_early = self.check_fits(2000), self.check_fits(1900)
+        fails = self.well_formed & ~fits_early & ~fits_late
+        return self.well_formed, self.masked, fails, fits_early & ~fits_late, late, early
 
     @cached_property
     def well_formed(self) -> Mask:
@@ -64,43 +111,6 @@ class Nams:
         sums = self._sum_without_century + first * _WEIGHTS[5] + second * _WEIGHTS[6]
         fits: Mask = self.well_formed & (sums % 10 == self._bytes[:, 11].astype(np.int64) - ord("0"))
         return fits
-
-    def born(self, patients: Ints, days: Ints) -> Ints:
-        """Return the birth day of each of `patients` (indices of keys) as of a day of service, `NO_DAY` if unknown.
-
-        The century is the latest one before the service. If the check character speaks for the other one, and the
-        patient would not be older than 120 years, nobody can tell: the birth day is unknown.
-        """
-        late = self._late[patients]
-        early = self._early[patients]
-        possible = (early != NO_DAY) & (days - early <= OLDEST_YEARS * 366)
-        doubtful = possible & self._only_early_fits[patients]
-        recent = np.where(doubtful, NO_DAY, late)
-        return np.where((late != NO_DAY) & (late <= days), recent, np.where(early <= days, early, NO_DAY))
-
-    def impossible(self, patients: Ints, days: Ints) -> Mask:
-        """Return where no century gives a day of birth on or before the day of service."""
-        late, early = self._late[patients], self._early[patients]
-        found = ((late != NO_DAY) & (late <= days)) | ((early != NO_DAY) & (early <= days))
-        wrong: Mask = self.well_formed[patients] & ~found
-        return wrong
-
-    @cached_property
-    def check_fails(self) -> Mask:
-        """Well-formed NAMs whose check character fits neither century."""
-        return self.well_formed & ~self.check_fits(1900) & ~self.check_fits(2000)
-
-    @cached_property
-    def _late(self) -> Ints:
-        return self.birth_days(2000)
-
-    @cached_property
-    def _early(self) -> Ints:
-        return self.birth_days(1900)
-
-    @cached_property
-    def _only_early_fits(self) -> Mask:
-        return self.check_fits(1900) & ~self.check_fits(2000)
 
     @cached_property
     def _bytes(self) -> Bytes:

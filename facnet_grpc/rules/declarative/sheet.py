@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from facnet_grpc.rules.arrays import figure
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.nam import NO_DAY, Nams
 from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
@@ -21,6 +22,8 @@ from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
 DICTIONARIES = frozenset(
     {"place", "code", "context", "doctor_key", "patient_key", "patient_name", "role", "payment_period"},
 )
+NO_AGE = -(1 << 31)
+_MONTHS = {"years": 12, "months": 1}
 _RADIX = 1 << 16  # numpy sorts 16-bit numbers by radix
 
 
@@ -59,7 +62,7 @@ class Sheet:
         answers = [bool(text) and test(text) for text in self.texts(column)]
         return np.array([*answers, False], np.bool_)[self.index(column)]
 
-    @cached_property
+    @property
     def billed(self) -> Ints:
         """The rows of billed lines, ascending."""
         return np.flatnonzero(self.claims.billed)
@@ -70,7 +73,7 @@ class Sheet:
         wanted = [index for index, text in enumerate(self.texts("code")) if text in codes]
         if not wanted:
             return np.zeros(0, np.int64)
-        return np.sort(np.concatenate([rows[starts[index] : starts[index + 1]] for index in wanted]))
+        return np.sort(np.concatenate([rows[starts[index] : starts[index + 1]] for index in wanted])).astype(np.int64)
 
     @cached_property
     def paid_cents(self) -> Column:
@@ -96,7 +99,7 @@ class Sheet:
     @cached_property
     def nams(self) -> Nams:
         """The patients' NAMs, in the order of the dictionary of patients."""
-        return Nams(self.claims.dictionary("patient_key").cast(pa.string()).fill_null(""))
+        return Nams.of(self.claims.dictionary("patient_key").cast(pa.string()))
 
     def born(self, rows: Ints) -> Ints:
         """Return the patients' birth days, `NO_DAY` where the NAM does not tell."""
@@ -105,6 +108,15 @@ class Sheet:
         named = patients >= 0
         days[named] = self.nams.born(patients[named], self.claims.day[rows[named]])
         return days
+
+    def ages(self, rows: Ints, unit: str) -> Ints:
+        """Return the patients' ages on the day of service in completed days, months or years, `NO_AGE` if unknown."""
+        return figure(rows, lambda some: self._ages(some, unit))
+
+    def _ages(self, rows: Ints, unit: str) -> Ints:
+        born, days = self.born(rows), self.claims.day[rows]
+        ages = days - born if unit == "days" else months_between(born, days) // _MONTHS[unit]
+        return np.where(born == NO_DAY, NO_AGE, ages)
 
     def invoices(self, rows: Ints) -> Ints:
         """Return a number for each invoice of `rows`, -1 where a line has none."""
@@ -119,10 +131,11 @@ class Sheet:
     def _by_code(self) -> tuple[Ints, Ints]:
         """Billed rows sorted by code, and where each code of the dictionary begins."""
         size = len(self.texts("code"))
-        codes = self.index("code")[self.billed]
+        billed = self.billed.astype(np.int32)
+        codes = self.index("code")[billed]
         order = np.argsort(codes.astype(np.uint16) if size < _RADIX else codes, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=size))])
-        return self.billed[order], starts
+        return billed[order], starts
 
 
 def months_between(earlier: Ints, later: Ints) -> Ints:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from facnet_grpc.rules.declarative.nam import NO_DAY
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work
-from facnet_grpc.rules.declarative.sheet import months_between
-
-_MONTHS = {"years": 12, "months": 1}
+from facnet_grpc.rules.declarative.sheet import NO_AGE
 
 
 def age_range(work: Work) -> Hits:
     """Find lines of patients who are younger than `min` or older than `max`, in completed units."""
     params, sheet = work.params, work.sheet
-    born = sheet.born(work.rows)
-    known = born != NO_DAY
-    rows, born = work.rows[known], born[known]
-    days = sheet.claims.day[rows]
-    age = days - born if params["unit"] == "days" else months_between(born, days) // _MONTHS[params["unit"]]
+    ages = sheet.ages(work.rows, params["unit"])
+    known = ages != NO_AGE
+    rows, age = work.rows[known], ages[known]
     outside = age < params["min"]
     if params["max"] is not None:
         outside |= age > params["max"]

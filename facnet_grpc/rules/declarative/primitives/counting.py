@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from facnet_grpc.rules.declarative.grouping import Keyed, chronological, combine, number, part_of, rank, surplus_first
-from facnet_grpc.rules.declarative.nam import NO_DAY
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Params, Primitive, Work
-from facnet_grpc.rules.declarative.sheet import Sheet, months_between
+from facnet_grpc.rules.declarative.sheet import NO_AGE, Sheet
 from facnet_grpc.rules.groups import Groups
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
@@ -41,11 +40,8 @@ def max_count(work: Work) -> Hits:
 def age_max_count(work: Work) -> Hits:
     """Find groups with more lines than allowed among those of patients of an age; see `max_count`."""
     sheet, params = work.sheet, work.params
-    born = sheet.born(work.rows)
-    known = born != NO_DAY
-    rows = work.rows[known]
-    age = months_between(born[known], sheet.claims.day[rows])
-    rows = rows[(age >= params["min_months"]) & (age <= params["max_months"])]
+    ages = sheet.ages(work.rows, "months")
+    rows = work.rows[(ages != NO_AGE) & (ages >= params["min_months"]) & (ages <= params["max_months"])]
     narrowed = Work(sheet, rows, work.group, {**_PLAIN, **params}, work.reference, work.today, work.narrow)
     return max_count(narrowed)
 

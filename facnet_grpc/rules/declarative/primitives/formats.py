@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from facnet_grpc.rules.arrays import ask
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.grouping import OTHER_SESSION, Keyed, chronological, part_of, rank, surplus_first
 from facnet_grpc.rules.declarative.nam import nam_letters
@@ -48,8 +49,9 @@ def _nam(work: Work) -> _Found:
 def _nam_birth(work: Work) -> _Found:
     rows, patients = _named(work)
     well = work.sheet.nams.well_formed[patients]
-    rows, patients = rows[well], patients[well]
-    return rows, work.sheet.nams.impossible(patients, work.sheet.claims.day[rows])
+    rows = rows[well]
+    index, days = work.sheet.index("patient_key"), work.sheet.claims.day
+    return rows, ask(rows, lambda some: work.sheet.nams.impossible(index[some], days[some]))
 
 
 def _nam_check(work: Work) -> _Found:

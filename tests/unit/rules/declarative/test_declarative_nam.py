@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from facnet_grpc.rules.declarative.nam import NO_DAY, Nams, nam_letters
+from facnet_grpc.rules.declarative.nam import NO_DAY, Characters, Nams, nam_letters
 
 EPOCH = date(1970, 1, 1)
 
@@ -16,7 +16,11 @@ def days(*dates):
 
 
 def nams(*keys):
-    return Nams(pa.array(keys, pa.string()))
+    return Nams.of(pa.array(keys, pa.string()))
+
+
+def characters(*keys):
+    return Characters(pa.array(keys, pa.string()))
 
 
 @pytest.mark.parametrize(
@@ -62,8 +66,8 @@ def test_a_doubtful_century_is_left_open():
     """Born in 2010 or, as the check digit says, in 1910: nobody can tell an age."""
     keys = [f"TREA1001011{digit}" for digit in range(10)]
     found = nams(*keys)
-    of_1910 = found.check_fits(1900)
-    of_2010 = found.check_fits(2000)
+    of_1910 = characters(*keys).check_fits(1900)
+    of_2010 = characters(*keys).check_fits(2000)
 
     born = found.born(np.arange(10), days(*[date(2025, 3, 3)] * 10))
 
@@ -77,7 +81,7 @@ def test_a_doubtful_century_is_left_open():
 def test_the_check_digit_of_a_woman_differs_from_that_of_a_man():
     keys = [f"TREA80{month}011{digit}" for month in ("01", "51") for digit in range(10)]
 
-    fits = nams(*keys).check_fits(1900)
+    fits = characters(*keys).check_fits(1900)
 
     assert fits[:10].sum() == fits[10:].sum() == 1
     assert fits[:10].argmax() != fits[10:].argmax()
@@ -98,4 +102,4 @@ def test_letters_of_names():
 def test_a_slice_of_a_dictionary_is_read_from_its_own_beginning():
     keys = pa.array(["GAGP75020210", "TREA80010113"])[1:]
 
-    assert Nams(keys).born(np.array([0]), days(date(2025, 3, 3)))[0] == days(date(1980, 1, 1))[0]
+    assert Nams.of(keys).born(np.array([0]), days(date(2025, 3, 3)))[0] == days(date(1980, 1, 1))[0]
