@@ -26,10 +26,10 @@ from facnet_grpc.phi.scrub import scrub_fields
 
 Format = Literal["auto", "json", "console"]
 PACKAGES = frozenset({"facnet_grpc", "facnet_client", "workers"})
-CHATTY = (
-    "alembic",  # tells of looking at the schema, which every probe of readiness may do
-    "apscheduler",  # tells of everything that it does, every few seconds
-)
+CHATTY = {
+    "alembic": logging.WARNING,  # tells of looking at the schema, which every probe of readiness may do
+    "apscheduler": logging.ERROR,  # tells of everything that it does, and does not, every few seconds
+}
 MAX_CAUSES = 3
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 
@@ -50,8 +50,8 @@ def configure(level: str = "info", format: Format = "auto", stream: TextIO | Non
     handler = _Handler(out)
     handler.setFormatter(_formatter(_renderer(format, out)))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in CHATTY.items():
+        logging.getLogger(name).setLevel(least)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_shared(), ProcessorFormatter.wrap_for_formatter],
         wrapper_class=BoundLogger,
