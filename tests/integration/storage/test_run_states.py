@@ -209,7 +209,6 @@ def test_a_released_run_waits_for_its_time(change, take, now):
     assert run.status is RunStatus.QUEUED
     assert run.next_attempt_at > run.started_at
     assert change(runs.claim, run.id, lease_seconds=60, max_attempts=3) is None
-    assert change(runs.waiting, older_than_seconds=0, limit=9) == []
 
 
 def test_an_attempt_that_is_not_counted_has_a_number_but_takes_nothing_away(change, take, now):

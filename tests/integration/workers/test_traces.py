@@ -96,6 +96,22 @@ def test_another_run_than_asked_for_has_a_trace_of_its_own(bench, sample, spans)
     assert attempt.links[0].context.trace_id == by_name(spans)["sender"].context.trace_id
 
 
+@pytest.mark.parametrize("sender", ["the reconciler", "another run"])
+def test_an_attempt_is_under_whoever_handed_the_run_in_whatever_it_was_begun_by(bench, sample, spans, sender):
+    with tracing.span("submit"):
+        run_id = bench.submit(sample[:20_000], traceparent=tracing.carried())
+    if sender == "the reconciler":
+        validate(bench.resources, run_id)
+    else:
+        with tracing.span("sender"):
+            validate(bench.resources, uuid4())
+    found = by_name(spans)
+    assert bench.run(run_id).status == "COMPLETED"
+    assert above(found["rule office_fee"], spans) == ["rules", "attempt", "submit"]
+    links = [link.context.span_id for link in found["attempt"].links]
+    assert links == ([] if sender == "the reconciler" else [found["sender"].context.span_id])
+
+
 def test_an_exception_is_named_and_not_quoted(spans):
     with pytest.raises(ValueError), tracing.span("work", rpc__method="a/b", other="Tremblay, Marie", none=None):
         raise ValueError("TREM12345678")
