@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import redis
 
-from facnet_grpc.devstack import operations
+from facnet_grpc.devstack import notices, operations
 from facnet_grpc.devstack.finding import Finding
 from facnet_grpc.devstack.probe import is_serving
 from facnet_grpc.errors import FacnetError
@@ -57,7 +57,10 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-TEXTS = {language: {**texts, **operations.TEXTS[language]} for language, texts in _TEXTS.items()}
+TEXTS = {
+    language: {**texts, **operations.TEXTS[language], **notices.TEXTS[language]}
+    for language, texts in _TEXTS.items()
+}
 
 
 def examine(settings: Settings, server: str | None = None) -> Iterator[Finding]:
@@ -66,6 +69,7 @@ def examine(settings: Settings, server: str | None = None) -> Iterator[Finding]:
     yield check_redis(settings)
     yield check_blobs(settings)
     yield from operations.examine(settings)
+    yield from notices.examine(settings)
     target = server or settings.listen
     answers = is_serving(target)
     yield Finding("server", answers, "server_ok" if answers else "server_away", target)
@@ -151,6 +155,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "blobs": "Fichiers",
         "server": "Serveur",
         **operations.NAMES["fr"],
+        **notices.NAMES["fr"],
     },
     "en": {
         "postgres": "PostgreSQL",
@@ -158,5 +163,6 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "blobs": "Files",
         "server": "Server",
         **operations.NAMES["en"],
+        **notices.NAMES["en"],
     },
 }

@@ -7,6 +7,7 @@ name resolves to is checked and connected to in one go (see `webhook`), so that 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple, Never
 from urllib.parse import urlsplit
@@ -75,6 +76,11 @@ def is_open(address: Address, settings: NotifySettings) -> bool:
     if isinstance(address, IPv6Address):
         return address in _UNICAST
     return not any(address in network for network in _SPECIAL)
+
+
+def are_open(addresses: Iterable[str], settings: NotifySettings) -> bool:
+    """Whether that is so of all of the machines that a name leads to; one inside spoils the others."""
+    return all(is_open(ip_address(address.partition("%")[0]), settings) for address in addresses)
 
 
 def _parse(url: str) -> Target:

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from importlib.metadata import version
-from ipaddress import ip_address
 from threading import Timer
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -97,7 +96,7 @@ class Webhooks:
             found = self._resolve(target.host, target.port)
         except (OSError, UnicodeError):
             raise NotDelivered("not_resolved") from None
-        if not all(policy.is_open(ip_address(address.partition("%")[0]), self._settings) for address in found):
+        if not policy.are_open(found, self._settings):
             raise NotDelivered("internal_address")
         return found
 

@@ -137,6 +137,8 @@ def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path)
         "keys_missing",
         "clock_ok",
         "worker_away",
+        "webhooks_off",
+        "mail_off",
         "server_away",
     ]
     away = settings(database_url="postgresql://127.0.0.1:1/x")
