@@ -22,6 +22,8 @@ from psycopg.conninfo import make_conninfo
 
 from facnet_grpc.devstack.embedded import start_postgres, start_valkey
 from facnet_grpc.events.stream import connect
+from facnet_grpc.keys import Keys
+from facnet_grpc.storage import safe
 from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.migrate import migrate
 from facnet_grpc.storage.postgres.pool import Database
@@ -113,7 +115,8 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _open_database(postgres_url: str) -> Iterator[Database]:
-    with Database(postgres_url, max_connections=8, application_name="facnet-test") as opened:
+    wrapper = safe.row_wrapper(Keys.parse("b" * 32))
+    with Database(postgres_url, max_connections=8, application_name="facnet-test", wrapper=wrapper) as opened:
         yield opened
 
 
@@ -129,6 +132,13 @@ def clean_postgres_url(postgres_url: str, _open_database: Database) -> str:
 def database(clean_postgres_url: str, _open_database: Database) -> Database:
     """The session's database, migrated and empty."""
     return _open_database
+
+
+@pytest.fixture
+def plain_database(clean_postgres_url: str) -> Iterator[Database]:
+    """The same, with nothing encrypted: for tests that look at rows as they are."""
+    with Database(clean_postgres_url, max_connections=4, application_name="facnet-test") as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

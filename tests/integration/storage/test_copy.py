@@ -88,18 +88,18 @@ def findings(*rows):
     return pa.Table.from_pylist(list(rows), schema=RESULT_SCHEMA)
 
 
-def test_lines_come_back_as_they_were(database):
+def test_lines_come_back_as_they_were(plain_database):
     run_id = uuid4()
-    with database.connection() as conn:
+    with plain_database.connection() as conn:
         write(conn, run_id, lines(LINE), lines(), lines(BARE))
-    with database.connection() as conn:
+    with plain_database.connection() as conn:
         assert stored(conn, run_id) == [LINE, BARE]
 
 
-def test_a_slice_of_a_batch_is_written_as_such(database):
+def test_a_slice_of_a_batch_is_written_as_such(plain_database):
     run_id = uuid4()
     batch = lines(*(LINE | {"record_number": number, "units": None if number % 3 else 1} for number in range(1, 50)))
-    with database.connection() as conn:
+    with plain_database.connection() as conn:
         write(conn, run_id, batch.slice(7, 9), batch.slice(40))
         assert stored(conn, run_id) == batch.slice(7, 9).to_pylist() + batch.slice(40).to_pylist()
 
@@ -183,28 +183,28 @@ def test_a_frozen_worker_does_not_hold_up_its_successor(database):
         assert stored(conn, run_id) == [BARE]
 
 
-def test_two_runs_load_at_the_same_time(database):
+def test_two_runs_load_at_the_same_time(plain_database):
     one, two = uuid4(), uuid4()
     with (
-        database.connection() as first,
-        database.connection() as second,
+        plain_database.connection() as first,
+        plain_database.connection() as second,
         records.RecordWriter(first, one) as a,
         records.RecordWriter(second, two) as b,
     ):
         a.write(lines(LINE))
         b.write(lines(LINE))
-    with database.connection() as conn:
+    with plain_database.connection() as conn:
         assert stored(conn, one) == stored(conn, two) == [LINE]
 
 
-def test_rejected_lines_come_back_in_pages(database):
+def test_rejected_lines_come_back_in_pages(plain_database):
     run_id = uuid4()
     rows = [
         {"record_number": n, "column_name": None if n % 2 else "code", "reason": "bad", "raw": f"é{n}\0x"}
         for n in range(1, 6)
     ]
     batch = pa.RecordBatch.from_pylist(rows, schema=REJECTED_SCHEMA)
-    with database.connection() as conn:
+    with plain_database.connection() as conn:
         rejects.write(conn, run_id, batch)
         rejects.write(conn, run_id, batch.slice(0, 0))
         first = rejects.page(conn, run_id, limit=3)

@@ -1,0 +1,64 @@
+"""A change of keys while runs wait and others are kept, and the old key taken away after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from facnet_grpc.model.run import RunStatus
+from facnet_grpc.settings import Settings
+from facnet_grpc.storage import safe
+from facnet_grpc.storage.postgres import results
+from workers.pipeline.validate import validate
+from workers.rewrapping import Rewrapping
+
+OLD, NEW = "old:" + "o" * 32, "new:" + "n" * 32
+
+
+@pytest.fixture
+def with_keys(settings, resources):
+    """Resources whose settings name certain keys."""
+    opened = []
+
+    def make(*keys):
+        named = Settings.model_validate(settings.model_dump() | {"blob_key": ",".join(keys)})
+        database = safe.database(named, "facnet-test")
+        database.open()
+        opened.append(database)
+        return replace(resources, settings=named, database=database, blobs=safe.blob_store(named, database))
+
+    yield make
+    for database in opened:
+        database.close()
+
+
+def patients(resources, run_id):
+    with resources.database.connection() as conn:
+        return [one.patient_key for one in results.page(conn, run_id, limit=1000)]
+
+
+def test_nothing_needs_the_old_key_once_workers_have_looked(bench, with_keys, sample):
+    bench.resources = with_keys(OLD)
+    done, waiting = bench.submit(sample), bench.submit(sample)
+    assert bench.validate(done).status is RunStatus.COMPLETED
+    seen = patients(bench.resources, done)
+    assert any(seen)
+
+    both = with_keys(NEW, OLD)
+    assert patients(both, done) == seen
+    Rewrapping(both.database, both.settings.blob_keys).look()
+
+    bench.resources = with_keys(NEW)
+    assert patients(bench.resources, done) == seen
+    assert bench.validate(waiting).status is RunStatus.COMPLETED
+    assert patients(bench.resources, waiting) == seen
+
+
+def test_a_worker_without_the_key_leaves_the_run_to_others(bench, with_keys, sample):
+    bench.resources = with_keys(OLD)
+    run_id = bench.submit(sample)
+    validate(with_keys(NEW), run_id)
+    assert bench.run(run_id).status is RunStatus.QUEUED
+    bench.execute("UPDATE validation_runs SET next_attempt_at = NULL")
+    assert bench.validate(run_id).status is RunStatus.COMPLETED
