@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from facnet_process import SAMPLE, run_facnet
+from facnet_process import SAMPLE, WEBHOOK_KEY, run_facnet
 
 from tests.conftest import OwnDatabase
 
@@ -19,6 +19,7 @@ _STACK = ("-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--un
 def stack_environment():
     """No database that others use: what a stack stores only its own keys can read, and its runs are for its worker."""
     environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    environment["FACNET_WEBHOOK_KEYS"] = f"k1:{WEBHOOK_KEY}"
     if "DATABASE_URL" not in os.environ:
         yield environment
         return

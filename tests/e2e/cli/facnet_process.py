@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE = Path(__file__).parents[3] / "facnet_grpc" / "sample" / "claims-5000.csv"
+WEBHOOK_KEY = "a key that webhooks are signed with"
 _FACNET = ("-c", "from facnet_client.cli import main; main()")
 
 
