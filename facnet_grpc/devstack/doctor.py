@@ -58,8 +58,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
 
 
 TEXTS = {
-    language: {**texts, **operations.TEXTS[language], **notices.TEXTS[language]}
-    for language, texts in _TEXTS.items()
+    language: {**texts, **operations.TEXTS[language], **notices.TEXTS[language]} for language, texts in _TEXTS.items()
 }
 
 
