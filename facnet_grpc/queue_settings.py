@@ -81,7 +81,7 @@ def _quotas(text: str) -> dict[str, Quota]:
 
 def _quota(text: str) -> tuple[str, Quota]:
     owner, _, limits = text.rpartition("=")
-    active, _, unfinished = limits.partition("/")
-    if not owner or not all(part.isascii() and (part.isdigit() or not part) for part in (active, unfinished)):
+    active, _, unfinished = limits.strip().partition("/")
+    if not owner.strip() or not all(part.isascii() and (part.isdigit() or not part) for part in (active, unfinished)):
         raise ValueError("needs the form owner=active/unfinished, with whole numbers")
-    return owner, Quota(int(active) if active else None, int(unfinished) if unfinished else None)
+    return owner.strip(), Quota(int(active) if active else None, int(unfinished) if unfinished else None)

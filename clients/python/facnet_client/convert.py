@@ -59,8 +59,7 @@ def update(message: service_pb2.WatchValidationResponse) -> Update:
         rows_loaded=message.rows_loaded,
         rows_rejected=message.rows_rejected,
         result_counts=severity_counts(message.result_counts),
-        queue_position=message.queue_position if message.HasField("queue_position") else None,
-        eta_seconds=message.eta.ToTimedelta().total_seconds() if message.HasField("eta") else None,
+        **_expected(message),
         error=_error(message),
         preview=tuple(result(found) for found in message.preview),
         batch=batch_counts(message.batch) if message.HasField("batch") else None,
@@ -108,6 +107,7 @@ def validation(message: validation_pb2.Validation) -> Validation:
         priority=named(Priority, validation_pb2.Priority, message.priority, "PRIORITY_"),
         labels=dict(sorted(message.labels.items())),
         rule_ids=tuple(message.rule_ids),
+        **_expected(message),
     )
 
 
@@ -228,6 +228,14 @@ def _error(message: validation_pb2.Validation | service_pb2.WatchValidationRespo
     if not message.HasField("error"):
         return None
     return RunError(message.error.code, message.error.message, message.error.cure)
+
+
+def _expected(message: validation_pb2.Validation | service_pb2.WatchValidationResponse) -> dict[str, Any]:
+    """Return what a run and an update have in common that may be unknown."""
+    return {
+        "queue_position": message.queue_position if message.HasField("queue_position") else None,
+        "eta_seconds": message.eta.ToTimedelta().total_seconds() if message.HasField("eta") else None,
+    }
 
 
 def moment(message: Message, field: str) -> datetime | None:

@@ -168,6 +168,8 @@ class Validation:
     priority: Priority
     labels: Mapping[str, str]
     rule_ids: tuple[str, ...]
+    queue_position: int | None = None  # runs that are begun before it while it waits; None if unknown
+    eta_seconds: float | None = None  # until its end, if that can be told
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,6 +284,20 @@ def test_show_prints_the_run_and_its_figures(facnet, loaded):
     assert told["validation"]["total_rows"] == 5000
 
 
+def test_show_and_list_tell_what_is_expected_of_a_run_that_waits(facnet, fake):
+    run = fake.validation
+    run.status = validation_pb2.VALIDATION_STATUS_QUEUED
+    fake.runs = [run]
+    assert "Prévue" not in facnet("show", RUN_ID).stdout
+    run.queue_position = 0
+    assert "Prévue: la prochaine\n" in normal(facnet("show", RUN_ID).stdout)
+    run.queue_position, run.eta.seconds = 3, 125
+    assert "Expected: 3 ahead · 2 min 05 s left\n" in facnet("show", RUN_ID, language="en").stdout
+    assert normal(facnet("list").stdout).endswith("claims.csv  3 avant · encore 2 min 05 s\n")
+    told = json.loads(facnet("list", "--json").stdout)
+    assert (told["queue_position"], told["eta_seconds"]) == (3, 125.0)
+
+
 def test_show_tells_the_error_of_a_failed_run(facnet, fake):
     fake.validation.status = validation_pb2.VALIDATION_STATUS_FAILED
     fake.validation.error.code = "HEADER_ONLY"

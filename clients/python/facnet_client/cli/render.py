@@ -57,6 +57,7 @@ class Renderer:
                 f"{run.validation_id}  {self.texts.moment(run.create_time)}  ",
                 self._status(run.status, 10),
                 f"  {rows:>11}  {found:<15}  {printable(run.file_name)}",
+                (self._expected(run), "dim"),
             ),
         )
 
@@ -117,6 +118,7 @@ class Renderer:
             ("fact.id", run.validation_id),
             ("fact.created", self.texts.moment(run.create_time)),
             ("fact.ended", self.texts.moment(run.end_time)),
+            ("fact.expected", self._expected(run).strip()),
             ("fact.size", self.texts.size(run.size_bytes)),
             ("fact.rows", number(run.total_rows)),
             ("fact.rejected", number(run.rejected_rows)),
@@ -128,6 +130,16 @@ class Renderer:
             ("fact.versions", " / ".join(filter(None, [run.rule_set_version, run.reference_version]))),
         ]
         return ((key, value) for key, value in facts if value)
+
+    def _expected(self, run: Validation) -> str:
+        """Return how many are begun before a run that waits, and how long it takes to its end, as far as is known."""
+        parts = []
+        if run.queue_position is not None:
+            next_one = run.queue_position == 0
+            parts.append(self.texts("queue.next") if next_one else self.texts.count("bar.ahead", run.queue_position))
+        if run.eta_seconds is not None:
+            parts.append(self.texts("bar.eta", time=self.texts.duration(run.eta_seconds)))
+        return f"  {' · '.join(parts)}" if parts else ""
 
     def _headline(self, run: Validation) -> None:
         parts = [self.texts.count("summary.rows", run.total_rows)]
