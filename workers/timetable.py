@@ -89,9 +89,9 @@ class Timetable:
     def measure(self) -> None:
         """Tell Prometheus which chores failed the last time. Every worker does, whoever did them."""
         with self._database.connection() as conn:
-            known = scheduled.last_of_all(conn)
+            known = [scheduled.last(conn, chore.name) for chore in self._chores]
         for last in known:
-            if last.outcome is not None:
+            if last is not None and last.outcome is not None:
                 metrics.CHORES_FAILING.labels(last.name).set(last.outcome is Outcome.FAILED)
 
     def _add(self, name: str, schedule: Schedule, function: Callable[..., object], *args: object) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from psycopg import Connection
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from facnet_grpc.storage.postgres.queries import load
@@ -40,13 +40,9 @@ def last(conn: Connection, name: str) -> LastTime | None:
     """Return when something was done last, None if it never was."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(SQL["get"], {"name": name}).fetchone()
-    return _last(row) if row else None
-
-
-def last_of_all(conn: Connection) -> list[LastTime]:
-    """Return the same of everything that was ever done, by name."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return [_last(row) for row in cursor.execute(SQL["all"]).fetchall()]
+    if row is None:
+        return None
+    return LastTime(**{**row, "outcome": Outcome(row["outcome"]) if row["outcome"] else None})
 
 
 def begin(conn: Connection, name: str, taken_at: datetime) -> None:
@@ -62,7 +58,3 @@ def finish(conn: Connection, name: str, taken_at: datetime, outcome: Outcome) ->
 def remember(conn: Connection, name: str, state: Mapping[str, Any]) -> None:
     """Keep something for the next time, in the transaction of what it is about."""
     conn.execute(SQL["remember"], {"name": name, "state": Jsonb(dict(state))})
-
-
-def _last(row: DictRow) -> LastTime:
-    return LastTime(**{**row, "outcome": Outcome(row["outcome"]) if row["outcome"] else None})

@@ -43,8 +43,9 @@ def put(folder):
 @pytest.fixture
 def look(database, folder):
     """Looks as workers do, and says how it went."""
-    table, refresh = Timetable(database, (), ()), ReferenceRefresh(database, folder)
+    refresh = ReferenceRefresh(database, folder)
     chore = Chore(NAME, Schedule.every(0.001), locks.REFRESH, (refresh.look,))
+    table = Timetable(database, [chore], ())
 
     def do():
         assert table.do(chore)

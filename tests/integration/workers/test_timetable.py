@@ -124,7 +124,7 @@ def test_a_clock_that_was_wrong_stops_nothing(database, chore, did):
 
 
 def test_a_step_that_fails_keeps_no_other_from_its_turn_and_is_told(database, chore, did):
-    table, counter = Timetable(database, (), ()), metrics.CHORES.labels("test", "failed")
+    table, counter = Timetable(database, [chore()], ()), metrics.CHORES.labels("test", "failed")
     failing, before = metrics.CHORES_FAILING.labels("test"), counter._value.get()
     always = Schedule.every(0.001)
     assert table.do(chore(always, lambda: 1 / 0, lambda: did.append(1)))

@@ -4,10 +4,6 @@
 -- Reads when something was done last, and how it went.
 SELECT name, taken_at, started_at, finished_at, outcome, state FROM scheduled_work WHERE name = %(name)s;
 
--- name: all
--- Reads all of them.
-SELECT name, taken_at, started_at, finished_at, outcome, state FROM scheduled_work ORDER BY name;
-
 -- name: begin
 -- Says that something is being done, whatever becomes of it.
 INSERT INTO scheduled_work (name, taken_at, started_at)
