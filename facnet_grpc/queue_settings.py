@@ -84,4 +84,6 @@ def _quota(text: str) -> tuple[str, Quota]:
     active, _, unfinished = limits.strip().partition("/")
     if not owner.strip() or not all(part.isascii() and (part.isdigit() or not part) for part in (active, unfinished)):
         raise ValueError("needs the form owner=active/unfinished, with whole numbers")
+    if unfinished and not int(unfinished):
+        raise ValueError("needs the form owner=active/unfinished, where unfinished is at least 1")
     return owner.strip(), Quota(int(active) if active else None, int(unfinished) if unfinished else None)

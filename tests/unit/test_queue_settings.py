@@ -16,7 +16,7 @@ def test_everybody_may_have_the_same_unless_somebody_says_otherwise():
     assert settings.most_active("d") == 3
 
 
-@pytest.mark.parametrize("text", ["a", "=1/2", "a=x", "a=1/2/3", "a=-1", "a=1.5", "a=½"])
+@pytest.mark.parametrize("text", ["a", "=1/2", "a=x", "a=1/2/3", "a=-1", "a=1.5", "a=½", "a=1/0"])
 def test_what_is_no_limit_is_refused_with_a_sentence(text):
     with pytest.raises(ValidationError, match="owner=active/unfinished"):
         QueueSettings(owner_limits=text)
