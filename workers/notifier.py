@@ -123,13 +123,13 @@ class Notifier:
 
     def _deliver(self, one: Notification) -> None:
         """Make one attempt and note what became of it. Never raises: what is not noted is sent again."""
-        outcome, wait_seconds = self._attempt(one)
-        faults.point("worker.notification.sent")
+        outcome, seconds = self._attempt(one)
         metrics.NOTIFICATIONS.labels(one.channel, outcome).inc()
         try:
+            faults.point("worker.notification.sent")
             with self._database.connection() as conn:
                 if outcome is Outcome.POSTPONED:
-                    notifications.postpone(conn, one, wait_seconds)
+                    notifications.postpone(conn, one, seconds)
                 else:
                     notifications.end(conn, one, outcome)
         except FacnetError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
@@ -53,12 +53,17 @@ def connected(settings: NotifySettings) -> Iterator[smtplib.SMTP]:
         server: smtplib.SMTP = smtplib.SMTP_SSL(**told, context=ssl.create_default_context())
     else:
         server = smtplib.SMTP(**told)
-    with server:
+    try:
         if settings.smtp_security == "starttls":
             server.starttls(context=ssl.create_default_context())
         if settings.smtp_user:
             server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
         yield server
+    finally:
+        # What the server has taken it has taken, however it says goodbye.
+        with suppress(smtplib.SMTPException, OSError):
+            server.quit()
+        server.close()
 
 
 def compose(one: Notification, recipients: Sequence[str], settings: NotifySettings) -> EmailMessage:

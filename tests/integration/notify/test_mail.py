@@ -24,6 +24,7 @@ class Mailbox:
         self.arrived = []
         self.refused = set()
         self.answer = "250 OK"
+        self.goodbye = "221 Bye"
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - named by the library
         if address in self.refused:
@@ -35,6 +36,9 @@ class Mailbox:
         if self.answer.startswith("250"):
             self.arrived.append(envelope)
         return self.answer
+
+    async def handle_QUIT(self, server, session, envelope):  # noqa: N802 - named by the library
+        return self.goodbye
 
     @property
     def mails(self):
@@ -134,6 +138,12 @@ def test_a_server_that_nobody_vouches_for_gets_neither(serve, mailbox, notificat
 def test_a_server_that_will_not_is_asked_again(serve, mailbox, notification, answer, problem):
     mailbox.answer = answer
     assert attempt(notification, serve()()) == problem
+
+
+def test_a_rude_goodbye_does_not_send_it_again(serve, mailbox, notification):
+    mailbox.goodbye = "500 what?"
+    assert attempt(notification, serve()()) is None
+    assert len(mailbox.arrived) == 1
 
 
 def test_one_recipient_who_is_not_there_takes_nothing_from_the_other(serve, mailbox, notification):

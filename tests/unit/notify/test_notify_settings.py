@@ -15,6 +15,7 @@ def test_both_are_off_by_default():
     settings = NotifySettings()
     assert settings.allowed_hosts == frozenset()
     assert settings.signing_keys is None
+    assert NotifySettings(webhook_keys="").signing_keys is None  # as a compose file says nothing
     assert settings.recipients("anybody") == ()
 
 
