@@ -155,7 +155,7 @@ def redis_server() -> Iterator[str]:
 
 
 def _empty_redis(server: str) -> str:
-    for number in range(1, 16):
+    for number in range(15, 0, -1):  # stacks look from the other end
         url = _with_db(server, number)
         with redis.Redis.from_url(url) as client:
             if client.dbsize() == 0:

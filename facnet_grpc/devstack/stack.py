@@ -1,17 +1,14 @@
 """A whole stack on this machine: PostgreSQL, Valkey, a server and a worker; stopped in reverse, nothing left behind.
 
-`DATABASE_URL` and `REDIS_URL` are used instead of embedded servers if they are set.
+`DATABASE_URL` and `REDIS_URL` are used instead of embedded servers if they are set, with databases of the stack's own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
-import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,19 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facnet_grpc.devstack.child import Child
-from facnet_grpc.devstack.embedded import start_postgres, start_valkey
+from facnet_grpc.devstack.environment import Environment, StackError, data_directory
 from facnet_grpc.devstack.probe import is_serving
 from facnet_grpc.storage.postgres.migrate import migrate
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.1
-USUAL_PORT = 50051
-EPHEMERAL_SHUTDOWN_SECONDS = 2.0  # what is thrown away need not be finished
 STOP_MARGIN_SECONDS = 10.0
-
-
-class StackError(Exception):
-    """The stack does not start; the message says what to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +44,7 @@ class Stack:
     target: str
     data_dir: Path
     children: tuple[Child, ...]
+    notes: tuple[tuple[str, str], ...] = ()
 
     def casualty(self) -> Child | None:
         """Return a child that has ended by itself."""
@@ -73,21 +65,22 @@ def run(options: StackOptions) -> None:
 def stack(options: StackOptions, stop: _Stop) -> Iterator[Stack]:
     """Start everything and wait until the server answers; stop everything in the end."""
     with ExitStack() as opened:
-        data_dir = opened.enter_context(_data_dir(options))
+        data_dir = opened.enter_context(data_directory(options.data_dir, ephemeral=options.ephemeral))
         logs = _private(data_dir / "logs")
-        environment = _environment(options, data_dir, opened)
-        patience = float(environment["FACNET_SHUTDOWN_SECONDS"]) + STOP_MARGIN_SECONDS
+        environment = Environment(data_dir, opened, ephemeral=options.ephemeral)
+        variables = environment.variables
+        patience = float(variables["FACNET_SHUTDOWN_SECONDS"]) + STOP_MARGIN_SECONDS
 
         def start(name: str, command: str) -> Child:
-            child = Child(name, [sys.executable, "-m", "facnet_grpc", command], environment, logs / f"{name}.log")
+            child = Child(name, [sys.executable, "-m", "facnet_grpc", command], variables, logs / f"{name}.log")
             opened.callback(child.stop, patience, stop.is_urgent)
             return child
 
         # The server takes a while to come up and needs no tables for it; the worker looks for work at once.
         server = start("server", "serve")
-        migrate(environment["DATABASE_URL"])
+        migrate(variables["DATABASE_URL"])
         worker = start("worker", "worker")
-        running = Stack(environment["FACNET_LISTEN"], data_dir, (server, worker))
+        running = Stack(variables["FACNET_LISTEN"], data_dir, (server, worker), tuple(environment.notes))
         _wait_until_ready(running, stop)
         yield running
 
@@ -136,76 +129,6 @@ class _Stop:
         self._stop.set()
 
 
-@contextmanager
-def _data_dir(options: StackOptions) -> Iterator[Path]:
-    if options.ephemeral:
-        with tempfile.TemporaryDirectory(prefix="facnet-", ignore_cleanup_errors=True) as name:
-            yield Path(name)
-        return
-    data_dir = (options.data_dir or _usual_data_dir()).absolute()
-    # Open to others for passing through only if PostgreSQL has to run as somebody else.
-    data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    yield data_dir
-
-
-def _usual_data_dir() -> Path:
-    if os.geteuid() == 0:
-        return Path("/var/lib/facnet-dev")
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "facnet"
-
-
-def _environment(options: StackOptions, data_dir: Path, opened: ExitStack) -> dict[str, str]:
-    given = dict(os.environ)
-    kept = None if options.ephemeral else data_dir
-    ours = {
-        "FACNET_BLOB_DIR": str(data_dir / "blobs"),
-        "FACNET_PSEUDONYM_KEY": _key(data_dir / "pseudonym.key"),
-        "FACNET_BLOB_KEY_FILE": _key_file(data_dir / "blob.key"),
-        "FACNET_LISTEN": f"127.0.0.1:{_free_port(0 if options.ephemeral else USUAL_PORT)}",
-        "FACNET_METRICS_LISTEN": "",
-        "FACNET_WEBHOOK_KEYS": _key(data_dir / "webhook.key"),
-        "FACNET_WEBHOOK_HOSTS": "127.0.0.1:*,[::1]:*,localhost:*",
-        "FACNET_WEBHOOK_LOOPBACK": "true",
-        "FACNET_SHUTDOWN_SECONDS": str(EPHEMERAL_SHUTDOWN_SECONDS if options.ephemeral else 30.0),
-        "FACNET_LOG_FORMAT": "json",
-        "PYTHONUNBUFFERED": "1",
-    }
-    if "DATABASE_URL" not in given:
-        postgres = start_postgres(kept and kept / "postgres", durable=not options.ephemeral)
-        ours["DATABASE_URL"] = opened.enter_context(postgres)
-    if "REDIS_URL" not in given:
-        valkey = start_valkey(kept and kept / "valkey", durable=not options.ephemeral)
-        ours["REDIS_URL"] = opened.enter_context(valkey)
-    return {**ours, **given}
-
-
-def _key(path: Path) -> str:
-    """Return the secret of this data directory, made the first time: pseudonyms stay the same between starts."""
-    if not path.exists():
-        file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(file, "w") as stream:
-            stream.write(secrets.token_hex(32))
-    return path.read_text().strip()
-
-
-def _key_file(path: Path) -> str:
-    _key(path)
-    return str(path)
-
-
-def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StackError("no port is free on 127.0.0.1")
-
-
 def _private(directory: Path) -> Path:
     directory.mkdir(mode=0o700, exist_ok=True)
     return directory
@@ -214,7 +137,7 @@ def _private(directory: Path) -> Path:
 _WELCOME: Mapping[str, str] = {
     "fr": """Prêt : {target}
 Données et journaux : {data_dir}
-
+{notes}
 À essayer, dans un autre terminal :
   facnet sample 5000 /tmp/reclamations.csv
   facnet --server {target} submit /tmp/reclamations.csv --watch
@@ -224,7 +147,7 @@ Ctrl-C arrête tout ; les données restent.
 """,
     "en": """Ready: {target}
 Data and logs: {data_dir}
-
+{notes}
 To try, in another terminal:
   facnet sample 5000 /tmp/claims.csv
   facnet --server {target} submit /tmp/claims.csv --watch
@@ -235,11 +158,34 @@ Ctrl-C stops everything; the data stay.
 }
 
 
+_NOTES: Mapping[str, Mapping[str, str]] = {
+    "fr": {
+        "postgres_kept": "Base de données : {value}, sur le serveur de DATABASE_URL.",
+        "postgres_not_lent": (
+            "Le rôle de DATABASE_URL ne peut pas créer de base de données (ALTER ROLE … CREATEDB) :"
+            " un PostgreSQL embarqué est utilisé à la place."
+        ),
+        "redis_not_lent": "Le Redis de REDIS_URL n'a aucune base libre : un Valkey embarqué est utilisé à la place.",
+    },
+    "en": {
+        "postgres_kept": "Database: {value}, on the server of DATABASE_URL.",
+        "postgres_not_lent": (
+            "The role of DATABASE_URL may not create databases (ALTER ROLE … CREATEDB):"
+            " an embedded PostgreSQL is used instead."
+        ),
+        "redis_not_lent": "The Redis of REDIS_URL has no free database: an embedded Valkey is used instead.",
+    },
+}
+
+
 def _announce(running: Stack, options: StackOptions) -> None:
     data_dir = str(running.data_dir)
+    notes = [_NOTES[options.language][code].format(value=value) for code, value in running.notes]
     if options.announce_json:
-        text = json.dumps({"target": running.target, "pid": os.getpid(), "data_dir": data_dir}) + "\n"
+        said = {"target": running.target, "pid": os.getpid(), "data_dir": data_dir, "notes": notes}
+        text = json.dumps(said) + "\n"
     else:
-        text = _WELCOME[options.language].format(target=running.target, data_dir=data_dir)
+        lines = "".join(f"{note}\n" for note in notes)
+        text = _WELCOME[options.language].format(target=running.target, data_dir=data_dir, notes=lines)
     sys.stdout.write(text)
     sys.stdout.flush()

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from serving import KEY, eventually, messages
 
@@ -71,15 +73,26 @@ def stack(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def announced(process: subprocess.Popen[str]) -> dict[str, str]:
+def databases_of_stacks(server: str) -> set[str]:
+    with psycopg.connect(server) as conn:
+        rows = conn.execute("SELECT datname FROM pg_database WHERE starts_with(datname, 'facnet_run_')").fetchall()
+    return {name for (name,) in rows}
+
+
+def announced(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout
     said = json.loads(process.stdout.readline())
     assert said["pid"] == process.pid
     return said
 
 
-def test_a_stack_checks_a_file_and_ends_with_its_parent(stack: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_stack_checks_a_file_and_ends_with_its_parent(
+    stack: subprocess.Popen[str], tmp_path: Path, postgres_url: str
+) -> None:
     said = announced(stack)
+    assert said["notes"] == []
+    own = databases_of_stacks(postgres_url)
+    assert own, "none that others use"
     sample = tmp_path / "claims.csv"
     write_sample(50, sample)
     with grpc.insecure_channel(said["target"]) as channel:
@@ -95,6 +108,7 @@ def test_a_stack_checks_a_file_and_ends_with_its_parent(stack: subprocess.Popen[
     assert stack.wait(30) == 0
     assert not alive(children)
     assert not Path(said["data_dir"]).exists()
+    assert databases_of_stacks(postgres_url) < own
 
 
 def test_a_stack_that_is_killed_leaves_no_process(stack: subprocess.Popen[str]) -> None:

@@ -65,6 +65,10 @@ class Bars:
         """Show that a server is being started."""
         self._start = self._add(self._texts("bar.starting"), None)
 
+    def say(self, text: str) -> None:
+        """Print a line above the bars, also if nobody looks at them."""
+        self._progress.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
     def upload(self, sent: int, size: int | None) -> None:
         """Show how much of a file has been sent; fit to be given to `FacnetClient.submit`."""
         self._hide_start()

@@ -42,7 +42,7 @@ def _run(told: Session, file: Path, results: Path | None) -> ExitCode:
     with Bars(told.texts) as bars:
         if told.server is None:
             bars.starting()
-        server = embedded_stack() if told.server is None else nullcontext(told.server)
+        server = embedded_stack(told.texts.language, bars.say) if told.server is None else nullcontext(told.server)
         with server as target, told.client(target) as client:
             submitted = client.submit(file, on_progress=bars.upload, on_break=bars.broken)
             end = follow(client, submitted.validation_id, bars.run, bars.broken)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from threading import Thread
@@ -35,36 +35,39 @@ def require(*extras: str) -> None:
 
 
 @contextmanager
-def embedded_stack() -> Iterator[str]:
+def embedded_stack(language: str, note: Callable[[str], None]) -> Iterator[str]:
     """Start a stack on a free port and yield its target; whatever happens, nothing is left running.
 
-    Raises `Problem` if it does not start.
+    `note` is told, in that language, what the user should know about it. Raises `Problem` if it does not start.
     """
     require("server", "embedded")
     with tempfile.TemporaryFile() as said, _signals_unwind():
         child = subprocess.Popen(  # noqa: S603 - this very interpreter, fixed arguments
-            [sys.executable, *_COMMAND],
+            [sys.executable, *_COMMAND, "--lang", language],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
             start_new_session=True,  # Ctrl-C is for us; the child is stopped in order
         )
         try:
-            yield _target(child, said)
+            yield _target(child, said, note)
         finally:
             _settled()
             _stop(child)
 
 
-def _target(child: subprocess.Popen[bytes], said: IO[bytes]) -> str:
+def _target(child: subprocess.Popen[bytes], said: IO[bytes], note: Callable[[str], None]) -> str:
     stdout = child.stdout
     if stdout is None:
         raise TypeError("the child has a pipe")
     line = stdout.readline()
     try:
-        target = str(json.loads(line)["target"])
+        told = json.loads(line)
+        target = str(told["target"])
     except (ValueError, KeyError, TypeError):
         raise Problem("stack", ExitCode.CONFIGURATION, said=_last_words(said)) from None
+    for text in told.get("notes", ()):
+        note(str(text))
     # Nobody reads on, and a full pipe would stop the child.
     Thread(target=stdout.read, daemon=True).start()
     return target
