@@ -98,7 +98,7 @@ def dev(told: argparse.Namespace) -> int:
 
 def doctor(told: argparse.Namespace) -> int:
     """Check that everything is there."""
-    from facnet_grpc.devstack.doctor import examine, report
+    from facnet_grpc.doctor.examination import examine, report
 
     findings = examine(_settings(told), os.environ.get("FACNET_SERVER"))
     return 0 if report(findings, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED

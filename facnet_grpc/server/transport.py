@@ -43,11 +43,11 @@ def _read(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertifica
     authorities = client_ca.read_bytes() if client_ca else None
     if authorities is not None:
         x509.load_pem_x509_certificates(authorities)
-    _check(chain, private)
+    check_pair(chain, private)
     return grpc.ssl_server_certificate_configuration([(private, chain)], root_certificates=authorities)
 
 
-def _check(chain: bytes, private: bytes) -> None:
+def check_pair(chain: bytes, private: bytes) -> None:
     """Raise `ValueError` unless both are whole and belong together: gRPC would find out at every handshake."""
     leaf = x509.load_pem_x509_certificates(chain)[0]
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -7,7 +7,7 @@ import socket
 import pytest
 from aiosmtpd.controller import Controller
 
-from facnet_grpc.devstack import notices
+from facnet_grpc.doctor import notices
 from facnet_grpc.notify import webhook
 from facnet_grpc.settings import Settings
 

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from serving import KEY, eventually, messages
 
-from facnet_grpc.devstack import doctor
-from facnet_grpc.devstack.doctor import check_blobs, check_postgres, check_redis
+from facnet_grpc.doctor import examination as doctor
+from facnet_grpc.doctor.examination import check_blobs, check_postgres, check_redis
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
@@ -146,8 +146,8 @@ def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path)
         "postgres_pending",
         "redis_away",
         "blobs_fail",
-        "disk_ok",
         "access_open",
+        "disk_ok",
         "keys_missing",
         "clock_ok",
         "worker_away",

@@ -1,16 +1,12 @@
-"""What the doctor looks at beside the parts themselves: keys, disk, clock, workers, who may call."""
+"""What the doctor looks at beside the parts themselves: keys, disk, clock, workers."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-
-from facnet_grpc.devstack.finding import Finding
+from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.settings import GIB, Settings, SettingsError
 from facnet_grpc.storage.postgres import queue
@@ -18,11 +14,10 @@ from facnet_grpc.storage.postgres.pool import Database
 
 MIN_FREE_BYTES = GIB
 MAX_SKEW_SECONDS = 5.0  # leases are PostgreSQL's own time; this is for times that people compare
-SOON = timedelta(days=14)
 
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "fr": {"keys": "Clés", "disk": "Disque", "clock": "Horloge", "worker": "Travailleurs", "access": "Accès"},
-    "en": {"keys": "Keys", "disk": "Disk", "clock": "Clock", "worker": "Workers", "access": "Access"},
+    "fr": {"keys": "Clés", "disk": "Disque", "clock": "Horloge", "worker": "Travailleurs"},
+    "en": {"keys": "Keys", "disk": "Disk", "clock": "Clock", "worker": "Workers"},
 }
 TEXTS: Mapping[str, Mapping[str, str]] = {
     "fr": {
@@ -36,12 +31,6 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "clock_skewed": "{value} s d'écart avec PostgreSQL. Réglez les horloges, avec NTP par exemple.",
         "worker_ok": "{value} connexions à PostgreSQL",
         "worker_away": "aucun n'est relié à cette base. Lancez « facnet worker ».",
-        "access_ok": "{value}",
-        "access_open": "sans authentification : adresse locale seulement",
-        "access_expired": "le certificat est échu depuis le {value}. Renouvelez FACNET_TLS_CERT.",
-        "access_soon": "le certificat échoit le {value}. Renouvelez FACNET_TLS_CERT.",
-        "access_unreadable": "le certificat ou sa clé ne peut pas être lu. Vérifiez FACNET_TLS_CERT et FACNET_TLS_KEY.",
-        "access_mismatch": "le certificat et la clé ne vont pas ensemble. Vérifiez FACNET_TLS_CERT et FACNET_TLS_KEY.",
     },
     "en": {
         "keys_ok": "all there, {value} in use",
@@ -54,12 +43,6 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "clock_skewed": "{value} s from PostgreSQL's. Set the clocks, with NTP for example.",
         "worker_ok": "{value} connections to PostgreSQL",
         "worker_away": "none is connected to this database. Run “facnet worker”.",
-        "access_ok": "{value}",
-        "access_open": "no authentication: loopback addresses only",
-        "access_expired": "the certificate expired on {value}. Renew FACNET_TLS_CERT.",
-        "access_soon": "the certificate expires on {value}. Renew FACNET_TLS_CERT.",
-        "access_unreadable": "the certificate or its key cannot be read. Check FACNET_TLS_CERT and FACNET_TLS_KEY.",
-        "access_mismatch": "certificate and key do not belong together. Check FACNET_TLS_CERT and FACNET_TLS_KEY.",
     },
 }
 
@@ -67,7 +50,6 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield what each check finds; those that need PostgreSQL are left out while it is away."""
     yield check_disk(settings)
-    yield check_access(settings)
     url = settings.database_url.get_secret_value()
     with Database(url, max_connections=1, application_name="facnet-doctor") as database:
         for check in (check_keys, check_clock, check_workers):
@@ -116,41 +98,3 @@ def check_workers(_settings: Settings, database: Database) -> Finding:
     with database.connection() as conn:
         count = queue.workers(conn)
     return Finding("worker", count > 0, "worker_ok" if count else "worker_away", str(count))
-
-
-def check_access(settings: Settings) -> Finding:
-    """Check that the certificate is good for a while, and say how callers are told apart."""
-    ways = [
-        name
-        for name, told in (
-            ("TLS", settings.tls_cert),
-            ("mTLS", settings.tls_client_ca),
-            ("JWT", settings.jwt_jwks_url),
-            ("proxy", settings.tls_elsewhere),
-        )
-        if told
-    ]
-    if settings.tls_cert and settings.tls_key:
-        problem = _certificate(settings.tls_cert, settings.tls_key)
-        if problem is not None:
-            return problem
-    if not settings.jwt_jwks_url and not settings.mtls_subjects:
-        return Finding("access", ok=True, code="access_open")
-    return Finding("access", ok=True, code="access_ok", value=", ".join(ways))
-
-
-def _certificate(chain: Path, key: Path) -> Finding | None:
-    try:
-        certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
-        private = load_pem_private_key(key.read_bytes(), None)
-    except (OSError, ValueError, TypeError):
-        return Finding("access", ok=False, code="access_unreadable")
-    told: Callable[..., bytes] = certificate.public_key().public_bytes
-    shape = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if told(*shape) != private.public_key().public_bytes(*shape):
-        return Finding("access", ok=False, code="access_mismatch")
-    end, now = certificate.not_valid_after_utc, datetime.now(UTC)
-    if end < now + SOON:
-        code = "access_expired" if end < now else "access_soon"
-        return Finding("access", ok=False, code=code, value=f"{end:%Y-%m-%d}")
-    return None

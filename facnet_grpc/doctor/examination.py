@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import redis
 
-from facnet_grpc.devstack import notices, operations
-from facnet_grpc.devstack.finding import Finding
 from facnet_grpc.devstack.probe import is_serving
+from facnet_grpc.doctor import access, notices, operations
+from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.settings import Settings
@@ -57,8 +57,20 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_PARTS = (access, operations, notices)
+
+_NAMES: Mapping[str, Mapping[str, str]] = {
+    "fr": {"postgres": "PostgreSQL", "redis": "Redis", "blobs": "Fichiers", "server": "Serveur"},
+    "en": {"postgres": "PostgreSQL", "redis": "Redis", "blobs": "Files", "server": "Server"},
+}
+
+NAMES = {
+    language: {**names, **{name: text for part in _PARTS for name, text in part.NAMES[language].items()}}
+    for language, names in _NAMES.items()
+}
 TEXTS = {
-    language: {**texts, **operations.TEXTS[language], **notices.TEXTS[language]} for language, texts in _TEXTS.items()
+    language: {**texts, **{code: text for part in _PARTS for code, text in part.TEXTS[language].items()}}
+    for language, texts in _TEXTS.items()
 }
 
 
@@ -67,8 +79,8 @@ def examine(settings: Settings, server: str | None = None) -> Iterator[Finding]:
     yield check_postgres(settings)
     yield check_redis(settings)
     yield check_blobs(settings)
-    yield from operations.examine(settings)
-    yield from notices.examine(settings)
+    for part in _PARTS:
+        yield from part.examine(settings)
     target = server or settings.listen
     answers = is_serving(target)
     yield Finding("server", answers, "server_ok" if answers else "server_away", target)
@@ -145,23 +157,3 @@ def report(
         else:
             write(f"{'✓' if finding.ok else '✗'} {names[finding.name]} : {text}\n")
     return healthy
-
-
-NAMES: Mapping[str, Mapping[str, str]] = {
-    "fr": {
-        "postgres": "PostgreSQL",
-        "redis": "Redis",
-        "blobs": "Fichiers",
-        "server": "Serveur",
-        **operations.NAMES["fr"],
-        **notices.NAMES["fr"],
-    },
-    "en": {
-        "postgres": "PostgreSQL",
-        "redis": "Redis",
-        "blobs": "Files",
-        "server": "Server",
-        **operations.NAMES["en"],
-        **notices.NAMES["en"],
-    },
-}

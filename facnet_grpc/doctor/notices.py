@@ -5,7 +5,7 @@ from __future__ import annotations
 import smtplib
 from collections.abc import Iterator, Mapping
 
-from facnet_grpc.devstack.finding import Finding
+from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.notify import mail, policy, webhook
 from facnet_grpc.settings import Settings
 
