@@ -7,24 +7,19 @@ would keep memory from being used again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from facnet_grpc.rules import digits
+from facnet_grpc.rules.numbering import number_texts
 
 _FEW = 1 << 16  # distinct values of a column up to which a Python dict of them costs next to nothing
 _PARTS = 64
 _WAITING = 1 << 17  # texts that are numbered together
-_AT_ONCE = 1 << 18  # distinct texts whose hash table is small enough
-_WEIGHTS = (1, 11, 101, 1009)
 _WIDTHS = ((1 << 7, pa.int8()), (1 << 15, pa.int16()), (1 << 31, pa.int32()))
-
-Rows = npt.NDArray[np.int32]
 
 
 class Growing(Protocol):
@@ -147,7 +142,7 @@ class _Register:
         numbers, texts = number_texts(texts)
         indices = Values(pa.int32(), narrow=True)
         for first, end, local in zip([0, *ends], ends, own, strict=False):
-            indices.add(numbers.slice(first, end - first).take(local))
+            indices.add(pa.array(numbers[first:end]).take(local))
         return indices.finish(), texts
 
     def _encode(self) -> None:
@@ -155,45 +150,6 @@ class _Register:
             encoded = pa.concat_arrays(self._waiting).dictionary_encode()
             self._blocks.append((encoded.indices, encoded.dictionary))
             self._waiting, self._rows = [], 0
-
-
-def number_texts(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Number equal texts from 0 in order of first appearance; return the numbers, and each text once. No nulls."""
-    shares = len(texts) // _AT_ONCE + 1
-    leader = np.empty(len(texts), np.int32)  # the first text that is the same
-    for rows in _shared_out(texts, shares):
-        encoded = (texts if rows is None else texts.take(pa.array(rows))).dictionary_encode()
-        numbers = np.asarray(encoded.indices)
-        positions = np.arange(len(texts), dtype=np.int32) if rows is None else rows
-        first = np.empty(len(encoded.dictionary), np.int32)
-        first[numbers[::-1]] = positions[::-1]  # the earliest is written last, and stays
-        leader[positions] = first[numbers]
-    leads = leader == np.arange(len(texts), dtype=np.int32)
-    numbers = (np.cumsum(leads, dtype=np.int32) - 1)[leader]
-    return pa.array(numbers), texts.filter(pa.array(leads))
-
-
-def _shared_out(texts: pa.Array, shares: int) -> Iterator[Rows | None]:
-    """Yield rows, equal texts always together; None for all."""
-    if shares == 1:
-        yield None
-        return
-    share = _mixtures(texts) % shares
-    for number in range(shares):
-        yield np.flatnonzero(share == number).astype(np.int32)
-
-
-def _mixtures(texts: pa.Array) -> npt.NDArray[np.int32]:
-    """Return a number for each text, the same for the same text: from its last characters, which vary most in a NAM."""
-    _, offsets, data = texts.buffers()
-    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    characters = np.frombuffer(data, np.uint8)
-    starts, ends = starts[:-1], starts[1:]
-    mixed = np.zeros(len(texts), np.int32)
-    for back, weight in enumerate(_WEIGHTS, 1):
-        # Of a text that is too short the first character once more.
-        mixed += characters[np.clip(ends - back, starts, len(characters) - 1)] * np.int32(weight)
-    return np.where(ends > starts, mixed, np.int32(0))
 
 
 def narrowed(values: pa.Array) -> pa.Array:

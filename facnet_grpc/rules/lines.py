@@ -32,7 +32,7 @@ class LineCollector:
                 column.add(batch.column(name))
 
     def finish(self) -> pa.Table:
-        """Return all lines as one table of columns of `RULE_SCHEMA`, narrow and in one chunk each, and forget the batches.
+        """Return all lines as a table of columns of `RULE_SCHEMA`, narrow and in one chunk each, and forget batches.
 
         Column by column, so that no more than one of them is there twice.
         """

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.sheet import Sheet
 from facnet_grpc.rules.groups import Groups
+from facnet_grpc.rules.numbering import number
 from facnet_grpc.rules.vocabulary import DAY_SECONDS, Column, Ints, Mask
 
 # What a group may be made of, and the column that a line must have to be in one.
@@ -60,12 +60,6 @@ class Keyed:
         return Keyed(self.rows[kept], self.ids[kept], self.count)
 
 
-def number(keys: Ints) -> tuple[Ints, int]:
-    """Number equal keys from 0, in order of first appearance; return the numbers and how many there are."""
-    encoded = pa.array(keys).dictionary_encode()
-    return np.asarray(encoded.indices).astype(np.int64), len(encoded.dictionary)
-
-
 def combine(columns: list[Ints]) -> Ints:
     """Make one number of several columns, equal where all of them are."""
     total, bound = np.zeros(len(columns[0]), np.int64), 1
@@ -73,7 +67,8 @@ def combine(columns: list[Ints]) -> Ints:
         least = int(column.min(initial=0))
         span = int(column.max(initial=0)) - least + 1
         if bound * span > _ROOM:
-            total, bound = number(total)
+            numbers, bound = number(total)
+            total = numbers.astype(np.int64)
         total *= span
         total += np.subtract(column, least, dtype=np.int64)
         bound *= span
@@ -182,5 +177,5 @@ def session_keys(sheet: Sheet, rows: Ints, group: tuple[str, ...]) -> Keyed:
     """Group rows by doctor, patient and so on; lines of another session by their context stand apart."""
     keyed = Keyed.of(sheet, rows, group)
     other = sheet.where("context", lambda text: OTHER_SESSION in text.split(","))[keyed.rows]
-    ids, count = number(keyed.ids * 2 + other)
+    ids, count = number(keyed.ids * np.int64(2) + other)
     return Keyed(keyed.rows, ids, count)

@@ -40,7 +40,8 @@ class Sheet:
     def where_known(self, rows: Ints, columns: Iterable[str]) -> Ints:
         """Return the rows that have a value in each of `columns`."""
         for column in columns:
-            rows = rows[self.known(column)[rows]]
+            known = self.known(column)[rows]
+            rows = rows if known.all() else rows[known]
         return rows
 
     def known(self, column: str) -> Mask:

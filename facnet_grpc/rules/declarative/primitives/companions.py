@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from facnet_grpc.rules.declarative.grouping import Keyed, chronological, number, part_of, rank, surplus_first
+from facnet_grpc.rules.declarative.grouping import Keyed, chronological, part_of, rank, surplus_first
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work, join
 from facnet_grpc.rules.declarative.primitives.exclusion import exclude, sides
 from facnet_grpc.rules.groups import Groups
+from facnet_grpc.rules.numbering import number
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
 _ODD = "13579"

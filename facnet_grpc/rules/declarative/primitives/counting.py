@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from facnet_grpc.rules.declarative.grouping import Keyed, chronological, combine, number, part_of, rank, surplus_first
+from facnet_grpc.rules.declarative.grouping import Keyed, chronological, combine, part_of, rank, surplus_first
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Params, Primitive, Work
 from facnet_grpc.rules.declarative.sheet import NO_AGE, Sheet
 from facnet_grpc.rules.groups import Groups
+from facnet_grpc.rules.numbering import number
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
 # What may be counted instead of lines, and the column that it needs.
@@ -143,7 +144,7 @@ def _by_family(sheet: Sheet, keyed: Keyed, families: tuple[frozenset[str], ...])
         np.int64,
     )[sheet.index("code")[keyed.rows]]
     kept = family >= 0
-    ids, count = number(keyed.ids[kept] * len(families) + family[kept])
+    ids, count = number(keyed.ids[kept] * np.int64(len(families)) + family[kept])
     return Keyed(keyed.rows[kept], ids, count)
 
 

@@ -13,13 +13,13 @@ from facnet_grpc.rules.declarative.grouping import (
     Keyed,
     Sessions,
     chronological,
-    number,
     part_of,
     surplus_first,
 )
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Params, Primitive, Work
 from facnet_grpc.rules.declarative.sheet import Sheet
 from facnet_grpc.rules.groups import Groups
+from facnet_grpc.rules.numbering import number
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
 QUARTER = 15
@@ -169,7 +169,7 @@ def timed_sessions(work: Work) -> Sessions:
     sheet, claims = work.sheet, work.sheet.claims
     keyed = Keyed.of(sheet, work.rows, work.group)
     other = sheet.where("context", lambda text: OTHER_SESSION in text.split(","))[keyed.rows]
-    ids, count = number(keyed.ids * 2 + other)
+    ids, count = number(keyed.ids * np.int64(2) + other)
     untimed = (claims.start[keyed.rows] < 0) | (claims.end[keyed.rows] < 0)
     whole = np.bincount(ids[untimed], minlength=count) == 0
     kept = whole[ids]

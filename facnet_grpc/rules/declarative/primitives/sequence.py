@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facnet_grpc.rules.declarative.grouping import Sessions, combine, number, part_of, running_end
+from facnet_grpc.rules.declarative.grouping import Sessions, combine, part_of, running_end
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work
 from facnet_grpc.rules.declarative.primitives.durations import GAP, LED_BY, QUARTER, TIMES, all_periods, timed_sessions
 from facnet_grpc.rules.groups import Groups
+from facnet_grpc.rules.numbering import number
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
 

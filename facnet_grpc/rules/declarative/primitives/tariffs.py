@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from facnet_grpc.reference.snapshot import ANYWHERE, CABINET, ESTABLISHMENT, ReferenceSnapshot
-from facnet_grpc.rules.declarative.grouping import Keyed, chronological, combine, number, part_of, surplus_first
+from facnet_grpc.rules.declarative.grouping import Keyed, chronological, combine, part_of, surplus_first
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Primitive, Work
 from facnet_grpc.rules.declarative.sheet import Sheet
 from facnet_grpc.rules.groups import Groups
-from facnet_grpc.rules.vocabulary import Ints, Mask
+from facnet_grpc.rules.numbering import number
+from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _NONE = 0  # no tariff
@@ -100,28 +101,36 @@ def amount_matches_reference(work: Work) -> Hits:
     if not len(rows):
         return Hits.none()
     claims = sheet.claims
-    place = np.where(claims.in_cabinet[rows], 1, np.where(claims.in_establishment[rows], 2, 0))
-    units = np.maximum(claims.units[rows], 1)
-    kinds, count = number(combine([sheet.index("code")[rows], place, units, claims.cents[rows]]))
+    codes, cents = sheet.index("code")[rows], claims.cents[rows]
+    kinds, count = number(combine([codes, _place(claims, rows), _units(claims, rows), cents]))
     sample = np.zeros(count, np.int64)
-    sample[kinds] = np.arange(len(rows))
-    wrong, nearest = _compare(work, tariffs, rows[sample], place[sample], units[sample])
+    sample[kinds] = rows
+    wrong, nearest = _compare(work, tariffs, sample)
     off = wrong[kinds]
     keyed = Keyed.of(sheet, rows, work.group)
     groups = chronological(sheet, keyed.rows[off], keyed.ids[off])
     asked = claims.cents[groups.first]
-    expected = np.zeros(len(claims), np.int64)
-    expected[rows] = nearest[kinds]
+    expected = nearest[kinds[np.searchsorted(rows, groups.first)]]
     return Hits(
         affected=groups,
         seen=keyed.count,
         risk=groups,
-        facts={"count": groups.sizes, "asked_cents": asked, "tariff_cents": expected[groups.first]},
+        facts={"count": groups.sizes, "asked_cents": asked, "tariff_cents": expected},
     )
 
 
-def _compare(work: Work, tariffs: _Tariffs, rows: Ints, place: Ints, units: Ints) -> tuple[Mask, Ints]:
+def _place(claims: Claims, rows: Ints) -> Ints:
+    cabinet, elsewhere = claims.in_cabinet[rows].astype(np.int8), claims.in_establishment[rows].astype(np.int8)
+    return cabinet + elsewhere * np.int8(2)
+
+
+def _units(claims: Claims, rows: Ints) -> Ints:
+    return np.maximum(claims.units[rows], 1)
+
+
+def _compare(work: Work, tariffs: _Tariffs, rows: Ints) -> tuple[Mask, Ints]:
     """Return which amounts match nothing, and the nearest amount that would."""
+    place, units = _place(work.sheet.claims, rows), _units(work.sheet.claims, rows)
     codes = work.sheet.index("code")[rows]
     cents = work.sheet.claims.cents[rows]
     wrong = np.zeros(len(rows), np.bool_)
