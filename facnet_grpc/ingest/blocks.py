@@ -228,10 +228,11 @@ def _without_empty(layout: Layout) -> Layout:
 
 def _count_lines(text: bytes, begins_after: bytes) -> int:
     """Count lines as an editor does: CR, LF and CRLF end one each, and the last one may have no end."""
-    returns = text.count(b"\r")
-    ends = text.count(b"\n") + returns - (text.count(b"\r\n") if returns else 0)
+    letters = np.frombuffer(text, np.uint8)  # many times as fast as `count`, where there are many
+    returns = np.count_nonzero(letters == CR) if CR in text else 0
+    ends = np.count_nonzero(letters == LF) + returns - (text.count(b"\r\n") if returns else 0)
     is_split = begins_after == b"\r" and text.startswith(b"\n")  # between the two of a CRLF
-    return ends - is_split + (text[-1:] not in {b"\n", b"\r"})
+    return int(ends) - is_split + (text[-1:] not in {b"\n", b"\r"})
 
 
 def _broken_up(text: bytes, layout: Layout, lines: Positions) -> int:

@@ -1,7 +1,8 @@
 """Columns of text to columns of values.
 
 Most columns hold few distinct texts, so each is read once a block by the functions of `values.py`. Columns of
-identifiers are only trimmed, and patients, who differ from line to line, are taken apart with numpy.
+identifiers are only trimmed. What is written alike in all lines of a block is read at once: see `uniform.py`, and
+`patients.py` for the column that differs from line to line.
 """
 
 from __future__ import annotations
@@ -14,19 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from facnet_grpc.ingest import values
-
 OK, EMPTY, BAD = range(3)
 States = NDArray[np.int8]
 
 _REMEMBERED = 50_000  # distinct texts of one column
 _LONGEST_REMEMBERED = 256
-_SPACE = 0x20
-_ASCII = 0x7F
-# First bytes of spaces beyond ASCII: U+0085 and U+00A0; U+1680; U+2000 and on; U+3000.
-_SPACE_LEADS = np.array([0xC2, 0xE1, 0xE2, 0xE3], np.uint8)
-_NAM_LENGTH = 12
-_NAM_END = np.frombuffer(b" - ", np.uint8)
+SPACE = 0x20
 
 
 class Cast(NamedTuple):
@@ -77,63 +71,11 @@ class DictionaryCast:
 def cast_text(column: Any) -> Cast:
     """Trim; empty cells become null."""
     text = _trim(column)
-    lengths = pc.binary_length(text)
-    return Cast((pc.if_else(pc.equal(lengths, 0), pa.scalar(None, pa.string()), text),), None)
+    _, starts, ends = parts(text)
+    return Cast((masked(text, starts != ends),), None)
 
 
-class PatientCast:
-    """Takes `NAM - LAST, FIRST` apart: numpy if all cells of a block are plain, otherwise cell by cell."""
-
-    def __init__(self) -> None:
-        self._slow = DictionaryCast(values.patient, pa.string(), pa.string())
-
-    def __call__(self, column: Any) -> Cast:
-        """Cast a column of strings without nulls to keys and names."""
-        text, starts, ends = _parts(column)
-        is_empty = starts == ends
-        rows = np.flatnonzero(~is_empty)
-        width = _NAM_LENGTH + len(_NAM_END)
-        if not len(rows) or (ends[rows] - starts[rows] <= width).any():
-            return self._slow(column)
-        heads = text[starts[rows, None] + np.arange(width + 1)]
-        if not _are_plain(heads, text, ends[rows]):
-            return self._slow(column)
-        keys = _strings(np.ascontiguousarray(_upper(heads[:, :_NAM_LENGTH])))
-        names = _without(text, starts, ends, starts[rows, None] + np.arange(width))
-        if len(rows) == len(column):
-            return Cast((keys, names), None)
-        indexes = np.cumsum(~is_empty) - 1
-        nullable = pa.array(indexes, mask=is_empty)
-        blank = pa.array(is_empty)
-        return Cast((keys.take(nullable), pc.if_else(blank, pa.scalar(None, pa.string()), names)), None)
-
-
-def _are_plain(heads: NDArray[np.uint8], text: NDArray[np.uint8], ends: NDArray[np.int32]) -> bool:
-    """Tell whether all cells are an unmasked NAM, ` - ` and a trimmed name: nothing but cutting is to be done."""
-    upper = _upper(heads[:, :_NAM_LENGTH])
-    is_letter = (upper >= ord("A")) & (upper <= ord("Z"))
-    is_digit = (upper >= ord("0")) & (upper <= ord("9"))
-    is_masked = (upper[:, 4:8] == ord("X")).all(axis=1)
-    is_parted = (heads[:, _NAM_LENGTH:-1] == _NAM_END).all()
-    firsts, lasts = heads[:, -1], text[ends - 1]
-    is_trimmed = (firsts > _SPACE).all() and (lasts > _SPACE).all() and not np.isin(firsts, _SPACE_LEADS).any()
-    is_nam = bool((is_letter | is_digit).all() and not is_masked.any())
-    return bool(is_nam and is_parted and is_trimmed and not _ends_in_space(text, ends))
-
-
-def _ends_in_space(text: NDArray[np.uint8], ends: NDArray[np.int32]) -> bool:
-    """Tell whether some cell may end in a space beyond ASCII, by the first byte of its last letter."""
-    is_two = text[ends - 2] == _SPACE_LEADS[0]
-    is_three = np.isin(text[ends - 3], _SPACE_LEADS[1:])
-    return bool(((text[ends - 1] > _ASCII) & (is_two | is_three)).any())
-
-
-def _upper(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    is_lower = (text >= ord("a")) & (text <= ord("z"))
-    return np.where(is_lower, text - np.uint8(_SPACE), text)
-
-
-def _parts(column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+def parts(column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
     """Return the text of a column of strings without nulls, and where each string starts and ends in it."""
     _, offsets, data = column.buffers()
     bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
@@ -141,26 +83,19 @@ def _parts(column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[n
     return text, bounds[:-1], bounds[1:]
 
 
-def _strings(rows: NDArray[np.uint8]) -> Any:
-    """Return rows of bytes, all of one length, as a column of strings."""
-    count, width = rows.shape
-    offsets = pa.py_buffer(np.arange(0, (count + 1) * width, width, dtype=np.int32))
-    return pa.StringArray.from_buffers(count, offsets, pa.py_buffer(rows))
-
-
-def _without(text: NDArray[np.uint8], starts: Any, ends: Any, heads: Any) -> Any:
-    """Return a column of strings less the bytes at `heads`, which is one row of indexes for each string not empty."""
-    is_kept = np.ones(len(text), np.bool_)
-    is_kept[heads] = False
-    is_kept[: starts[0]] = is_kept[ends[-1] :] = False
-    cut = heads.shape[1] * np.cumsum(starts != ends)
-    offsets = np.concatenate([[0], ends - starts[0] - cut]).astype(np.int32)
-    return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(text[is_kept]))
+def masked(column: Any, is_some: NDArray[np.bool_]) -> Any:
+    """Return a column of strings with nulls where `is_some` does not hold; the text is shared."""
+    if is_some.all():
+        return column
+    _, offsets, data = column.buffers()
+    bits = np.packbits(np.pad(is_some, (column.offset, 0)), bitorder="little")
+    return pa.StringArray.from_buffers(len(column), offsets, data, pa.py_buffer(bits), -1, column.offset)
 
 
 def _trim(column: Any) -> Any:
-    text, starts, ends = _parts(column)
+    text, starts, ends = parts(column)
     if not len(starts) or starts[0] == ends[-1]:
         return column
-    text = text[starts[0] : ends[-1]]
-    return pc.utf8_trim_whitespace(column) if text.min() <= _SPACE or text.max() > _ASCII else column
+    # As signed numbers, bytes beyond ASCII are less than any space.
+    is_plain = text[starts[0] : ends[-1]].view(np.int8).min() > SPACE
+    return column if is_plain else pc.utf8_trim_whitespace(column)

@@ -77,6 +77,11 @@ def recognise(text: str) -> tuple[str, int] | None:
     return meanings[found.lastgroup] if found and found.lastgroup else None
 
 
+def most(cells: Sequence[str]) -> int:
+    """Return how many columns a header line with these cells can have at the most."""
+    return sum(1 for cell in cells if cell and not _DIGIT.search(cell))
+
+
 def match(cells: Sequence[str]) -> Columns:
     """Find the columns of a header line; of two names for one column the more usual one counts.
 

@@ -94,6 +94,9 @@ def sniff(text: bytes, delimiter_hint: str | None) -> Dialect:
     for delimiter in candidates:
         for number, start in lines:
             cells, end = split(text, start, delimiter)
+            # Below the header there is little that could be a name, and the best line has to be outdone.
+            if names.most(cells) < max(_FEWEST_RECOGNISED, best[0][0] if best else 0):
+                continue
             columns = names.match(cells)
             if columns.recognised < _FEWEST_RECOGNISED:
                 continue
@@ -110,11 +113,13 @@ def sniff(text: bytes, delimiter_hint: str | None) -> Dialect:
 
 def split(text: bytes, start: int, delimiter: str) -> tuple[list[str], int]:
     """Return the cells of the line that begins at `start`, without their quotes, and where it ends."""
+    end = _line_end(text, start)
+    if text.find(b'"', start, end) < 0:
+        return text[start:end].decode("utf-8", "replace").split(delimiter), end
     match = record_pattern(delimiter.encode()).match(text, start)
     end = match.end() if match else start
     if end < len(text) and text[end] not in b"\r\n":
-        line_break = _BREAK.search(text, start)
-        end = line_break.start() if line_break else len(text)
+        end = _line_end(text, start)
         return text[start:end].decode("utf-8", "replace").split(delimiter), end
     return _cells(text[start:end], delimiter), end
 
@@ -124,7 +129,7 @@ def rows(text: bytes, dialect: Dialect, limit: int) -> Iterator[list[str]]:
     position, count = dialect.data_offset, 0
     while position < len(text) and count < limit:
         cells, end = split(text, position, dialect.delimiter)
-        position = end + 1
+        position = end + 2 if text[end : end + 2] == b"\r\n" else end + 1
         if len(cells) == dialect.columns.width:
             count += 1
             yield cells
@@ -132,8 +137,9 @@ def rows(text: bytes, dialect: Dialect, limit: int) -> Iterator[list[str]]:
 
 def decimal_mark(amounts: Sequence[str]) -> str:
     """Tell whether amounts have a decimal comma or point; the comma if there is nothing to tell by."""
-    commas = sum(1 for amount in amounts if _COMMA_DECIMALS.search(amount))
-    points = sum(1 for amount in amounts if _POINT_DECIMALS.search(amount))
+    counts = Counter(amounts).items()
+    commas = sum(count for amount, count in counts if _COMMA_DECIMALS.search(amount))
+    points = sum(count for amount, count in counts if _POINT_DECIMALS.search(amount))
     return "." if points > commas else ","
 
 
@@ -153,6 +159,14 @@ def _lines(text: bytes) -> Iterator[tuple[int, int]]:
         if not line_break:
             return
         start = line_break.end()
+
+
+def _line_end(text: bytes, start: int) -> int:
+    """Return where the line that begins at `start` would end if it had no quotes."""
+    end = text.find(b"\n", start)
+    end = len(text) if end < 0 else end
+    returned = text.find(b"\r", start, end)
+    return end if returned < 0 else returned
 
 
 def _cells(line: bytes, delimiter: str) -> list[str]:

@@ -30,7 +30,7 @@ _HINTS = frozenset(
 # What calls itself Latin-1 is Windows-1252, as every browser knows.
 _ALIASES = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-8-sig": "utf-8"}
 _WITHOUT_BOM = {"utf-16": "utf-16-le"}
-_C1 = range(0x80, 0xA0)
+_C1_END = 0xA0 - 0x100
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,8 @@ def _transcoder(encoding: Encoding) -> Callable[[bytes, bool], bytes]:
 def _from_cp1252(data: bytes, _: bool) -> bytes:  # noqa: FBT001 - as in codecs
     if data.isascii():
         return data
-    is_c1 = np.frombuffer(data, np.uint8) - np.uint8(_C1.start) < len(_C1)
-    if is_c1.any():
+    # As signed numbers, bytes beyond ASCII are negative, and those from 0x80 to 0x9F the least of all.
+    if np.frombuffer(data, np.int8).min() < _C1_END:
         return codecs.charmap_decode(data, "strict", _CP1252)[0].encode()
     return data.decode("latin-1").encode()  # the same, and many times as fast
 

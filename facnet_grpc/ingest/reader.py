@@ -6,6 +6,7 @@ once for its lines. Memory does not grow with it, and the lines do not depend on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -18,7 +19,7 @@ from facnet_grpc.ingest.dates import DateTally
 from facnet_grpc.ingest.lines import LineCaster
 from facnet_grpc.ingest.options import ReadOptions
 from facnet_grpc.ingest.probe import read_probe
-from facnet_grpc.ingest.source import OpenSource, Stream
+from facnet_grpc.ingest.source import OpenSource, Stream, fetched_once
 
 __all__ = ["Batch", "ClaimFile", "Found", "ReadOptions", "open_claims"]
 
@@ -50,7 +51,7 @@ def open_claims(open_source: OpenSource, size_bytes: int, options: ReadOptions =
         TerminalError: EMPTY_FILE, NOT_A_CSV, UNKNOWN_ENCODING, NO_USABLE_HEADER, MISSING_COLUMNS, DUPLICATE_COLUMNS,
             AMBIGUOUS_DATES, CORRUPT_ARCHIVE or EXPANDS_TOO_LARGE. What `open_source` raises is passed on.
     """
-    return ClaimFile(_Opener(open_source, size_bytes, options))
+    return ClaimFile(_Opener(fetched_once(open_source, size_bytes), size_bytes, options))
 
 
 class _Opener:
@@ -92,15 +93,16 @@ class _Opener:
     def _dates(self, probed: list[str]) -> DateTally:
         """Count dates: in the first rows if those leave no doubt, otherwise in all."""
         tally = DateTally()
-        tally.add(probed, [1] * len(probed))
+        counts = Counter(probed)
+        tally.add(counts.keys(), counts.values())
         if not tally.is_empty and not tally.is_year_last:
             return tally
         tally = DateTally()
         reader = BlockReader(self.dialect, self.encoding, ("service_date",))
         with self.stream() as stream:
             for block in reader.read(stream, self.options.block_bytes):
-                counts = block.cells["service_date"].value_counts()
-                tally.add(counts.field(0).to_pylist(), counts.field(1).to_pylist())
+                found = block.cells["service_date"].value_counts()
+                tally.add(found.field(0).to_pylist(), found.field(1).to_pylist())
         return tally
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from io import BytesIO
 from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
@@ -12,8 +14,23 @@ from facnet_grpc.ingest.options import ReadOptions
 
 OpenSource = Callable[[], BinaryIO]
 
+SMALL_BYTES = 1 << 20
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 _MAGIC_BYTES = 4
+
+
+def fetched_once(open_source: OpenSource, size_bytes: int) -> OpenSource:
+    """Return what opens a file, which is read several times: one that is small is fetched and decrypted only once."""
+    content: bytes | None = None
+
+    def open_kept() -> BinaryIO:
+        nonlocal content
+        if content is None:
+            with open_source() as file:
+                content = b"".join(iter(partial(file.read, SMALL_BYTES), b""))
+        return BytesIO(content)
+
+    return open_kept if size_bytes <= SMALL_BYTES else open_source
 
 
 class Stream:
