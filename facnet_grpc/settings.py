@@ -288,6 +288,10 @@ def _check_exposed(told: Mapping[str, Any]) -> None:
         raise ValueError(
             "must be a loopback address, because FACNET_DEV_TOKENS is set: those are for trying things out"
         )
+    if told.get("webhook_loopback"):
+        raise ValueError(
+            "must be a loopback address, because FACNET_WEBHOOK_LOOPBACK is set: that is for trying things out"
+        )
     if not told.get("jwt_jwks_url") and not told.get("mtls_subjects"):
         raise ValueError(
             "must be a loopback address, because no authentication is configured: anybody who reaches the port would "

@@ -106,6 +106,7 @@ def test_with_authentication_and_tls_everybody_may_be_listened_to(environ, more)
         (EXPOSED | {"FACNET_TLS_ELSEWHERE": "true"}, "FACNET_LISTEN", "no authentication"),
         (EXPOSED | JWT, "FACNET_LISTEN", "in the clear"),
         (EXPOSED | JWT | TLS | {"FACNET_DEV_TOKENS": "a=b/viewer"}, "FACNET_LISTEN", "DEV_TOKENS"),
+        (EXPOSED | JWT | TLS | {"FACNET_WEBHOOK_LOOPBACK": "true"}, "FACNET_LISTEN", "WEBHOOK_LOOPBACK"),
         ({"FACNET_TLS_CERT": "/c"}, "FACNET_TLS_KEY", "go together"),
         ({"FACNET_TLS_KEY": "/k"}, "FACNET_TLS_KEY", "go together"),
         ({"FACNET_TLS_CLIENT_CA": "/ca"}, "FACNET_TLS_CLIENT_CA", "need TLS"),

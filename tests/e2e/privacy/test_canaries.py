@@ -2,7 +2,8 @@
 
 Server and worker are processes of their own, at the debug level. What they leave behind is all read: logs, traces,
 every command that Redis was sent and every key that it has, dead letters among them, metrics, statuses, temporary
-files, the blob directory, the directory where a core would be, and PostgreSQL. `test_canary_scan.py` shows that one
+files, the blob directory, the directory where a core would be, PostgreSQL, and what is told to others: webhooks and
+e-mail. `test_canary_scan.py` shows that one
 would be seen.
 """
 
@@ -29,6 +30,7 @@ import grpc
 import psycopg
 import pytest
 import redis
+from canary_receivers import Receivers
 from canary_scan import (
     AMOUNTS,
     DOCTOR,
@@ -106,6 +108,7 @@ class Service:
         self.bug, self.spans = root / "bug", root / "spans.jsonl"
         self.plan.write_text("")
         self.port, self.metrics = free_port(), free_port()
+        self.receivers = Receivers()
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("FACNET_", "DATABASE_"))}
         self.environment = clean | {
             "DATABASE_URL": database_url,
@@ -129,6 +132,7 @@ class Service:
             "TMPDIR": str(root / "tmp"),
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[2])]),
         }
+        self.environment |= self.receivers.environment
         self._processes: list[subprocess.Popen[bytes]] = []
         self.start("server", self.metrics, "-m", "facnet_grpc", "serve")
         self.start_worker()
@@ -169,7 +173,9 @@ class Service:
 
     def submit(self, data: bytes, **header: Any) -> str:
         def requests() -> Iterator[pb.SubmitValidationRequest]:
-            yield pb.SubmitValidationRequest(header=pb.UploadHeader(file_name=f"{FILE_NAME}.csv", **header))
+            told = {"file_name": f"{FILE_NAME}.csv", "batch_id": FILE_NAME, "labels": {"x": FILE_NAME}}
+            told |= {"webhook_url": self.receivers.url}
+            yield pb.SubmitValidationRequest(header=pb.UploadHeader(**told | header))
             for start in range(0, len(data), CHUNK):
                 chunk = pb.UploadChunk(offset=start, data=data[start : start + CHUNK])
                 yield pb.SubmitValidationRequest(chunk=chunk)
@@ -238,6 +244,7 @@ def service(tmp_path: Path, clean_postgres_url: str, redis_url: str) -> Iterator
     running = Service(tmp_path, clean_postgres_url, redis_url)
     yield running
     running.stop()
+    running.receivers.close()
 
 
 def test_no_canary_gets_out(service: Service, clean_postgres_url: str) -> None:
@@ -246,11 +253,13 @@ def test_no_canary_gets_out(service: Service, clean_postgres_url: str) -> None:
         leave_some_behind(service)
         metrics = service.pages()
         keys = in_redis(service.redis_url)
+        eventually(lambda: not owed(clean_postgres_url))
     service.stop()
     spans = in_spans(service.spans)
     logs = b"".join(path.read_bytes() for path in (service.root / "logs").iterdir())
     statuses = "".join(service.said).encode()
     said = {"logs": logs, "metrics": metrics.encode(), "statuses": statuses, "Redis, in passing": traffic.seen()}
+    told = {"webhooks": b"".join(service.receivers.webhooks), "mails": b"".join(service.receivers.mails)}
     files = on_disk(service.root)
 
     # It is what it should be that is looked at.
@@ -264,11 +273,20 @@ def test_no_canary_gets_out(service: Service, clean_postgres_url: str) -> None:
     assert b"validate_run" in said["Redis, in passing"]
     assert [place for place in files if place.startswith("the file files/parts/")]
 
-    assert seen(said | keys | spans | files) == []
+    for status in ("completed", "failed", "cancelled"):
+        assert f"facnet.validation.{status}".encode() in told["webhooks"]
+    assert b"Validation" in told["mails"]
+
+    assert seen(said | keys | spans | files | told) == []
     assert not [place for place in files if "core" in place.rpartition("/")[2]]
     stored = in_postgres(clean_postgres_url)
     assert b"48151" in stored  # the lines are there,
     assert seen({"PostgreSQL, in clear": stored}, PATIENT) == []
+
+
+def owed(url: str) -> bool:
+    with psycopg.connect(url) as conn:
+        return bool(conn.execute("SELECT 1 FROM notifications WHERE ended_at IS NULL").fetchone())
 
 
 def go_every_way(service: Service) -> None:
