@@ -31,9 +31,11 @@ class Column:
         return self.of(rows)
 
     @classmethod
-    def stored(cls, values: Ints) -> Column:
-        """Return a column of numbers that are kept as narrow as they are."""
-        return cls(lambda rows: values[rows].astype(np.int64))
+    def stored(cls, values: Ints, known: Mask | None = None, missing: int = 0) -> Column:
+        """Return a column of numbers that are kept as narrow as they are, `missing` where they are not known."""
+        if known is None:
+            return cls(lambda rows: values[rows].astype(np.int64))
+        return cls(lambda rows: np.where(known[rows], values[rows], np.int64(missing)))
 
 
 def slices(count: int) -> Sequence[slice]:
@@ -51,13 +53,17 @@ def figure(rows: Ints, of: Callable[[Ints], Ints]) -> Ints:
     return np.concatenate([np.zeros(0, np.int32), *(of(rows[part]).astype(np.int32) for part in slices(len(rows)))])
 
 
-def dense(keys: Ints, bound: int) -> tuple[Ints, int]:
-    """Number keys 0 … bound-1 without gaps, keeping their order; return the numbers and how many there are."""
-    if bound > 4 * len(keys) + 1_000_000:  # a table of all possible keys would be larger than sorting is slow
-        distinct, numbers = np.unique(keys, return_inverse=True)
+def dense(keys: Ints | Column, count: int, bound: int) -> tuple[Ints, int]:
+    """Number `count` keys 0 … bound-1 without gaps, keeping their order; return the numbers and how many there are."""
+    if bound > 4 * count + 1_000_000:  # a table of all possible keys would be larger than sorting is slow
+        distinct, numbers = np.unique(keys[:], return_inverse=True)
         return numbers.astype(np.int32), len(distinct)
     present = np.zeros(bound, np.bool_)
-    present[keys] = True
-    ranks: Ints = np.cumsum(present, dtype=np.int32)[keys]
+    for part in slices(count):
+        present[keys[part]] = True
+    ranks = np.cumsum(present, dtype=np.int32)
     ranks -= 1
-    return ranks, int(present.sum())
+    dense_keys = np.empty(count, np.int32)
+    for part in slices(count):
+        dense_keys[part] = ranks[keys[part]]
+    return dense_keys, int(present.sum())

@@ -27,7 +27,6 @@ WORDS = frozenset(
     },
 )
 DAY_SECONDS = 86_400
-_NARROW = 1 << 31  # what is less fits into 32 bits
 
 
 class Claims:
@@ -43,17 +42,17 @@ class Claims:
     @cached_property
     def billed(self) -> Mask:
         """Lines with a preliminary amount above zero; the others are reversals and count nowhere."""
-        return self._stored("preliminary_cents", 0) > 0
+        return self._is_positive("preliminary_cents")
 
     @cached_property
     def paid(self) -> Mask:
         """Lines with a paid amount above zero."""
-        return self._stored("paid_cents", 0) > 0
+        return self._is_positive("paid_cents")
 
     @cached_property
     def cents(self) -> Column:
         """Preliminary amounts in cents: what a line asks for, and what it can lose."""
-        return Column.stored(self._stored("preliminary_cents", 0))
+        return self.numbers("preliminary_cents", 0)
 
     @cached_property
     def record(self) -> Ints:
@@ -63,7 +62,7 @@ class Claims:
     @cached_property
     def day(self) -> Column:
         """Service dates as days since 1970-01-01."""
-        return Column.stored(self._days)
+        return self.numbers("service_date", 0)
 
     @cached_property
     def year(self) -> Column:
@@ -74,12 +73,12 @@ class Claims:
     @cached_property
     def start(self) -> Column:
         """Start times in seconds of the day; -1 where there is none."""
-        return Column.stored(self._stored("start_time", -1))
+        return self.numbers("start_time", -1)
 
     @cached_property
     def end(self) -> Column:
         """End times in seconds of the day; -1 where there is none."""
-        return Column.stored(self._stored("end_time", -1))
+        return self.numbers("end_time", -1)
 
     @cached_property
     def start_order(self) -> Column:
@@ -96,7 +95,7 @@ class Claims:
     @cached_property
     def units(self) -> Column:
         """Units; 0 where there are none."""
-        return Column.stored(self._stored("units", 0))
+        return self.numbers("units", 0)
 
     @cached_property
     def doctor(self) -> Ints:
@@ -127,22 +126,15 @@ class Claims:
     def doctor_day(self) -> tuple[Ints, int]:
         """Dense numbers from 0 for (doctor, service date), one a line, and how many there are."""
         first, last = self.days
-        span = last - first + 1
-        bound = self.size_of("doctor_key") * span
-        keys: Ints = self.doctor.astype(np.int32 if bound < _NARROW else np.int64)
-        keys *= span
-        keys += self._days
-        keys -= first
-        return dense(keys, bound)
+        doctor, day, span = self.doctor, self.day, last - first + 1
+        keys = Column(lambda rows: doctor[rows] * np.int64(span) + day[rows] - first)
+        return dense(keys, len(self), self.size_of("doctor_key") * span)
 
     @cached_property
     def days(self) -> tuple[int, int]:
         """The first and the last service date."""
-        return (int(self._days.min()), int(self._days.max())) if len(self) else (0, 0)
-
-    @cached_property
-    def _days(self) -> Ints:
-        return self._stored("service_date", 0)
+        bounds = pc.min_max(_plain(self.column("service_date")))
+        return bounds["min"].as_py() or 0, bounds["max"].as_py() or 0
 
     def has_code(self, name: str) -> Mask:
         """Lines whose code is in the set of this name on their day of service."""
@@ -202,7 +194,7 @@ class Claims:
             values = entry.value if isinstance(entry.value, tuple) else ()
             hits = self._where(column, test(frozenset(values)))
             if entry.valid_from or entry.valid_to:
-                hits &= (self._days >= first_day(entry)) & (self._days <= last_day(entry))
+                hits &= self._between(first_day(entry), last_day(entry))
             found |= hits
         return found
 
@@ -217,18 +209,30 @@ class Claims:
             self._index_of[column] = _dictionary_indices(self.column(column))
         return self._index_of[column]
 
-    def _stored(self, column: str, missing: int) -> Ints:
-        array = self.column(column)
-        if pa.types.is_date(array.type) or pa.types.is_time(array.type):
-            array = array.view(pa.int32())
-        filled = array.fill_null(missing) if array.null_count else array
-        numbers: Ints = filled.to_numpy(zero_copy_only=False)
-        return numbers
+    def numbers(self, column: str, missing: int) -> Column:
+        """Return a column of numbers, days or times, with `missing` where a line has none."""
+        array = _plain(self.column(column))
+        known = np.asarray(array.is_valid()) if array.null_count else None
+        _, buffer = array.buffers()
+        values = pa.Array.from_buffers(array.type, len(array), [None, buffer], 0, array.offset)
+        return Column.stored(np.asarray(values), known, missing)
+
+    def _is_positive(self, column: str) -> Mask:
+        return np.asarray(pc.fill_null(pc.greater(self.column(column), 0), fill_value=False))
+
+    def _between(self, first: int, last: int) -> Mask:
+        days = _plain(self.column("service_date"))
+        return np.asarray(pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last)))
 
     def column(self, name: str) -> pa.Array:
         """Return a column as one array."""
         chunks = self._lines.column(name)
         return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Return days and times as the numbers that they are in memory."""
+    return array.view(pa.int32()) if pa.types.is_date(array.type) or pa.types.is_time(array.type) else array
 
 
 def _last_if_none(start: Ints) -> Ints:

@@ -79,7 +79,7 @@ class Sheet:
     @cached_property
     def paid_cents(self) -> Column:
         """Paid amounts in cents; -1 where the file does not say."""
-        return Column.stored(np.asarray(self.claims.column("paid_cents").fill_null(-1)))
+        return self.claims.numbers("paid_cents", -1)
 
     @cached_property
     def month(self) -> Column:

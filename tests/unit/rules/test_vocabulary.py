@@ -105,7 +105,7 @@ def test_a_set_that_ended_holds_until_then():
 
 @pytest.mark.parametrize("bound", [10, 10**12])
 def test_dense_numbers_keep_the_order_of_keys(bound):
-    numbers, count = dense(np.array([7, 3, 9, 3]), bound)
+    numbers, count = dense(np.array([7, 3, 9, 3]), 4, bound)
     assert numbers.tolist() == [1, 0, 2, 0]
     assert count == 3
 
