@@ -42,7 +42,7 @@ class QueueSettings(BaseSettings):
         "for ever.",
     )
     large_file_bytes: int = Field(
-        128 * MIB,
+        64 * MIB,
         gt=0,
         description="Size in bytes from which a file is large: it waits behind its owner's smaller ones.",
     )

@@ -78,13 +78,13 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
 
 def _pass_on(resources: Resources, ended: Run) -> None:
     """Wake a worker if what has ended kept others back: the messages about those found nothing that could be begun."""
-    settings = resources.settings
-    if not ended.large and not settings.most_active(ended.owner):
+    settings, rules = resources.settings, TurnRules.of(resources.settings)
+    if not ended.large and not rules.most_active(ended.owner):
         return
     try:
         with resources.database.connection() as conn:
-            state = turns.queue(conn, TurnRules.of(settings), max_attempts=settings.max_attempts)
-        if state.order(TurnRules.of(settings)):
+            state = turns.queue(conn, rules, max_attempts=settings.max_attempts)
+        if state.order(rules):
             resources.queue.enqueue(ValidateRun(ended.id, ended.traceparent))
     except FacnetError as error:  # the reconciler finds out
         metrics.ENQUEUE_FAILURES.inc()
