@@ -82,8 +82,9 @@ class Timetable:
             if not locks.try_lock(conn, chore.lock) or not self._take(chore, taken_at):
                 return False
             outcome = self._work(chore)
-            with self._database.connection(durable=False) as other:
-                scheduled.finish(other, chore.name, taken_at, outcome)
+            if outcome is not None:
+                with self._database.connection(durable=False) as other:
+                    scheduled.finish(other, chore.name, taken_at, outcome)
         return True
 
     def measure(self) -> None:
@@ -105,9 +106,12 @@ class Timetable:
             scheduled.begin(conn, chore.name, taken_at)
             return True
 
-    def _work(self, chore: Chore) -> Outcome:
+    def _work(self, chore: Chore) -> Outcome | None:
+        """Do all steps; None if this process has to stop before the last one."""
         faults.point("reconciler.locked")
         results = [_succeeds(chore.name, step) for step in chore.steps if not self._stopped.is_set()]
+        if len(results) < len(chore.steps):
+            return None
         outcome = Outcome.DONE if all(results) else Outcome.FAILED
         metrics.CHORES.labels(chore.name, outcome).inc()
         return outcome

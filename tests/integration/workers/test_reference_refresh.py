@@ -6,6 +6,7 @@ import os
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from facnet_grpc import metrics
 from facnet_grpc.errors import InvalidInput, LimitExceeded, TransientError
@@ -87,15 +88,17 @@ def test_what_somebody_brought_into_force_since_stays(database, put, look):
     assert in_force(database) == theirs
 
 
-def test_one_bad_file_changes_nothing_and_says_where_until_it_is_mended(database, put, look, capsys):
+def test_one_bad_file_changes_nothing_and_says_where_until_it_is_mended(database, put, look):
     before, failing = in_force(database), metrics.CHORES_FAILING.labels(NAME)
     put("contexts.csv", CONTEXTS)
     put("establishments.csv", BAD)
     for _ in range(2):
-        assert look() == "failed"
-        said = capsys.readouterr().out
-        assert all(word in said for word in ("chore_failed", "BAD_REFERENCE_FILE", "'line': 3", "'column': 'number'"))
-        assert "5OOO2" not in said
+        with capture_logs() as lines:
+            assert look() == "failed"
+        (said,) = [line for line in lines if line["event"] == "chore_failed"]
+        assert (said["chore"], said["reason"]) == (NAME, "BAD_REFERENCE_FILE")
+        assert (said["params"]["line"], said["params"]["column"]) == (3, "number")
+        assert "5OOO2" not in str(said)
     assert in_force(database) == before
     assert failing._value.get() == 1
     put("establishments.csv", PLACES)

@@ -162,7 +162,7 @@ def test_a_worker_that_stops_begins_no_further_step(database, did):
         wait(table._stopped.is_set)
         stopping.set()
         closed.result(PATIENCE)
-    assert did == []
+    assert (did, last(database).finished_at) == ([], None)
 
 
 def seen(database):
