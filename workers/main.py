@@ -28,6 +28,7 @@ from workers.middleware.metrics_page import MetricsPage
 from workers.notifier import Notifier
 from workers.pipeline import ending
 from workers.pipeline.control import Stopping
+from workers.pipeline.memory import keep_small
 from workers.pipeline.references import References
 from workers.pipeline.resources import Resources
 from workers.pipeline.revalidate import Revalidator
@@ -49,6 +50,7 @@ def setup() -> None:
         settings = Settings.from_env()
         logs.configure(settings.log_level, settings.log_format)
         cores.forbid()
+        keep_small()
         dramatiq.set_broker(assemble(settings))
         warm_up(registry.load(settings.rule_packs_dir))
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""What a run has left to the allocators goes back to the machine: other workers and PostgreSQL can use it."""
+"""How a worker deals with memory: what is used again and again is kept, what a run has left behind is given back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import ctypes
 
 import pyarrow as pa
 
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
+_libc = ctypes.CDLL(None)
+_trim = getattr(_libc, "malloc_trim", None)  # glibc has both, musl neither
+_mallopt = getattr(_libc, "mallopt", None)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 64 << 20
+_LARGE_BYTES = 32 << 20
+
+
+def keep_small() -> None:
+    """Keep a little memory between one block of a file and the next: asking the system for it anew takes time."""
+    if _mallopt is not None:
+        _mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        _mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def give_back() -> None:
