@@ -95,6 +95,7 @@ class Operations(OperationsServiceServicer):
         self.jobs = []
         self.stats = stats()
         self.refuse = {}
+        self.more = [False, True]
 
     def GetQueueStats(self, request, context):  # noqa: N802 - named by the service
         self._enter("stats", request, context)
@@ -117,7 +118,8 @@ class Operations(OperationsServiceServicer):
 
     def PurgeValidations(self, request, context):  # noqa: N802 - named by the service
         self._enter("purge", request, context)
-        return pb.PurgeValidationsResponse(purged=4, more=True, older_than_days=30)
+        days = request.older_than_days if request.HasField("older_than_days") else 30
+        return pb.PurgeValidationsResponse(purged=4, more=self.more.pop(), older_than_days=days)
 
     def _enter(self, key, request, context):
         self.asked.append(request)
@@ -166,7 +168,7 @@ def test_the_client_has_all_of_it_as_values(target, operations):
     assert (found.active_jobs[0].phase, found.active_jobs[0].start_time) == (Phase.RULES, NOW - timedelta(seconds=3))
     assert [(job.can_replay, job.expire_time) for job in jobs] == [(True, NOW + timedelta(days=1)), (False, None)]
     assert (replayed.replayed, replayed.validation.validation_id) == (True, RUN_ID)
-    assert (purged.purged, purged.more, purged.older_than_days) == (4, True, 30)
+    assert (purged.purged, purged.more, purged.older_than_days) == (4, True, 0)
     asked_stats, first_page, _, _, asked_purge, usual_purge = operations.asked
     assert asked_stats.recent_minutes == 5
     assert (first_page.owner, list(first_page.codes)) == ("clinic", ["X"])
@@ -372,3 +374,38 @@ def test_it_has_to_be_clear_which(facnet, operations, arguments):
     assert ended.exit_code == ExitCode.USAGE
     assert "--all" in ended.stderr
     assert operations.asked == []
+
+
+def test_a_purge_through_the_server_goes_on_until_nothing_is_left(facnet, operations):
+    ended = facnet("purge", "--older-than", "40d")
+    assert (ended.exit_code, ended.stdout) == (
+        ExitCode.OK,
+        "8 validation(s) terminée(s) il y a plus de 40 jour(s) : supprimée(s).\n",
+    )
+    assert [(request.older_than_days, request.dry_run) for request in operations.asked] == [(40, False)] * 2
+    operations.more = [False]
+    assert json.loads(facnet("purge", "--dry-run", "--json").stdout) == {
+        "validations": 4,
+        "older_than_days": 30,
+        "dry_run": True,
+    }
+    assert operations.asked[-1].dry_run
+
+
+@pytest.mark.parametrize("days", ["3 weeks", "-1", "d", ""])
+def test_what_is_no_number_of_days_is_refused(facnet, operations, days):
+    ended = facnet("purge", "--older-than", days)
+    assert ended.exit_code == ExitCode.USAGE
+    assert operations.asked == []
+
+
+def test_without_a_server_the_database_itself_is_purged(monkeypatch):
+    commands = []
+    monkeypatch.delenv("FACNET_SERVER", raising=False)
+    monkeypatch.setattr("os.execv", lambda _, argv: commands.append(argv[2:]))
+    for arguments in (["purge"], ["purge", "--older-than", "30d", "--dry-run", "--json", "--lang", "en"]):
+        CliRunner().invoke(build_app(load("en")), arguments)
+    assert commands == [
+        ["facnet_grpc", "purge", "--lang", "en"],
+        ["facnet_grpc", "purge", "--lang", "en", "--json", "--older-than", "30", "--dry-run"],
+    ]

@@ -21,6 +21,7 @@ from facnet_client.cli import (
     listing,
     local,
     login,
+    purge,
     records,
     results,
     revalidate,
@@ -66,7 +67,7 @@ COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
     ("worker", local.worker, local.PASSED_ON),
     ("migrate", local.migrate, local.PASSED_ON),
     ("doctor", local.doctor, local.PASSED_ON),
-    ("purge", local.purge, local.PASSED_ON),
+    ("purge", purge.purge, {}),
     ("inspect", local.inspect, {}),
     ("sample", local.sample, {}),
 )

@@ -46,12 +46,6 @@ def doctor(context: typer.Context) -> None:
     become(session(context), "doctor", context.args)
 
 
-def purge(context: typer.Context) -> None:
-    """Remove validations that have been kept long enough."""
-    require("server")
-    become(session(context), "purge", context.args)
-
-
 def sample(
     context: typer.Context,
     rows: Annotated[int, typer.Argument(help="help.sample.rows", metavar="metavar.number", min=1)],
