@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psycopg
+from psycopg.conninfo import make_conninfo
+
 from benchmarks import processes
 from facnet_client import FacnetClient
 from facnet_grpc.devstack.embedded import start_postgres, start_valkey
@@ -26,6 +29,16 @@ class Stack:
     def workers(self) -> list[int]:
         """Return the processes of the worker, one of which works on a run."""
         return processes.named(self.pid, "workers.main")
+
+
+def _own_database(server: str) -> str:
+    """Return the URL of the database that the stack has just made for itself on a server."""
+    with psycopg.connect(server) as conn:
+        row = conn.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, 'facnet_run_') ORDER BY datname DESC LIMIT 1"
+        ).fetchone()
+    assert row is not None
+    return make_conninfo(server, dbname=row[0])
 
 
 @contextmanager
@@ -49,6 +62,6 @@ def running() -> Iterator[Stack]:
             try:
                 target = json.loads(child.stdout.readline())["target"]
                 with FacnetClient(target) as client:
-                    yield Stack(client, environment["DATABASE_URL"], child.pid)
+                    yield Stack(client, _own_database(environment["DATABASE_URL"]), child.pid)
             finally:
                 child.stdin.close()
