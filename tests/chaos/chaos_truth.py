@@ -23,6 +23,7 @@ _CONTENT = {
     "rejected_rows": "record_number",
     "validation_results": "result_number",
 }
+_OWN = ["run_id", "patient_key", "patient_name", "raw"]  # differs from run to run: each has a key of its own
 _ENDED = sorted(status.value for status in TERMINAL)
 LONG_AGO = 48 * 3600
 
@@ -152,10 +153,10 @@ def _is_stuck(stack: ChaosStack, key: bytes) -> bool:
 
 def _content(conn: psycopg.Connection[Any], table: str, order: str, run_id: str) -> tuple[int, str]:
     query = (
-        f"SELECT count(*), md5(coalesce(string_agg(md5((to_jsonb(t) - 'run_id')::text), '' ORDER BY {order}), ''))"
+        f"SELECT count(*), md5(coalesce(string_agg(md5((to_jsonb(t) - %s::text[])::text), '' ORDER BY {order}), ''))"
         f" FROM {table} AS t WHERE run_id = %s"
     )
-    row = conn.execute(query, (run_id,)).fetchone()
+    row = conn.execute(query, (_OWN, run_id)).fetchone()
     assert row is not None
     return int(row[0]), str(row[1])
 
