@@ -99,6 +99,10 @@ bench-large: install ## The same with a file of 10,000,000 lines as well
 	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --locked --all-extras --inexact --group bench
 	$(PYTHON_BIN) -m benchmarks --large
 
+.PHONY: bench-ops
+bench-ops: install ## Turns, priorities, waiting, watchers and metrics of a busy service
+	$(PYTHON_BIN) -m benchmarks.operations
+
 ##@ Data
 
 .PHONY: sample

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import end_to_end, instead, reading, uploading
 from benchmarks.end_to_end import CORE, Size
-from benchmarks.figures import Figure, rows
+from benchmarks.figures import Figure, machine, shown, tell_missed
 from benchmarks.stack import Stack, running
 from facnet_grpc.sample import write_sample
 
@@ -30,7 +26,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("files", "latency", "upload", "reading", "instead"), action="append")
     told = parser.parse_args()
     wanted = told.only or ("latency", "files", "upload", "reading", "instead")
-    print(_machine(), flush=True)
+    print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running() as stack:
@@ -39,13 +35,12 @@ def main() -> None:
                 "files": lambda: _files(stack, folder, told.times, large=told.large),
                 "upload": lambda: uploading.figures(stack, folder, UPLOAD_BYTES, told.times),
             }
-            measured = [figure for part, take in parts.items() if part in wanted for figure in _shown(take())]
+            measured = [figure for part, take in parts.items() if part in wanted for figure in shown(take())]
         if "reading" in wanted:
-            measured += _shown(reading.figures(folder, MILLION, told.times))
+            measured += shown(reading.figures(folder, MILLION, told.times))
         if "instead" in wanted:
-            measured += _shown(instead.figures(_sample(folder)))
-    missed = [figure for figure in measured if figure.verdict.isupper()]
-    print(f"\n{len(missed)} not reached" + "".join(f"\n  {figure.name}" for figure in missed))
+            measured += shown(instead.figures(_sample(folder)))
+    tell_missed(measured)
 
 
 def _files(stack: Stack, folder: Path, times: int, *, large: bool) -> list[Figure]:
@@ -72,22 +67,6 @@ def _sample(folder: Path) -> Path:
     if not file.exists():
         write_sample(MILLION, file)
     return file
-
-
-def _shown(figures: list[Figure]) -> list[Figure]:
-    print("\n" + "\n".join(rows(figures)), flush=True)
-    return figures
-
-
-def _machine() -> str:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    names = ("pyarrow", "numpy", "psycopg", "pgpq", "grpcio")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    load = os.getloadavg()[0]
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {memory:.0f} GB, load before {load:.1f}; "
-        f"Python {platform.python_version()}, {versions}"
-    )
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ def peak_mib(pids: list[int]) -> float:
     return max((_status(pid, "VmHWM") for pid in pids), default=0) / 1024
 
 
+def resident_kib(pid: int) -> int:
+    """Return the memory that a process holds now, in KiB."""
+    return _status(pid, "VmRSS")
+
+
 def processor_seconds(pids: list[int]) -> float:
     """Return the processor time that these have used, and their children that have ended."""
     ticks = 0

@@ -31,8 +31,10 @@ class Environment:
     `notes` are codes of what the user should know, each with a value: a database's name, or "".
     """
 
-    def __init__(self, data_dir: Path, opened: ExitStack, *, ephemeral: bool) -> None:
-        """Start what is not there yet."""
+    def __init__(
+        self, data_dir: Path, opened: ExitStack, *, ephemeral: bool, given: Mapping[str, str] = os.environ
+    ) -> None:
+        """Start what is not there yet; what is `given` wins over what is usual."""
         self._kept = None if ephemeral else data_dir
         self._opened = opened
         self.notes: list[tuple[str, str]] = []
@@ -51,11 +53,11 @@ class Environment:
         # Never those of somebody else: what a stack stores only its own keys can read, and of files that its database
         # does not know it would think that nobody needs them.
         own = {
-            "DATABASE_URL": self._database(os.environ.get("DATABASE_URL")),
-            "REDIS_URL": self._redis(os.environ.get("REDIS_URL")),
+            "DATABASE_URL": self._database(given.get("DATABASE_URL")),
+            "REDIS_URL": self._redis(given.get("REDIS_URL")),
             "FACNET_BLOB_DIR": str(data_dir / "blobs"),
         }
-        self.variables: Mapping[str, str] = {**usual, **os.environ, **own}
+        self.variables: Mapping[str, str] = {**usual, **given, **own}
 
     def _database(self, server: str | None) -> str:
         if server:
