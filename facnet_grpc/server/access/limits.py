@@ -96,7 +96,7 @@ class RateLimiter:
                     return await self._shared.do(keys, arguments)
             except (StoreUnavailableError, OSError, TimeoutError) as error:
                 self._away_until = self._clock() + AWAY_SECONDS
-                log.warning("rate_counted_alone", kind=type(error.__cause__ or error).__name__)
+                log.warning("rate_counted_alone", kind=type(error).__name__)
         return await self._alone.do(keys, arguments)
 
 

@@ -21,6 +21,8 @@ from serving import Refusal, Server, messages, refused
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
+from facnet_grpc.model.log_entry import LogLevel
+from facnet_grpc.server.tokens import number_token
 
 pytestmark = pytest.mark.system
 
@@ -282,6 +284,16 @@ def test_what_was_made_for_another_owner_is_of_no_use(guarded: Server, issuer: I
     assert refused(lambda: stub.GetUpload(upload, metadata=steal)).reason == "UPLOAD_NOT_FOUND"
     taken = refused(lambda: send(guarded, thief, b"x" * 100, upload_id=upload_id))
     assert (taken.code, taken.reason) == (Code.NOT_FOUND, "UPLOAD_NOT_FOUND")
+    chunk = pb.UploadChunkRequest(header=pb.UploadHeader(upload_id=upload_id, file_name="x.csv"), finish=True)
+    assert refused(lambda: stub.UploadChunk(chunk, metadata=steal)).reason == "UPLOAD_NOT_FOUND"
+
+    # A page token of a list within a run, as the server makes it: of no use for the thief's own run.
+    own = str(send(guarded, thief, b"third,file\n"))
+    for token in (number_token(("logs", run_id, LogLevel.DEBUG, None), 0), page):
+        listing_logs = pb.ListValidationLogsRequest(validation_id=own, page_token=token)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ListValidationLogs(listing_logs, metadata=steal, timeout=10)
+        assert Refusal(caught.value).reason == "BAD_PAGE_TOKEN"
 
     assert send(guarded, thief, b"other,file\n", idempotency_key="key") != run_id
     batch = pb.ListValidationsRequest(batch_id="batch")

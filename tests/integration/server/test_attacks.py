@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import gzip
-import io
 import random
 import resource
 import socket
@@ -16,18 +15,21 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from raw_http2 import Flood
 from serving import Refusal, Server, eventually, messages, refused, submit
 
 from facnet_client import FacnetClient
 from facnet_client.values import Status
-from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.ingest.options import ReadOptions
-from facnet_grpc.ingest.reader import open_claims
+from facnet_grpc.rules import registry
 from facnet_grpc.server.app import SERVICES
+from workers.pipeline.control import Stopping
+from workers.pipeline.references import References
+from workers.pipeline.resources import Resources as WorkerResources
+from workers.pipeline.validate import validate
 
 pytestmark = pytest.mark.system
 
@@ -118,17 +120,39 @@ def test_a_message_that_expands_is_refused_before_it_fills_the_memory(server: Se
     assert caught.value.code() is Code.RESOURCE_EXHAUSTED
 
 
-def test_a_file_that_expands_is_given_up_by_the_worker() -> None:
-    header = b"Date de service,Code,NAM\n"
-    bomb = gzip.compress(header + b"0" * 256 * MIB, 9)
+@pytest.mark.parametrize("limit", [{"max_expanded_bytes": 4 * MIB}, {"max_expansion_ratio": 20}])
+def test_a_file_that_expands_is_given_up_by_the_worker(
+    make_server: Callable[..., Server], limit: dict[str, int]
+) -> None:
+    server = make_server(**limit)
+    header = b"Facture;ID RAMQ;Date de Service;Code;Montant Preliminaire;Doctor Info;Patient\r\n"
+    line = b"123456789;12345678901;2025-02-26;15804;49,15;1234567-12345 | Test, Zoe - Omni;ZTES85010112 - ZTEST, A\r\n"
+    bomb = gzip.compress(header + line * (128 * MIB // len(line)), 9)
     assert len(bomb) < MIB
+    run_id = submit(server, bomb)
     before = resident()
-    options = ReadOptions(max_expanded_bytes=64 * MIB)
-    with pytest.raises(TerminalError) as caught, open_claims(lambda: io.BytesIO(bomb), len(bomb), options) as claims:
-        for _ in claims.batches():
-            pass
-    assert caught.value.reason in {Reason.EXPANDS_TOO_LARGE, Reason.NOT_A_CSV, Reason.NO_USABLE_HEADER}
-    assert resident() - before < 128 * MIB
+    work(server, run_id)
+    run = server.stub.GetValidation(pb.GetValidationRequest(validation_id=str(run_id)), timeout=20).validation
+    assert run.error.code == "EXPANDS_TOO_LARGE"
+    assert resident() - before < 200 * MIB
+
+
+def work(server: Server, run_id: UUID) -> None:
+    """Do what a worker does with a run, to its end."""
+    resources = server.resources
+    validate(
+        WorkerResources(
+            settings=resources.settings,
+            database=resources.database,
+            blobs=resources.blobs,
+            events=resources.events,
+            queue=resources.queue,
+            rules=registry.load(None),
+            references=References(),
+            stopping=Stopping(),
+        ),
+        run_id,
+    )
 
 
 def test_an_upload_that_trickles_is_ended(make_server: Callable[..., Server]) -> None:
@@ -163,17 +187,26 @@ def test_an_upload_that_says_nothing_is_ended(make_server: Callable[..., Server]
 
 def test_one_owner_cannot_hold_all_streams(make_server: Callable[..., Server]) -> None:
     server = make_server(max_open_calls=300)
-    run_id = str(submit(server))
+    request = pb.WatchValidationRequest(validation_id=str(submit(server)))
     before = resident()
-    request = pb.WatchValidationRequest(validation_id=run_id)
-    calls = [server.stub.WatchValidation(request) for _ in range(2000)]
-    codes = [_first(call) for call in calls]
-    assert codes.count(None) == 300
-    assert codes.count((Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")) == 1700
-    assert resident() - before < 150 * MIB
-    for call in calls:
-        call.cancel()
+    with Flood(server.target, "/facnet.v1.ValidationService/WatchValidation", request.SerializeToString()) as flood:
+        flood.open(10_000)
+        flood.wait_for(ended=9_700)
+        assert len(flood.answered) == 300
+        assert not flood.is_over
+        assert resident() - before < 150 * MIB
+        assert _first(server.stub.WatchValidation(request, timeout=20)) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
     eventually(lambda: _first(server.stub.WatchValidation(request, timeout=20)) is None)
+
+
+def test_calls_beyond_those_of_a_connection_are_not_begun(make_server: Callable[..., Server]) -> None:
+    server = make_server(max_connection_streams=50)
+    request = pb.WatchValidationRequest(validation_id=str(submit(server)))
+    with Flood(server.target, "/facnet.v1.ValidationService/WatchValidation", request.SerializeToString()) as flood:
+        flood.open(200)
+        flood.wait_for(ended=150)
+        assert len(flood.answered) <= 50
+    eventually(lambda: not server.running.hub._topics, 20)
 
 
 def _first(call: Any) -> tuple[Code, str] | None:
@@ -204,18 +237,49 @@ def test_giant_headers_are_refused(server: Server, size: int) -> None:
         assert caught.value.code() is Code.RESOURCE_EXHAUSTED
 
 
-def strings(method: MethodDescriptor) -> list[FieldDescriptor]:
-    return [field for field in method.input_type.fields if field.type == FieldDescriptor.TYPE_STRING]
+Way = tuple[FieldDescriptor, ...]
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if strings(method)], ids=lambda m: m.name)
+def strings(message: Descriptor, above: Way = ()) -> Iterator[Way]:
+    """The way to each text that a message may hold: in itself, in messages within it, in lists and in maps."""
+    for field in message.fields:
+        if field.type == FieldDescriptor.TYPE_STRING:
+            yield (*above, field)
+        elif field.message_type is not None and field.message_type not in [one.message_type for one in above]:
+            yield from strings(field.message_type, (*above, field))
+
+
+def holding(way: Way, content: bytes) -> bytes:
+    """A message that has `content` there and nothing else, whether that may be or not."""
+    for field in reversed(way):
+        content = bytes([*_varint(field.number << 3 | 2), *_varint(len(content))]) + content
+    return content
+
+
+def _varint(number: int) -> Iterator[int]:
+    while number > 0x7F:
+        yield number & 0x7F | 0x80
+        number >>= 7
+    yield number
+
+
+WITH_TEXT = [method for method in METHODS if any(strings(method.input_type))]
+
+
+@pytest.mark.parametrize("method", WITH_TEXT, ids=lambda method: method.full_name.removeprefix("facnet.v1."))
 def test_text_that_is_no_utf_8_is_refused_in_every_field(server: Server, method: MethodDescriptor) -> None:
-    for field in strings(method):
+    for way in strings(method.input_type):
+        name = ".".join(field.name for field in way)
         for junk in (b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"a\x80b"):
-            refusal = raw(server, method, bytes([field.number << 3 | 2, len(junk)]) + junk)
-            assert refusal, field.name
-            assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "INVALID_ARGUMENT"), field.name
+            refusal = raw(server, method, holding(way, junk))
+            assert refusal, name
+            assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "INVALID_ARGUMENT"), name
             assert "\\x" not in refusal.message
+
+
+def test_every_text_is_found() -> None:
+    ways = {".".join(field.name for field in way) for method in METHODS for way in strings(method.input_type)}
+    assert {"validation_id", "header.file_name", "header.labels.key", "header.labels.value", "rule_ids"} <= ways
 
 
 @pytest.mark.parametrize(
@@ -231,7 +295,7 @@ def test_text_is_only_text(server: Server, junk: bytes) -> None:
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
 def test_nonsense_is_answered_calmly(server: Server, method: MethodDescriptor) -> None:
     dice = random.Random(method.full_name)
-    seeds = [_filled(method, dice) for _ in range(12)]
+    seeds = [_filled(method.input_type, dice) for _ in range(12)]
     for seed in seeds:
         for data in (seed, _mutated(seed, dice), _mutated(seed, dice), dice.randbytes(dice.randrange(200))):
             refusal = raw(server, method, data)
@@ -239,9 +303,9 @@ def test_nonsense_is_answered_calmly(server: Server, method: MethodDescriptor) -
             assert not refusal or "Traceback" not in refusal.message
 
 
-def _filled(method: MethodDescriptor, dice: random.Random) -> bytes:
-    """Return a request whose fields are filled with what fits the type and makes no sense."""
-    message = GetMessageClass(method.input_type)()
+def _filled(kind: Descriptor, dice: random.Random, depth: int = 3) -> bytes:
+    """Return a message whose fields are filled with what fits the type and makes no sense, and so are those in it."""
+    message = GetMessageClass(kind)()
     choices: dict[int, Callable[[], Any]] = {
         FieldDescriptor.TYPE_STRING: lambda: dice.choice(["", "x" * 300, str(uuid4()), "\0", "é\u202e", "-1", "a,b"]),
         FieldDescriptor.TYPE_BYTES: lambda: dice.randbytes(20),
@@ -250,14 +314,20 @@ def _filled(method: MethodDescriptor, dice: random.Random) -> bytes:
         FieldDescriptor.TYPE_INT64: lambda: dice.choice([-(2**63), -1, 0, 1, 2**63 - 1]),
         FieldDescriptor.TYPE_ENUM: lambda: dice.choice([-1, 0, 1, 99]),
     }
-    for field in method.input_type.fields:
-        if field.type in choices and dice.random() < 0.7:
+    parts = []
+    for field in kind.fields:
+        if dice.random() > 0.7:
+            continue
+        if field.message_type is not None and depth:
+            inner = _filled(field.message_type, dice, depth - 1)
+            parts += [holding((field,), inner)] * (dice.choice([1, 3]) if field.is_repeated else 1)
+        elif field.type in choices:
             value = choices[field.type]()
             if field.is_repeated:
                 getattr(message, field.name).extend([value] * dice.choice([1, 3, 200]))
             else:
                 setattr(message, field.name, value)
-    return bytes(message.SerializeToString())
+    return bytes(message.SerializeToString()) + b"".join(parts)
 
 
 def _mutated(data: bytes, dice: random.Random) -> bytes:
