@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from importlib.metadata import version
@@ -63,17 +63,16 @@ class Webhooks:
         _judge(self._post(target, headers, message.body))
 
     def _post(self, target: Target, headers: dict[str, str], body: bytes) -> int:
-        with self._connected(target) as connection, _cut_off(connection, self._settings.webhook_timeout_seconds):
+        seconds = self._settings.webhook_timeout_seconds
+        with closing(self._connect(target)) as connection, _cut_off(connection, seconds):
             try:
                 connection.request("POST", target.path, body=body, headers={"Host": target.netloc, **headers})
-                answer = connection.getresponse()
+                return connection.getresponse().status
             except (HTTPError, HTTPException, OSError, ValueError) as error:
-                raise NotDelivered(_kind(error)) from None
-            return answer.status
+                raise NotDelivered(type(error).__name__) from None  # not its text: that quotes what was answered
 
-    @contextmanager
-    def _connected(self, target: Target) -> Iterator[HTTPConnection]:
-        """Give a connection to the first of the target's machines that answers."""
+    def _connect(self, target: Target) -> HTTPConnection:
+        """Return a connection to the first of the target's machines that answers."""
         problem = "no_address"
         for address in self._addresses(target)[:MAX_ADDRESSES]:
             connection = self._connection(target, address)
@@ -81,13 +80,9 @@ class Webhooks:
                 connection.connect()
             except (HTTPError, OSError) as error:
                 connection.close()
-                problem = _kind(error)
-                continue
-            try:
-                yield connection
-            finally:
-                connection.close()
-            return
+                problem = type(error).__name__
+            else:
+                return connection
         raise NotDelivered(problem)
 
     def _addresses(self, target: Target) -> Sequence[str]:
@@ -117,9 +112,10 @@ def _cut_off(connection: HTTPConnection, seconds: float) -> Iterator[None]:
     """End whatever is going on on a connection after so long: who answers byte by byte would keep it for ever."""
 
     def cut() -> None:
-        with suppress(OSError):
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
+        sock = connection.sock
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     connection.timeout = seconds  # of each step, so far that for connecting
     timer = Timer(seconds, cut)
@@ -134,8 +130,3 @@ def _cut_off(connection: HTTPConnection, seconds: float) -> Iterator[None]:
 def _judge(status: int) -> None:
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise NotDelivered(f"status_{status}", final=status == HTTPStatus.GONE)
-
-
-def _kind(error: Exception) -> str:
-    """Return what went wrong, without the text of the error: that quotes addresses."""
-    return type(error).__name__
