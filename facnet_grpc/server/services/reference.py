@@ -17,6 +17,7 @@ from facnet_grpc.server.pages import cut
 from facnet_grpc.server.tokens import page_position, page_token
 from facnet_grpc.storage.postgres import reference
 from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.reference_files import ReferenceFile
 
 ROWS_PER_PAGE = 100
 MAX_PREFIX = 5
@@ -127,7 +128,7 @@ class ReferenceService(pb_grpc.ReferenceServiceServicer):
         work = self._background.start(self._store(files))
         return await asyncio.shield(work)
 
-    async def _store(self, files: list[reference_imports.ReferenceFile]) -> pb.ImportReferenceResponse:
+    async def _store(self, files: list[ReferenceFile]) -> pb.ImportReferenceResponse:
         version, changes = await self._blocking.run(reference_imports.store, self._database, files)
         log.info("reference_imported", reference_version=version.version)
         return convert_reference.imported(version, changes)
