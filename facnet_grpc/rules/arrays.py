@@ -53,6 +53,11 @@ def figure(rows: Ints, of: Callable[[Ints], Ints]) -> Ints:
     return np.concatenate([np.zeros(0, np.int32), *(of(rows[part]).astype(np.int32) for part in slices(len(rows)))])
 
 
+def look_up(answers: Mask, index: Ints) -> Mask:
+    """Return `answers[index]` for many indices of few bits, which numpy would make 64 bits wide all at once."""
+    return ask(index, lambda some: answers[some])
+
+
 def dense(keys: Ints | Column, count: int, bound: int) -> tuple[Ints, int]:
     """Number `count` keys 0 … bound-1 without gaps, keeping their order; return the numbers and how many there are."""
     if bound > 4 * count + 1_000_000:  # a table of all possible keys would be larger than sorting is slow

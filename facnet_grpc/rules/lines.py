@@ -10,6 +10,7 @@ from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.rules.columns import Digits, Growing, Values, Words
 
 _DIGITS = ("invoice", "ramq_id")
+_MANY = 1 << 17
 _NARROW = ("units", "preliminary_cents", "paid_cents")
 
 
@@ -41,7 +42,8 @@ class LineCollector:
         for field in self._fields:
             arrays.append(columns.pop(field.name).finish())
             fields.append(field.with_type(arrays[-1].type))
-            pa.default_memory_pool().release_unused()  # or the parts of all columns would stay resident
+            if len(arrays[-1]) > _MANY:  # or the parts of all columns would stay resident
+                pa.default_memory_pool().release_unused()
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
     def _none(self) -> dict[str, Growing]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facnet_grpc.rules import digits
-from facnet_grpc.rules.arrays import Column, Ints, Mask, dense
+from facnet_grpc.rules.arrays import Column, Ints, Mask, dense, look_up
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 
 __all__ = ["DAY_SECONDS", "WORDS", "Claims", "Column", "Ints", "Mask", "dense"]
@@ -133,8 +133,8 @@ class Claims:
     @cached_property
     def days(self) -> tuple[int, int]:
         """The first and the last service date."""
-        bounds = pc.min_max(_plain(self.column("service_date")))
-        return bounds["min"].as_py() or 0, bounds["max"].as_py() or 0
+        days, _ = _values(self.column("service_date"))
+        return (int(days.min()), int(days.max())) if len(days) else (0, 0)
 
     def has_code(self, name: str) -> Mask:
         """Lines whose code is in the set of this name on their day of service."""
@@ -184,7 +184,7 @@ class Claims:
     def is_empty(self, column: str) -> bool:
         """Return whether a column holds nothing in the whole file."""
         array = self.column(column)
-        if pa.types.is_dictionary(array.type):
+        if pa.types.is_dictionary(array.type) and _blanks(array.dictionary).any():
             return not bool((self.indices(column) >= 0).any())
         return int(array.null_count) == len(array)
 
@@ -201,7 +201,7 @@ class Claims:
     def _where(self, column: str, test: Callable[[str], bool]) -> Mask:
         # One more answer at the end, for the index -1 of a line without a value.
         answers = [bool(value) and test(value) for value in self.dictionary(column).to_pylist()]
-        return np.array([*answers, False], np.bool_)[self.indices(column)]
+        return look_up(np.array([*answers, False], np.bool_), self.indices(column))
 
     def indices(self, column: str) -> Ints:
         """Return a dictionary column as indices; -1 where a line has no value."""
@@ -211,18 +211,16 @@ class Claims:
 
     def numbers(self, column: str, missing: int) -> Column:
         """Return a column of numbers, days or times, with `missing` where a line has none."""
-        array = _plain(self.column(column))
-        known = np.asarray(array.is_valid()) if array.null_count else None
-        _, buffer = array.buffers()
-        values = pa.Array.from_buffers(array.type, len(array), [None, buffer], 0, array.offset)
-        return Column.stored(np.asarray(values), known, missing)
+        values, known = _values(self.column(column))
+        return Column.stored(values, known, missing)
 
     def _is_positive(self, column: str) -> Mask:
-        return np.asarray(pc.fill_null(pc.greater(self.column(column), 0), fill_value=False))
+        values, known = _values(self.column(column))
+        return values > 0 if known is None else (values > 0) & known
 
     def _between(self, first: int, last: int) -> Mask:
-        days = _plain(self.column("service_date"))
-        return np.asarray(pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last)))
+        days, _ = _values(self.column("service_date"))
+        return (days >= first) & (days <= last)
 
     def column(self, name: str) -> pa.Array:
         """Return a column as one array."""
@@ -230,9 +228,13 @@ class Claims:
         return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
 
 
-def _plain(array: pa.Array) -> pa.Array:
-    """Return days and times as the numbers that they are in memory."""
-    return array.view(pa.int32()) if pa.types.is_date(array.type) or pa.types.is_time(array.type) else array
+def _values(array: pa.Array) -> tuple[Ints, Mask | None]:
+    """Return numbers, days or times as they are in memory, and which of them mean something; None for all."""
+    known = np.asarray(array.is_valid()) if array.null_count else None
+    if pa.types.is_date(array.type) or pa.types.is_time(array.type):
+        array = array.view(pa.int32())
+    _, buffer = array.buffers()
+    return np.asarray(pa.Array.from_buffers(array.type, len(array), [None, buffer], 0, array.offset)), known
 
 
 def _last_if_none(start: Ints) -> Ints:
@@ -247,8 +249,12 @@ def _dictionary_indices(array: pa.Array) -> Ints:
     """Return the index of each value in the dictionary; -1 for none and for an empty text."""
     indices = array.indices.fill_null(-1) if array.null_count else array.indices
     numbers: Ints = indices.to_numpy(zero_copy_only=False)
-    blank = np.asarray(pc.fill_null(pc.equal(array.dictionary, ""), fill_value=True))
+    blank = _blanks(array.dictionary)
     if not blank.any():
         return numbers
     # One more answer at the end, for the index -1.
     return np.where(np.append(blank, False)[numbers], numbers.dtype.type(-1), numbers)
+
+
+def _blanks(texts: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(pc.equal(texts, ""), fill_value=True))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facnet_grpc.rules.arrays import figure
+from facnet_grpc.rules.arrays import figure, look_up
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.nam import NO_DAY, Nams
 from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
@@ -61,7 +61,7 @@ class Sheet:
     def where(self, column: str, test: Callable[[str], bool]) -> Mask:
         """Return the lines whose value passes `test`, which is asked once per distinct value."""
         answers = [bool(text) and test(text) for text in self.texts(column)]
-        return np.array([*answers, False], np.bool_)[self.index(column)]
+        return look_up(np.array([*answers, False], np.bool_), self.index(column))
 
     @property
     def billed(self) -> Ints:
