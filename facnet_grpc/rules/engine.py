@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 import structlog
@@ -108,28 +109,33 @@ def run_rules(
     patient). A rule that raises gives one `system_error` result, and the log gets its id and the exception's class.
     """
     claims = Claims(lines)
+    is_empty = cache(claims.is_empty)
     found: list[tuple[Rule, Outcome]] = []
     counts = SeverityCounts()
     between(None)
     for rule in rules:
         began = time.perf_counter()
-        outcome, error_class = _evaluate(rule, lines, claims, reference, missing_columns)
+        outcome, error_class = _evaluate(rule, lines, is_empty, reference, missing_columns)
         found.append((rule, outcome))
-        counts = figures.add(counts, figures.count_severities(outcome.findings))
-        seconds, preview = time.perf_counter() - began, results.preview(rule, outcome.findings)
+        preview: tuple[Glimpse, ...] = ()
+        if outcome.findings.num_rows:
+            counts = figures.add(counts, figures.count_severities(outcome.findings))
+            preview = results.preview(rule, outcome.findings)
+        seconds = time.perf_counter() - began
         between(RuleOutcome(rule.info.id, len(found), len(rules), counts, seconds, error_class, preview))
     found.sort(key=lambda outcome: outcome[0].info.id)
-    table = results.table(claims, found)
-    risk = figures.risk_by_row(claims, found)
+    fruitful = [(rule, outcome) for rule, outcome in found if outcome.findings.num_rows]
+    table = results.table(claims, fruitful)
+    risk = figures.risk_by_row(claims, fruitful)
     return RulesReport(
         results=table,
         counts=counts,
         scenarios=figures.scenarios(table),
         passes=figures.passes(found),
         not_evaluable=figures.not_evaluable(found),
-        days=figures.days(claims, found, risk),
+        days=figures.days(claims, fruitful, risk),
         at_risk_cents=int(risk.sum()),
-        potential_gain_cents=figures.total_gain(found),
+        potential_gain_cents=figures.total_gain(fruitful),
         reversal_rows=len(claims) - int(claims.billed.sum()),
     )
 
@@ -137,11 +143,11 @@ def run_rules(
 def _evaluate(
     rule: Rule,
     lines: pa.Table,
-    claims: Claims,
+    is_empty: Callable[[str], bool],
     reference: ReferenceSnapshot,
     missing_columns: Sequence[str],
 ) -> tuple[Outcome, str | None]:
-    empty = [name for name in rule.info.needs if claims.is_empty(name)]
+    empty = [name for name in rule.info.needs if is_empty(name)]
     missing = [name for name in (*rule.info.needs, *rule.info.reads) if name in empty or name in missing_columns]
     if missing:
         return Outcome.missing(*missing), None
@@ -159,6 +165,8 @@ def _evaluate(
 
 
 def _check_shape(outcome: Outcome) -> None:
+    if outcome.findings is findings.NONE:
+        return
     if not outcome.findings.schema.equals(FINDING_SCHEMA):
         raise TypeError("findings are not a table of FINDING_SCHEMA")
     outcome.findings.validate()

@@ -34,8 +34,8 @@ def tabs_exclusion(work: Work) -> Hits:
     limit, tabs = work.params["tariff_above_cents"], set(work.params["tabs"])
     codes = frozenset(
         code
-        for code, entries in work.reference.codes.items()
-        if any(entry.tab in tabs and (entry.tariff_cents or 0) > limit for entry in entries)
+        for code in work.sheet.texts("code")  # those of the file: the reference has thousands
+        if any(entry.tab in tabs and (entry.tariff_cents or 0) > limit for entry in work.reference.codes.get(code, ()))
     )
     return exclude(work, *sides(work, work.params["a"], codes - work.params["a"]))
 
