@@ -70,7 +70,6 @@ def assemble(settings: Settings) -> RedisBroker:
     revalidator = Revalidator(resources)
     notifier = Notifier(settings, resources.database)
     presence = Presence(resources.database, threads=settings.worker_threads, run_ids=resources.busy.run_ids)
-    rewrapping = Rewrapping(resources.database, settings.blob_keys)
     worker_broker: RedisBroker
     reconciler = Reconciler(
         settings,
@@ -82,15 +81,8 @@ def assemble(settings: Settings) -> RedisBroker:
     )
     timetable = Timetable(
         resources.database,
-        [
-            _chore(settings, "reconcile", locks.RECONCILER, reconciler.chores),
-            _chore(settings, "retention", locks.RETENTION, (*_retention(resources).chores, rewrapping.look)),
-            *chores_of_reference(settings, resources.database),
-        ],
-        own=(
-            (presence.say, SAY_SECONDS),
-            (reconciler.measure, settings.reconcile_seconds),
-        ),
+        _chores(resources, reconciler),
+        own=((presence.say, SAY_SECONDS), (reconciler.measure, settings.reconcile_seconds)),
     )
     components = (
         Traces(settings, "facnet-worker"),
@@ -105,6 +97,16 @@ def assemble(settings: Settings) -> RedisBroker:
     actors.declare(worker_broker, partial(validate, resources))
     actors.declare_revalidation(worker_broker, revalidator.work)
     return worker_broker
+
+
+def _chores(resources: Resources, reconciler: Reconciler) -> list[Chore]:
+    settings, database = resources.settings, resources.database
+    retention = (*_retention(resources).chores, Rewrapping(database, settings.blob_keys).look)
+    return [
+        _chore(settings, "reconcile", locks.RECONCILER, reconciler.chores),
+        _chore(settings, "retention", locks.RETENTION, retention),
+        *chores_of_reference(settings, database),
+    ]
 
 
 def _chore(settings: Settings, name: str, lock: int, steps: Sequence[Step]) -> Chore:

@@ -165,6 +165,14 @@ def test_a_worker_that_stops_begins_no_further_step(database, did):
     assert (did, last(database).finished_at) == ([], None)
 
 
+def test_a_worker_knows_what_it_is_at(bench, held, sample):
+    run_id = bench.submit(sample)
+    with held(run_id) as attempt:
+        assert bench.resources.busy.run_ids() == (run_id,)
+        attempt.finish()
+    assert bench.resources.busy.run_ids() == ()
+
+
 def seen(database):
     with database.connection() as conn:
         return {one.id: one for one in operations.state(conn, None, recent_seconds=60, limit=9).workers}
