@@ -137,7 +137,9 @@ def test_the_doctor_is_content_with_a_healthy_stack(clean_postgres_url: str, red
     assert [finding.code for finding in findings] == ["postgres_ok", "redis_ok", "blobs_ok"]
 
 
-def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path) -> None:
+def test_the_doctor_names_what_is_wrong(
+    empty_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     sick = settings(database_url=empty_postgres_url, blob_dir=tmp_path / "file", listen="127.0.0.1:1")
     said: list[str] = []
@@ -155,6 +157,7 @@ def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path)
         "mail_off",
         "server_away",
     ]
+    monkeypatch.setattr(doctor, "CONNECT_SECONDS", 0.3)
     away = settings(database_url="postgresql://127.0.0.1:1/x")
     assert check_postgres(away).code == "postgres_away"
 

@@ -19,6 +19,7 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
 from facnet_grpc.model.glimpse import Glimpse
 from facnet_grpc.model.result import Certainty, Severity
+from facnet_grpc.server import follow
 from facnet_grpc.storage.postgres import runs
 
 pytestmark = pytest.mark.system
@@ -163,6 +164,14 @@ def test_a_heartbeat_comes_when_nothing_changes(make_server: Callable[..., Serve
     assert len({next(stream).cursor for _ in range(4)}) == 1
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL is asked soon when no event comes."""
+    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("_impatient")
 def test_without_redis_a_watch_goes_on_from_postgresql(make_server: Callable[..., Server]) -> None:
     server = make_server(redis=NOWHERE)
     run_id = submit(server)
@@ -175,6 +184,7 @@ def test_without_redis_a_watch_goes_on_from_postgresql(make_server: Callable[...
     assert states(list(stream)) == [(1, COMPLETED, 100)]
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_an_end_whose_event_was_lost_is_told(server: Server, redis_client: redis.Redis) -> None:
     run_id = submit(server)
     worker = Worker(server, run_id).start()
@@ -185,6 +195,7 @@ def test_an_end_whose_event_was_lost_is_told(server: Server, redis_client: redis
     assert list(stream)[-1].status == COMPLETED
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_a_run_that_is_deleted_ends_its_watch(server: Server) -> None:
     run_id = submit(server)
     stream = watch(server, run_id)
@@ -194,6 +205,7 @@ def test_a_run_that_is_deleted_ends_its_watch(server: Server) -> None:
     assert refused(lambda: list(stream)).code is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_the_place_in_the_queue_is_told_as_it_changes(server: Server) -> None:
     first, second = submit(server), submit(server)
     stream = watch(server, second)
