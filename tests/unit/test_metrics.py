@@ -22,6 +22,7 @@ CLOSED = {
     "actor_name",
     "channel",
     "outcome",
+    "chore",
 }
 
 
