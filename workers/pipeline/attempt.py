@@ -16,11 +16,13 @@ from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.ingest.reader import ClaimFile, Found, ReadOptions, open_claims
 from facnet_grpc.model.run import Claim
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
-from facnet_grpc.rules.engine import RuleOutcome, RulesReport, run_rules
+from facnet_grpc.rules.base import Rule
+from facnet_grpc.rules.engine import RuleOutcome, RulesReport, columns_of, run_rules
 from facnet_grpc.rules.registry import for_run
 from facnet_grpc.storage.postgres import locks, logs, results, runs
 from workers.pipeline.control import Control
 from workers.pipeline.loading import Tally, load
+from workers.pipeline.memory import Tide
 from workers.pipeline.parsing import Parsing
 from workers.pipeline.progress import ProgressBoard
 from workers.pipeline.resources import Resources
@@ -66,7 +68,7 @@ class Attempt:
         _count(tally, report)
 
     def _load(self, conn: Connection) -> tuple[Tally, pa.Table, Found]:
-        with Parsing(self._open, self._note_found, self._board) as parsing:
+        with Parsing(self._open, self._note_found, self._board, columns_of(self._rules())) as parsing:
             tally = load(conn, self._run.id, parsing.batches(self._control.check), self._board)
             if tally.accepted == 0:
                 raise TerminalError(Reason.NO_USABLE_ROWS, **tally.worst())
@@ -93,8 +95,11 @@ class Attempt:
             logs.add(conn, self._run.id, "info", "worker", "file_understood", data)
 
     def _judge(self, lines: pa.Table, found: Found) -> RulesReport:
+        tide = Tide(lines.num_rows)
+
         def between(outcome: RuleOutcome | None) -> None:
             self._control.check()
+            tide.ebb()
             if outcome is not None:
                 faults.point("worker.rules.between")
                 _trace_rule(outcome)
@@ -103,8 +108,11 @@ class Attempt:
                 if outcome.error_class is not None:
                     metrics.RULE_FAILURES.labels(metrics.rule_label(outcome.rule_id)).inc()
 
-        rules = for_run(self._resources.rules.select(self._run.rule_ids), self._run.created_at)
+        rules = for_run(self._rules(), self._run.created_at)
         return run_rules(lines, self._reference, rules, between=between, missing_columns=found.missing_wanted)
+
+    def _rules(self) -> tuple[Rule, ...]:
+        return self._resources.rules.select(self._run.rule_ids)
 
     def _store(self, conn: Connection, report: RulesReport) -> None:
         count = report.results.num_rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -12,6 +14,10 @@ _mallopt = getattr(_libc, "mallopt", None)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 64 << 20
 _LARGE_BYTES = 32 << 20
+_STATM = Path("/proc/self/statm")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_MANY_LINES = 1 << 17
+_MUCH_BYTES = 32 << 20
 
 
 def keep_small() -> None:
@@ -19,6 +25,33 @@ def keep_small() -> None:
     if _mallopt is not None:
         _mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         _mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+class Tide:
+    """Gives back what rules leave behind, each time that it has become much: not after each, for that takes time."""
+
+    def __init__(self, lines: int) -> None:
+        """Begin, for a file of so many lines; a small one never leaves much behind."""
+        self._is_worth_it = lines > _MANY_LINES
+        self._ground = 0
+        if self._is_worth_it:
+            self._fall()
+
+    def ebb(self) -> None:
+        """Give back if there is much."""
+        if self._is_worth_it and _resident_bytes() > self._ground + _MUCH_BYTES:
+            self._fall()
+
+    def _fall(self) -> None:
+        give_back()
+        self._ground = _resident_bytes()
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(_STATM.read_text().split()[1]) * _PAGE
+    except OSError:  # no Linux: then it is all given back at the end of the run
+        return 0
 
 
 def give_back() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from threading import Thread
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from facnet_grpc import faults
 from facnet_grpc.ingest.reader import Batch, ClaimFile, Found
+from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.rules.lines import LineCollector
 from workers.pipeline.channel import Channel
 from workers.pipeline.progress import ProgressBoard
@@ -21,17 +22,22 @@ BATCHES_AHEAD = 2
 class Parsing:
     """Parses a claim file in a thread of its own, for as long as the context lasts.
 
-    `on_found` is called by whoever takes the batches, before the first one, while the thread goes on.
+    `on_found` is called by whoever takes the batches, before the first one, while the thread goes on. `columns` are
+    those of `RULE_SCHEMA` that are kept for the rules.
     """
 
     def __init__(
-        self, open_file: Callable[[], ClaimFile], on_found: Callable[[Found], None], board: ProgressBoard
+        self,
+        open_file: Callable[[], ClaimFile],
+        on_found: Callable[[Found], None],
+        board: ProgressBoard,
+        columns: Collection[str] = RULE_SCHEMA.names,
     ) -> None:
         self._open_file = open_file
         self._on_found = on_found
         self._board = board
         self._channel: Channel[Found | Batch] = Channel(BATCHES_AHEAD)
-        self._collector = LineCollector()
+        self._collector = LineCollector(columns)
         self._found: Found | None = None
         self._thread = Thread(target=self._run, name="parsing", daemon=True)
 
@@ -65,8 +71,7 @@ class Parsing:
 
     def lines(self) -> pa.Table:
         """Return what the rules need of all lines (RULE_SCHEMA). Only after the last batch, and once."""
-        collector, self._collector = self._collector, LineCollector()
-        return collector.finish()
+        return self._collector.finish()
 
     def _run(self) -> None:
         try:
