@@ -66,7 +66,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "worker.failure.settling": "an attempt has failed, PostgreSQL does not know",
         "worker.failure.settled": "an attempt has failed, PostgreSQL knows, watchers do not",
         "worker.notification.sent": "an attempt to notify has been made, PostgreSQL does not know",
-        "reconciler.locked": "a worker has begun a round as the only one",
+        "reconciler.locked": "a worker has begun a chore as the only one",
         "reconciler.taken_back": "runs are taken back, their watchers do not know",
         "reconciler.queued_again": "a job is sent again, others are not",
         "retention.blob_deleted": "the blob of an ended run is deleted, the run still names it",

@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from serving import Server, Worker, eventually, messages, refused, submit
 
 from facnet_grpc.errors import Reason, TerminalError
@@ -69,6 +71,15 @@ def moment(value: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(value)
     return stamp
+
+
+def test_health_and_reflection_know_of_it(server):
+    name = "facnet.v1.OperationsService"
+    answer = health_pb2_grpc.HealthStub(server.channel).Check(health_pb2.HealthCheckRequest(service=name))
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol=name)
+    stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+    assert next(stub.ServerReflectionInfo(iter([asked]))).HasField("file_descriptor_response")
 
 
 CALLS = {
