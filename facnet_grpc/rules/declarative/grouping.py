@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,7 @@ class Keyed:
         """Group the rows that have all that the group is made of."""
         columns = {column for part in group if (column := PARTS[part])} - {"service_date"}
         rows = sheet.where_known(rows, sorted(columns))
-        ids, count = number(combine([_part(sheet, rows, part) for part in group]))
+        ids, count = number(combine(_part(sheet, rows, part) for part in group))
         return cls(rows, ids, count)
 
     def sizes(self, counted: Mask | None = None) -> Ints:
@@ -60,9 +61,9 @@ class Keyed:
         return Keyed(self.rows[kept], self.ids[kept], self.count)
 
 
-def combine(columns: list[Ints]) -> Ints:
-    """Make one number of several columns, equal where all of them are."""
-    total, bound = np.zeros(len(columns[0]), np.int64), 1
+def combine(columns: Iterable[Ints]) -> Ints:
+    """Make one number of several columns, equal where all of them are. They need not be there at the same time."""
+    total, bound = np.zeros(1, np.int64), 1
     for column in columns:
         least = int(column.min(initial=0))
         span = int(column.max(initial=0)) - least + 1
@@ -70,8 +71,9 @@ def combine(columns: list[Ints]) -> Ints:
             numbers, bound = number(total)
             total = numbers.astype(np.int64)
         total *= span
-        total += np.subtract(column, least, dtype=np.int64)
-        bound *= span
+        shifted = np.subtract(column, least, dtype=np.int64)
+        shifted += total
+        total, bound = shifted, bound * span
     return total
 
 
