@@ -83,7 +83,7 @@ def test_redis_without_tls_hears_no_password() -> None:
 
 
 async def _count(url: str) -> None:
-    limiter = RateLimiter(url, 10)
+    limiter = RateLimiter(url, 10, 10)
     try:
         await limiter.count("owner")
     except FacnetError:
