@@ -72,7 +72,7 @@ def serve(mailbox):
                 "smtp_port": controller.port,
                 "smtp_security": "none",
                 "smtp_from": "facnet@example.org",
-                "smtp_timeout_seconds": 2,
+                "smtp_timeout_seconds": 10,
                 "mail_to": "local=a@example.org b@example.org",
             }
             return NotifySettings(**usual | changes)

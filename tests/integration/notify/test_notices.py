@@ -15,7 +15,7 @@ SMTP = {
     "smtp_host": "127.0.0.1",
     "smtp_security": "none",
     "smtp_from": "facnet@example.org",
-    "smtp_timeout_seconds": 2,
+    "smtp_timeout_seconds": 10,
 }
 
 

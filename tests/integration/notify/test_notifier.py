@@ -36,7 +36,6 @@ def settings(clean_postgres_url, tmp_path, hooks):
         webhook_keys="k" * 32,
         webhook_hosts=f"127.0.0.1:{hooks.port}",
         webhook_loopback=True,
-        webhook_timeout_seconds=0.5,
     )
 
 
@@ -109,8 +108,8 @@ def test_it_is_said_once(settings, database, hooks, cancel, rows):
 def test_a_receiver_that_fails_is_told_again_under_the_same_id(settings, database, hooks, cancel, rows, make_due):
     cancel()
     hooks.answers = [500, hooks.never, hooks.hang_up]
-    for _ in range(4):
-        round_of(settings, database)
+    for seconds in (10, 0.3, 10, 10):
+        round_of(settings.model_copy(update={"webhook_timeout_seconds": seconds}), database)
         make_due()
     assert len({got.event["id"] for got in hooks.received}) == 1
     assert len({got.body for got in hooks.received}) == 1
@@ -118,7 +117,8 @@ def test_a_receiver_that_fails_is_told_again_under_the_same_id(settings, databas
     assert (len(hooks.received), attempts, outcome) == (4, 4, Outcome.SENT)
 
 
-def test_the_waits_grow(settings, database, hooks, cancel, rows, make_due):
+def test_the_waits_grow(settings, database, hooks, cancel, rows, make_due, monkeypatch):
+    monkeypatch.setattr(notifier.random, "uniform", lambda _, most: most)
     cancel()
     waits = []
     for _ in range(3):
@@ -128,7 +128,7 @@ def test_the_waits_grow(settings, database, hooks, cancel, rows, make_due):
         waits.append(due_in.total_seconds())
         make_due()
     for wait, longest in zip(waits, (5, 10, 20), strict=True):
-        assert longest / 2 - 1 < wait <= longest
+        assert longest - 5 < wait <= longest  # some time has gone by since
     assert all(wait_seconds(attempt) <= 3600 for attempt in (1, 12, 10_000))
 
 
@@ -155,7 +155,7 @@ def test_what_is_not_allowed_any_more_is_refused(settings, database, hooks, canc
 
 def test_logs_hold_neither_the_address_nor_the_answer(settings, database, hooks, cancel, make_due, caplog):
     cancel(file_name=f"{CANARY}.csv", labels={"x": CANARY}, batch_id=CANARY)
-    hooks.answers = [500, hooks.rubbish, hooks.never, lambda handler: hooks.answer(handler, 302, Location=CANARY)]
+    hooks.answers = [500, hooks.rubbish, hooks.hang_up, lambda handler: hooks.answer(handler, 302, Location=CANARY)]
     caplog.set_level("DEBUG")
     with structlog.testing.capture_logs() as said:
         for _ in range(5):

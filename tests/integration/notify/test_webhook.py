@@ -20,7 +20,6 @@ def settings(port, **changes):
         "webhook_keys": KEYS,
         "webhook_hosts": f"127.0.0.1:{port},localhost:{port},hooks.example.org:{port}",
         "webhook_loopback": True,
-        "webhook_timeout_seconds": 0.5,
     }
     return NotifySettings(**usual | changes)
 
@@ -83,8 +82,9 @@ def test_nobody_is_sent_elsewhere(hooks, notification, status, where):
 def test_a_receiver_that_does_not_answer_is_left_in_time(hooks, notification, how):
     hooks.answers = [getattr(hooks, how)]
     began = time.monotonic()
-    problem, final = attempt(notification, f"http://127.0.0.1:{hooks.port}/", settings(hooks.port))
-    assert time.monotonic() - began < 5
+    told = settings(hooks.port, webhook_timeout_seconds=0.3)
+    problem, final = attempt(notification, f"http://127.0.0.1:{hooks.port}/", told)
+    assert time.monotonic() - began < 9  # by itself, the receiver would let go after ten
     assert problem.isidentifier()
     assert not final
     assert len(hooks.received) == 1
