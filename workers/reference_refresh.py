@@ -1,8 +1,8 @@
 """Imports reference files from a folder when they have changed: codes.csv, establishments.csv, contexts.csv.
 
 What `ImportReference` takes, this takes, all or nothing: a bad file changes nothing, and is told again at each look
-until it is mended. What was imported once is not imported again: a version that somebody has brought into force since
-stays.
+until it is mended. A file that was imported is not imported again until it changes: what somebody has brought into
+force since stays.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ log = get_logger(__name__)
 class ReferenceRefresh:
     """Looks into one folder."""
 
-    def __init__(self, database: Database, folder: Path, *, settle_seconds: float = SETTLE_SECONDS) -> None:
+    def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        self._settle_seconds = settle_seconds
 
     def look(self) -> None:
         """Import what has changed.
@@ -39,16 +38,17 @@ class ReferenceRefresh:
         Raises `InvalidInput` (BAD_REFERENCE_FILE) with kind, line, column and problem, `LimitExceeded`
         (FILE_TOO_LARGE), `TransientError` if the folder cannot be read or PostgreSQL does not answer.
         """
-        files = self._files()
-        digests = {file.kind.value: hashlib.sha256(file.data).hexdigest() for file in files}
         with self._database.connection() as conn:
-            last = scheduled.last(conn, NAME)
-        if not files or digests == _known(last):
+            known = _known(scheduled.last(conn, NAME))
+        digests = {file: hashlib.sha256(file.data).hexdigest() for file in self._files()}
+        files = [file for file, digest in digests.items() if known.get(file.kind.value) != digest]
+        if not files:
             return
         parts = reference_files.read(files)
         with self._database.connection(statement_timeout=STATEMENT_SECONDS) as conn:
             version, changes = reference_files.store(conn, files, parts, day_in_quebec(datetime.now(UTC)))
-            scheduled.remember(conn, NAME, {"digests": digests})
+            imported = {file.kind.value: digests[file] for file in files}
+            scheduled.remember(conn, NAME, {"digests": {**known, **imported}})
         log.info(
             "reference_refreshed",
             reference_version=version.version,
@@ -64,7 +64,7 @@ class ReferenceRefresh:
             kinds = {path: _kind(path) for path in paths}
             changed_at = {path: path.stat().st_mtime for path in paths}
             now = datetime.now(UTC).timestamp()
-            if any(abs(now - at) < self._settle_seconds for at in changed_at.values()):
+            if any(abs(now - at) < SETTLE_SECONDS for at in changed_at.values()):
                 return []
             return [ReferenceFile(kinds[path], _source(path, changed_at[path]), _read(path)) for path in paths]
         except OSError:

@@ -75,7 +75,7 @@ def test_what_changes_becomes_a_version_and_what_does_not_is_left_alone(database
     look()
     second = in_force(database)
     assert (second.establishment_count, second.context_count) == (1, 1)
-    assert "contexts: contexts.csv" in second.source
+    assert second.source.startswith("contexts: contexts.csv")
 
 
 def test_what_somebody_brought_into_force_since_stays(database, put, look):
@@ -86,6 +86,9 @@ def test_what_somebody_brought_into_force_since_stays(database, put, look):
     theirs = in_force(database)
     assert look() == "done"
     assert in_force(database) == theirs
+    put("contexts.csv", CONTEXTS)
+    look()
+    assert (in_force(database).establishment_count, in_force(database).context_count) == (0, 1)
 
 
 def test_one_bad_file_changes_nothing_and_says_where_until_it_is_mended(database, put, look):
