@@ -15,6 +15,7 @@ from uuid import UUID
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from facnet_grpc.errors import FacnetError
@@ -95,6 +96,15 @@ def eventually(check: Callable[[], Any], seconds: float = 30.0) -> Any:
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
     return found
+
+
+def assert_well(server: Server) -> None:
+    """The server says that it serves, and has nothing left to do."""
+    check = health_pb2.HealthCheckRequest(service="facnet.v1.ValidationService")
+    with grpc.insecure_channel(server.target) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(check, timeout=20)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    eventually(lambda: server.running.background.is_idle)
 
 
 class Worker:
