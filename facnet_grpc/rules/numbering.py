@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from facnet_grpc.rules.arrays import Ints, Mask
+from facnet_grpc.rules.arrays import Ints, Mask, slices
 
-_AT_ONCE = 1 << 18  # values whose hash table is small enough
+_AT_ONCE = 1 << 16  # values whose hash table is small enough
+_MOST_SHARES = 16  # each is looked for in all of them
+_MIXER = np.int64(-7046029254386353131)  # odd, of no pattern: what is left of a product depends on all bits of a key
 _WEIGHTS = (1, 11, 101, 1009)
 
 
@@ -48,11 +50,14 @@ def _numbered(values: pa.Array, mixture: Callable[[], Ints]) -> tuple[Ints, Mask
 
 def _shares(count: int, mixture: Callable[[], Ints]) -> Iterator[Ints | None]:
     """Yield rows of values, equal ones together; None for all."""
-    shares = -(-count // _AT_ONCE)
+    shares = min(-(-count // _AT_ONCE), _MOST_SHARES)
     if shares <= 1:
         yield None
         return
-    share = (mixture() % shares).astype(np.int16 if shares < 1 << 15 else np.int32)
+    share, keys = np.empty(count, np.int8), mixture()
+    for part in slices(count):
+        share[part] = (keys[part] * _MIXER >> np.int64(32)) % shares
+    del keys
     for one in range(shares):
         yield np.flatnonzero(share == one).astype(np.int32)
 

@@ -10,6 +10,7 @@ birth date and sequence, agrees with what can be seen; it may raise a doubt and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -148,6 +149,27 @@ class Characters:
     def _number(self, at: int) -> Ints:
         pair = self._bytes[:, at : at + 2].astype(np.int64) - ord("0")
         return pair[:, 0] * 10 + pair[:, 1]
+
+
+def letters_of_names(names: pa.Array) -> Ints:
+    """Return what `nam_letters` does as a number, 0 for null."""
+    return _fours(names, nam_letters)
+
+
+def letters_of_keys(keys: pa.Array) -> Ints:
+    """Return the first four characters of keys as a number, 0 for none."""
+    return _fours(keys, lambda some: pc.utf8_slice_codeunits(some, 0, 4))
+
+
+def _fours(texts: pa.Array, four: Callable[[pa.Array], pa.Array]) -> Ints:
+    """Return four letters of each text as one number, some at a time; 0 where there are not four of a byte each."""
+    numbers = np.zeros(len(texts), np.int32)
+    for part in slices(len(texts)):
+        found = four(texts.slice(part.start, part.stop - part.start)).cast(pa.binary())
+        whole = pc.fill_null(pc.equal(pc.binary_length(found), 4), fill_value=False)
+        filled = pc.if_else(whole, found, pa.scalar(bytes(4))).cast(pa.binary(4))
+        numbers[part] = np.frombuffer(filled.buffers()[1], np.int32)[: len(filled)]
+    return numbers
 
 
 def nam_letters(names: pa.Array) -> pa.Array:

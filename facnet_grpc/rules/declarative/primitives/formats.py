@@ -8,12 +8,11 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from facnet_grpc.rules.arrays import ask
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.grouping import OTHER_SESSION, Keyed, chronological, part_of, rank, surplus_first
-from facnet_grpc.rules.declarative.nam import nam_letters
+from facnet_grpc.rules.declarative.nam import letters_of_keys, letters_of_names
 from facnet_grpc.rules.declarative.primitives.base import Field, Hits, Params, Primitive, Work
 from facnet_grpc.rules.vocabulary import Ints, Mask
 
@@ -64,12 +63,10 @@ def _nam_name(work: Work) -> _Found:
     sheet = work.sheet
     rows, patients = _named(work)
     rows = sheet.where_known(rows[(sheet.nams.well_formed | sheet.nams.masked)[patients]], ["patient_name"])
-    wanted = nam_letters(sheet.claims.dictionary("patient_name").cast(pa.string()))
-    written = pc.utf8_slice_codeunits(sheet.claims.dictionary("patient_key").cast(pa.string()), 0, 4)
-    codes = np.asarray(pa.concat_arrays([wanted, written]).dictionary_encode().indices.fill_null(-1))
-    by_name, by_nam = codes[: len(wanted)], codes[len(wanted) :]
+    by_name = letters_of_names(sheet.claims.dictionary("patient_name").cast(pa.string()))
+    by_nam = letters_of_keys(sheet.claims.dictionary("patient_key").cast(pa.string()))
     names, patients = by_name[sheet.index("patient_name")[rows]], by_nam[sheet.index("patient_key")[rows]]
-    readable = names >= 0
+    readable = names != 0
     return rows[readable], (names != patients)[readable]
 
 
