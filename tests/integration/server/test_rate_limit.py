@@ -5,6 +5,8 @@ Nobody sleeps here: time passes by moving what Redis has stored back, which is w
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +98,26 @@ def test_servers_share_the_buckets(make_server: Callable[..., Server]) -> None:
     answered = sum(let_in(server, 1) for _ in range(BURST) for server in (one, other))
     assert answered == BURST
     assert wait(other) <= wait(one) + 1 <= SECONDS_A_TOKEN + 1
+
+
+OF_ANOTHER_PROCESS = """
+import asyncio, sys
+from facnet_grpc.server.access.limits import RateLimiter
+
+async def main(url, per_minute, burst, calls):
+    limiter = RateLimiter(url, per_minute, burst)
+    for _ in range(calls):
+        await limiter.count("a")
+    await limiter.close()
+
+asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
+"""
+
+
+def test_processes_share_the_buckets(server: Server, redis_url: str) -> None:
+    told = (redis_url, str(LIMITS["calls_per_minute"]), str(BURST), "8")
+    subprocess.run([sys.executable, "-c", OF_ANOTHER_PROCESS, *told], check=True, timeout=60)
+    assert let_in(server, BURST) == BURST - 8
 
 
 def test_calls_that_anybody_may_make_are_not_counted(server: Server) -> None:
