@@ -26,23 +26,29 @@ class UploadStream:
     def __init__(self, messages: AsyncIterator[pb.SubmitValidationRequest], idle_seconds: float) -> None:
         self._messages = messages
         self._idle = idle_seconds
+        self._announced: int | None = None
 
     async def header(self) -> pb.UploadHeader:
         """Return the first message. Raises `InvalidInput` (HEADER_REQUIRED) if it is anything else."""
         message = await self._next()
         if message is None or message.WhichOneof("message") != "header":
             raise InvalidInput(Reason.HEADER_REQUIRED, field="header")
+        if message.header.HasField("size_bytes"):
+            self._announced = message.header.size_bytes
         return message.header
 
     async def chunks(self) -> AsyncIterator[Chunk]:
         """Yield every chunk up to the end that the client set."""
+        end = 0
         while message := await self._next():
             if message.WhichOneof("message") != "chunk":
                 raise InvalidInput(field="message")
+            end = message.chunk.offset + len(message.chunk.data)
             yield received(message.chunk)
         # A stream that broke may look ended for a moment, before this task is cancelled: half a file must not pass
         # for a whole one.
-        await asyncio.sleep(SETTLE_SECONDS)
+        if end != self._announced:
+            await asyncio.sleep(SETTLE_SECONDS)
 
     async def drain(self) -> None:
         """Read on for a while without looking, before the call is ended early.
