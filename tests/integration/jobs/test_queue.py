@@ -139,7 +139,7 @@ def take(redis_url):
 
 
 def wait_until_blocked(client, count):
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while client.info("clients")["blocked_clients"] < count:
         assert time.monotonic() < give_up
         time.sleep(0.01)

@@ -178,7 +178,7 @@ def test_a_claim_passes_over_a_run_that_somebody_else_is_taking_and_does_not_wai
         with database.connection() as one, database.connection() as other:
             assert turns.claim_next(one, rules(), **ANY).run.id == second.id
             assert turns.claim_next(other, rules(), **ANY) is None
-        assert time.monotonic() - began < 4.0
+        assert time.monotonic() - began < 15  # that one stays where it is
     assert taken.run.id == first.id
     assert claim() is None
 
