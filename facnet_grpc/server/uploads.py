@@ -319,6 +319,11 @@ class Uploads:
             traceparent=tracing.carried(),
         )
         with self._database.connection() as conn:
+            # By a stream whose part was a blob, but whose run was not yet to be seen, when this part was made.
+            if (finished := uploads.finished(conn, opened.upload.id)) is not None:
+                run = runs.get(conn, finished, owner)
+                _compare(run, sha256, opened.part.size)
+                return run, False
             run, is_new = runs.insert(conn, new)
             faults.point("server.run.inserted")
             uploads.touch(conn, opened.upload.id, opened.part.size, self._limits.ttl_seconds)

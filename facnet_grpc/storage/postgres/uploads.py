@@ -35,6 +35,13 @@ def touch(conn: Connection, upload_id: UUID, committed_bytes: int, ttl_seconds: 
     conn.execute(SQL["touch"], params)
 
 
+def finished(conn: Connection, upload_id: UUID) -> UUID | None:
+    """Return the run that an upload became, if any; nobody else can finish it until the end of the transaction."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute(SQL["finished"], {"id": upload_id}).fetchone()
+        return found
+
+
 def finish(conn: Connection, upload_id: UUID, run_id: UUID) -> None:
     """Note which run an upload became. The row stays until its date, so that GetUpload can tell."""
     conn.execute(SQL["finish"], {"id": upload_id, "run_id": run_id})

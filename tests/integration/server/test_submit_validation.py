@@ -16,7 +16,7 @@ import pytest
 import redis
 from serving import NOWHERE, Refusal, Server, eventually, messages, refused, sha256, submit
 
-from facnet_grpc.errors import LimitExceeded, NotFound, Reason
+from facnet_grpc.errors import Conflict, LimitExceeded, NotFound, Reason
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
@@ -314,6 +314,54 @@ def test_a_stream_that_takes_over_while_the_first_is_finishing_gets_its_run(serv
         answers = list(pool.map(lambda _: submit(server, DATA, upload_id=str(upload_id)), range(4)))
     assert len(set(answers)) == 1
     assert everything(server) == (1, 1, 1, 0)
+
+
+def test_a_stream_that_takes_over_just_before_the_first_has_committed_gets_its_run(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's part is a blob already and its run not yet to be seen: the second one makes a part of its own."""
+    upload_id = uuid4()
+    opened, busy, is_blob, go_on = (threading.Event() for _ in range(4))
+    open_part = server.blobs.open_part
+
+    def open_unless_busy(upload_id: UUID) -> Any:
+        try:
+            part = open_part(upload_id)
+        except Conflict:
+            busy.set()
+            raise
+        opened.set()
+        return part
+
+    def slowly() -> Iterator[pb.SubmitValidationRequest]:
+        yield from messages(DATA, upload_id=str(upload_id))
+        busy.wait(10)
+
+    def hold(point: str) -> None:
+        if point == "server.blob.committed" and not is_blob.is_set():
+            is_blob.set()
+            go_on.wait(10)
+
+    monkeypatch.setattr(server.blobs, "open_part", open_unless_busy)
+    monkeypatch.setattr("facnet_grpc.server.uploads.faults.point", hold)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.stub.SubmitValidation, slowly(), timeout=20)
+        assert opened.wait(10)
+        second = pool.submit(submit, server, DATA, upload_id=str(upload_id))
+        assert is_blob.wait(10)
+        eventually(lambda: somebody_waits_for_a_lock(server))
+        go_on.set()
+        assert str(second.result(20)) == first.result(20).validation_id
+    assert everything(server) == (1, 1, 1, 0)
+
+
+def somebody_waits_for_a_lock(server: Server) -> bool:
+    with server.database.connection() as conn:
+        return bool(
+            conn.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+        )
 
 
 def test_the_same_key_gives_the_same_run_and_stores_nothing_twice(server: Server) -> None:

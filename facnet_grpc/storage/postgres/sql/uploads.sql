@@ -21,6 +21,10 @@ UPDATE uploads
 SET committed_bytes = %(committed_bytes)s, expires_at = now() + make_interval(secs => %(ttl_seconds)s)
 WHERE id = %(id)s;
 
+-- name: finished
+-- Reads which run an upload became, after whoever is just finishing it.
+SELECT run_id FROM uploads WHERE id = %(id)s FOR UPDATE;
+
 -- name: finish
 -- Notes which run an upload became, and that the key of its file is that run's.
 WITH handed_over AS (UPDATE data_keys SET run_id = %(run_id)s WHERE upload_id = %(id)s)
