@@ -223,20 +223,25 @@ class BlockReader:
 def _without_empty(layout: Layout) -> Layout:
     """Leave out the lines with nothing at all in them, as the parser does."""
     kept = layout.ends > layout.starts
-    return Layout(layout.starts[kept], layout.ends[kept], layout.fields[kept], {})
+    return Layout(layout.starts[kept], layout.ends[kept], layout.fields[kept], {}, layout.may_break)
 
 
 def _count_lines(text: bytes, begins_after: bytes) -> int:
     """Count lines as an editor does: CR, LF and CRLF end one each, and the last one may have no end."""
     letters = np.frombuffer(text, np.uint8)  # many times as fast as `count`, where there are many
-    returns = np.count_nonzero(letters == CR) if CR in text else 0
-    ends = np.count_nonzero(letters == LF) + returns - (text.count(b"\r\n") if returns else 0)
+    is_feed = letters == LF
+    ends = int(np.count_nonzero(is_feed))
+    if CR in text:
+        is_return = letters == CR
+        ends += int(np.count_nonzero(is_return)) - int(np.count_nonzero(is_feed[1:] & is_return[:-1]))
     is_split = begins_after == b"\r" and text.startswith(b"\n")  # between the two of a CRLF
-    return int(ends) - is_split + (text[-1:] not in {b"\n", b"\r"})
+    return ends - is_split + (text[-1:] not in {b"\n", b"\r"})
 
 
 def _broken_up(text: bytes, layout: Layout, lines: Positions) -> int:
     """Count the line breaks within lines, in their quotes."""
+    if not layout.may_break:
+        return 0
     letters = np.frombuffer(text, np.uint8)
     is_return = letters == CR
     is_return[:-1] &= letters[1:] != LF

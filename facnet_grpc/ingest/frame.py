@@ -37,6 +37,8 @@ class Layout:
     ends: Positions
     fields: Positions
     faults: dict[int, RejectReason]
+    may_break: bool = True
+    """Whether there may be line breaks within lines, in quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Framer:
         self._record = record_pattern(delimiter)
         self._quoted = re.compile(rb"(?:\A|(?<=" + re.escape(delimiter) + rb"))" + _OPEN.pattern + rb'"(?!")')
         self._skipping = False
+        self._is_edge = np.zeros(256, np.bool_)
+        self._is_edge[[self._delimiter, LF, CR, QUOTE]] = True
 
     def frame(self, data: bytes, *, final: bool) -> Frame:
         """Find how much of the data is whole lines; it begins where the last frame ended, `final` if nothing follows.
@@ -80,8 +84,8 @@ class Framer:
     def layout(self, block: bytes) -> Layout:
         """Measure a block of whole lines that came without a layout, so has no quotes."""
         text = np.frombuffer(block, np.uint8)
-        ends = _close(np.flatnonzero((text == LF) | (text == CR)), len(block))
-        return self._measure(text, ends, np.empty(0, np.int64))
+        ends = _close(_breaks(block, text), len(block))
+        return self._measure(ends, text == self._delimiter, may_break=False)
 
     def _is_short(self, data: bytes, used: int) -> bool:
         if len(data) - used > MAX_LINE_BYTES:
@@ -92,19 +96,22 @@ class Framer:
     def _in_order(self, data: bytes, *, final: bool) -> Layout | None:
         """Measure all whole lines, if every quote up to there opens or closes a cell as it should."""
         text = np.frombuffer(data, np.uint8)
-        quotes = np.flatnonzero(text == QUOTE)
-        breaks = np.flatnonzero((text == LF) | (text == CR))
-        is_inside = np.searchsorted(quotes, breaks) % 2 == 1
-        ends = breaks[~is_inside]
+        is_quote = text == QUOTE
+        # Within a cell from its first quote on: the number of quotes so far is odd.
+        is_inside = np.bitwise_xor.accumulate(is_quote.view(np.uint8)).view(np.bool_)
+        breaks = _breaks(data, text)
+        is_inner = is_inside[breaks]
+        ends = breaks[~is_inner]
         if final:
             ends = _close(ends, len(data))
         if not len(ends):
             return None
-        quotes = quotes[quotes < ends[-1]]
-        if not self._are_in_order(text, quotes):
+        if not self._are_in_order(text, np.flatnonzero(is_quote[: ends[-1]])):
             return None
-        layout = self._measure(text[: ends[-1]], ends, quotes)
-        lines = np.searchsorted(ends, breaks[is_inside])
+        end = ends[-1]
+        inner = breaks[is_inner]
+        layout = self._measure(ends, (text[:end] == self._delimiter) > is_inside[:end], may_break=len(inner) > 0)
+        lines = np.searchsorted(ends, inner)
         lines = lines[lines < len(ends)]
         is_long = (layout.ends - layout.starts).max() > MAX_LINE_BYTES
         return None if is_long or (layout.fields[lines] != self._fields).any() else layout
@@ -113,18 +120,15 @@ class Framer:
         if len(quotes) % 2:
             return False
         opening, closing = quotes[::2], quotes[1::2]
-        edges = np.array([self._delimiter, LF, CR, QUOTE], np.uint8)
         before = text[opening[opening > 0] - 1]
         after = text[closing[closing + 1 < len(text)] + 1]
-        return bool(np.isin(before, edges).all() and np.isin(after, edges).all())
+        return bool(self._is_edge[before].all() and self._is_edge[after].all())
 
-    def _measure(self, text: NDArray[np.uint8], ends: Positions, quotes: Positions) -> Layout:
-        delimiters = np.flatnonzero(text == self._delimiter)
-        if len(quotes):
-            delimiters = delimiters[np.searchsorted(quotes, delimiters) % 2 == 0]
+    def _measure(self, ends: Positions, is_delimiter: NDArray[np.bool_], *, may_break: bool) -> Layout:
+        delimiters = np.flatnonzero(is_delimiter)
         starts = np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1] + 1])
         fields = np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, starts) + 1
-        return Layout(starts, ends, fields, {})
+        return Layout(starts, ends, fields, {}, may_break)
 
     def _line_by_line(self, data: bytes, *, final: bool) -> Frame:
         lines: list[tuple[int, int, int]] = []
@@ -193,6 +197,13 @@ def record_pattern(delimiter: bytes) -> re.Pattern[bytes]:
 def _past_empty(data: bytes, position: int) -> int:
     match = _TEXT.search(data, position)
     return match.start() if match else len(data)
+
+
+def _breaks(data: bytes, text: NDArray[np.uint8]) -> Positions:
+    is_break = text == LF
+    if CR in data:
+        is_break |= text == CR
+    return np.flatnonzero(is_break)
 
 
 def _close(ends: Positions, length: int) -> Positions:
