@@ -23,7 +23,6 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs import LocalBlobStore
-from facnet_grpc.storage.postgres import migrate
 from facnet_grpc.storage.postgres.pool import Database
 
 KEEP_SECONDS = 2.0  # probes come from several sides at once
@@ -83,6 +82,9 @@ class _Schema:
 
     def __call__(self) -> None:
         if not self._complete:
+            # Alembic takes a worker 25 MB, and most are never asked.
+            from facnet_grpc.storage.postgres import migrate  # noqa: PLC0415 - see above
+
             self._complete = not migrate.pending(self._url, until=migrate.Stage.BEFORE)
         if not self._complete:
             raise FacnetError

@@ -12,6 +12,7 @@ from facnet_grpc.rules.engine import RuleOutcome, run_rules
 from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.rules.registry import Registry, for_run
 from facnet_grpc.sample import write_sample
+from workers.pipeline.memory import give_back
 
 _LINES = 200
 log = get_logger(__name__)
@@ -30,6 +31,8 @@ def warm_up(registry: Registry) -> None:
         run_rules(collector.finish(), shipped(), rules, between=_go_on)
     except Exception as error:  # noqa: BLE001 - see above
         log.warning("not_warmed_up", **exception_fields(error))
+    finally:
+        give_back()
 
 
 def _go_on(_: RuleOutcome | None) -> None:
