@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facnet_grpc.model.run import Priority
 from facnet_grpc.model.turns import Fleet, Lane, Queue, TurnRules, Waiting
@@ -139,6 +142,36 @@ def test_large_files_beyond_their_places_are_at_the_end_of_the_line():
 def test_the_line_begins_with_the_lane_that_is_next():
     state = queue(lane("a", running=1), lane("b", LOW, quiet=700), lane("c", large=True), lane("c", served=5))
     assert line(state, [1, 1, 1, 1])[0] == state.order(rules())[0].owner
+
+
+LANES = st.dictionaries(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(Priority), st.booleans()),
+    st.tuples(st.integers(1, 4), st.integers(0, 1200)),
+    max_size=8,
+)
+OWNERS = st.fixed_dictionaries(
+    {owner: st.tuples(st.integers(0, 3), st.none() | st.integers(1, 900)) for owner in "abc"}
+)
+
+
+@given(LANES, OWNERS, st.integers(0, 4), st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_the_line_is_what_claims_one_by_one_would_make_of_it(lanes, owners, slots, large_running, most, small_seen):
+    under, fleet = rules(most=most), Fleet(slots, large_running, small_seen)
+    left, state = {}, []
+    for (owner, priority, large), (many, quiet) in lanes.items():
+        running, served = owners[owner]
+        state.append(lane(owner, priority, large=large, running=running, served=served, quiet=quiet))
+        left[state[-1].name] = many
+    waiting = [Waiting(UUID(int=0), name, 1) for name, many in left.items() for _ in range(many)]
+    line = [turn.run.lane for turn in Queue(state, fleet, NOW).line_up(waiting, under) if not turn.held_back]
+    claimed, now = [], NOW
+    while possible := Queue([one for one in state if left[one.name]], fleet, NOW).order(under):
+        name, now = possible[0].name, now + timedelta(microseconds=1)
+        claimed.append(name)
+        left[name] -= 1
+        fleet = replace(fleet, large_running=fleet.large_running + name[2])
+        state = [one.after(name, now) if one.owner == name[0] else one for one in state]
+    assert line == claimed
 
 
 def test_nobody_waits():
