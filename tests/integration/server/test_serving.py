@@ -176,7 +176,7 @@ def environment(clean_postgres_url: str, redis_url: str, tmp_path: Path) -> dict
 def test_a_signal_ends_a_server_in_order(environment: dict[str, str]) -> None:
     process = Process(environment)
     with grpc.insecure_channel(environment["FACNET_LISTEN"]) as channel:
-        grpc.channel_ready_future(channel).result(20)
+        grpc.channel_ready_future(channel).result(60)
         stub = ValidationServiceStub(channel)
         run_id = stub.SubmitValidation(messages(b"x")).validation_id
         stream = stub.WatchValidation(pb.WatchValidationRequest(validation_id=run_id))
@@ -194,7 +194,7 @@ def test_a_signal_ends_a_server_in_order(environment: dict[str, str]) -> None:
 def test_a_second_signal_ends_a_server_at_once(environment: dict[str, str]) -> None:
     process = Process(environment)
     with grpc.insecure_channel(environment["FACNET_LISTEN"]) as channel:
-        grpc.channel_ready_future(channel).result(20)
+        grpc.channel_ready_future(channel).result(60)
         over = threading.Event()
 
         def requests() -> Iterator[pb.SubmitValidationRequest]:
