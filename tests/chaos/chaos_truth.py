@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import time
@@ -12,10 +13,13 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from chaos_stack import PATIENCE, Broken, ChaosStack, eventually
+from chaos_stack import PATIENCE, SOON, Broken, ChaosStack, eventually
 
 from facnet_client.values import Status, Update
+from facnet_grpc.keys import Keys
 from facnet_grpc.model.run import TERMINAL
+from facnet_grpc.storage import safe
+from facnet_grpc.storage.postgres import columns, lines, rejects, results
 
 # One line each, without what differs between two runs on the same file.
 _CONTENT = {
@@ -23,9 +27,11 @@ _CONTENT = {
     "rejected_rows": "record_number",
     "validation_results": "result_number",
 }
-_OWN = ["run_id", "patient_key", "patient_name", "raw"]  # differs from run to run: each has a key of its own
+_ENCRYPTED = ["patient_key", "patient_name", "raw"]  # differ from run to run: each has a key of its own
+_KEYS = safe.row_wrapper(Keys.parse(SOON["FACNET_BLOB_KEY"]))
 _ENDED = sorted(status.value for status in TERMINAL)
 LONG_AGO = 48 * 3600
+MOST = 100_000  # more results and rejected lines than any file here has
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Outcome:
     error_code: str | None
     counted: tuple[int, ...]  # total, processed, rejected rows; results by severity
     summary: str | None
-    content: tuple[tuple[int, str], ...]  # rows and checksum of each table
+    content: tuple[tuple[int, str], ...]  # rows and checksum of each table, but for what is encrypted
+    persons: str  # checksum of what is
 
 
 @contextmanager
@@ -56,7 +63,8 @@ def outcome(stack: ChaosStack, run_id: str) -> Outcome:
         ).fetchone()
         assert row is not None, "the run is lost"
         content = tuple(_content(conn, table, order, run_id) for table, order in _CONTENT.items())
-    return Outcome(row[0], row[1], tuple(row[2:9]), row[9], content)
+        persons = _persons(conn, UUID(run_id))
+    return Outcome(row[0], row[1], tuple(row[2:9]), row[9], content, persons)
 
 
 def attempts(stack: ChaosStack, run_id: str) -> int:
@@ -124,7 +132,17 @@ def left_behind(stack: ChaosStack) -> list[str]:
             " AND state_change < now() - make_interval(secs => %s)",
             5,
         )
-    counted = {"runs that name a blob": named, "uploads": uploads, "sessions asleep in a transaction": sleeping}
+        keys = _one(
+            conn,
+            "SELECT count(*) FROM row_keys WHERE NOT EXISTS (SELECT FROM validation_runs"
+            " WHERE id = run_id AND status = 'COMPLETED')",
+        )
+    counted = {
+        "runs that name a blob": named,
+        "uploads": uploads,
+        "keys of no rows": keys,
+        "sessions asleep in a transaction": sleeping,
+    }
     return found + [f"{count} {what}" for what, count in counted.items() if count]
 
 
@@ -151,12 +169,21 @@ def _is_stuck(stack: ChaosStack, key: bytes) -> bool:
     return int(stack.redis.ttl(key)) == -1  # -2: gone meanwhile
 
 
+def _persons(conn: psycopg.Connection[Any], run_id: UUID) -> str:
+    """Return a checksum of the patients in a run's lines and results, and of its rejected lines, as read."""
+    columns.use(conn, _KEYS)
+    read = [batch.select(["patient_key", "patient_name"]).to_pydict() for batch in lines.for_rules(conn, run_id)]
+    raw = [row.raw for row in rejects.page(conn, run_id, limit=MOST)]
+    found = [result.patient_key for result in results.page(conn, run_id, limit=MOST)]
+    return hashlib.md5(repr((read, raw, found)).encode(), usedforsecurity=False).hexdigest()
+
+
 def _content(conn: psycopg.Connection[Any], table: str, order: str, run_id: str) -> tuple[int, str]:
     query = (
         f"SELECT count(*), md5(coalesce(string_agg(md5((to_jsonb(t) - %s::text[])::text), '' ORDER BY {order}), ''))"
         f" FROM {table} AS t WHERE run_id = %s"
     )
-    row = conn.execute(query, (_OWN, run_id)).fetchone()
+    row = conn.execute(query, (["run_id", *_ENCRYPTED], run_id)).fetchone()
     assert row is not None
     return int(row[0]), str(row[1])
 
