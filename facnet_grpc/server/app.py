@@ -53,6 +53,8 @@ OPTIONS = (
     # Clients that vanished are noticed within 40 s, so that their watches and uploads are let go.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Who has not said within 10 s what they want, TLS and all, is hung up on: usually two minutes.
+    ("grpc.server_handshake_timeout_ms", 10_000),
     # Clients may ping every 10 s, also while they have no call, without being sent away.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

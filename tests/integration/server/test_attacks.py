@@ -21,6 +21,7 @@ from facnet_client import FacnetClient
 from facnet_client.values import Status
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.rules import registry
+from facnet_grpc.server import app
 from workers.pipeline.control import Stopping
 from workers.pipeline.references import References
 from workers.pipeline.resources import Resources as WorkerResources
@@ -154,6 +155,21 @@ def test_an_upload_that_says_nothing_is_ended(make_server: Callable[..., Server]
     refusal = refused(lambda: server.stub.SubmitValidation(nothing(), timeout=30))
     over.set()
     assert refusal.code is Code.DEADLINE_EXCEEDED
+
+
+def test_connections_that_say_nothing_are_hung_up_on(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "grpc.server_handshake_timeout_ms"
+    usual = dict(app.OPTIONS)
+    assert usual[name] <= 10_000
+    monkeypatch.setattr(app, "OPTIONS", tuple((usual | {name: 300}).items()))
+    server = make_server()
+    for said in (b"", b"PRI * HT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", int(server.target.rpartition(":")[2])), 20) as connection:
+            connection.sendall(said)
+            while connection.recv(4096):
+                pass
 
 
 def test_one_owner_cannot_hold_all_streams(make_server: Callable[..., Server]) -> None:
