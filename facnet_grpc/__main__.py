@@ -77,7 +77,8 @@ def migrate(told: argparse.Namespace) -> int:
 
 def dev(told: argparse.Namespace) -> int:
     """Run a whole stack until it is told to stop."""
-    from facnet_grpc.devstack.stack import StackError, StackOptions, run
+    from facnet_grpc.devstack.environment import StackError
+    from facnet_grpc.devstack.stack import StackOptions, run
     from facnet_grpc.devstack.wheels import EmbeddedError
     from facnet_grpc.errors import FacnetError
 
