@@ -51,7 +51,8 @@ class NotifySettings(BaseSettings):
         "follow, after commas: each signs as well, until receivers know the new one.",
     )
     webhook_hosts: str = Field(
-        "", description="Hosts that webhooks may go to, with :port if it is not 443 (:* is any); empty: they are refused."
+        "",
+        description="Hosts that webhooks may go to, with :port if it is not 443 (:* is any); empty: they are refused.",
     )
     webhook_networks: str = Field(
         "", description="Private networks that webhooks may go to all the same, such as 10.20.0.0/16."
