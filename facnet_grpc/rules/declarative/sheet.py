@@ -32,10 +32,13 @@ class Sheet:
 
     def __init__(self, lines: pa.Table) -> None:
         self.claims = Claims(lines)
+        self._has: dict[str, bool] = {}
 
     def has(self, column: str) -> bool:
         """Return whether a column holds something."""
-        return not self.claims.is_empty(column)
+        if column not in self._has:
+            self._has[column] = not self.claims.is_empty(column)
+        return self._has[column]
 
     def where_known(self, rows: Ints, columns: Iterable[str]) -> Ints:
         """Return the rows that have a value in each of `columns`."""
