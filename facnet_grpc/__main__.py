@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -101,6 +102,7 @@ def doctor(told: argparse.Namespace) -> int:
     """Check that everything is there."""
     from facnet_grpc.doctor.examination import examine, report
 
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # the report says it, once and with the cure
     findings = examine(_settings(told), os.environ.get("FACNET_SERVER"))
     return 0 if report(findings, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED
 
