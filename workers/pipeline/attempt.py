@@ -99,7 +99,7 @@ class Attempt:
 
         def between(outcome: RuleOutcome | None) -> None:
             self._control.check()
-            tide.ebb()
+            tide.ebb(is_last=outcome is not None and outcome.rules_done == outcome.rules_total)
             if outcome is not None:
                 faults.point("worker.rules.between")
                 _trace_rule(outcome)

@@ -17,7 +17,7 @@ _LARGE_BYTES = 32 << 20
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MANY_LINES = 1 << 17
-_MUCH_BYTES = 32 << 20
+_MUCH_BYTES = 24 << 20
 
 
 def keep_small() -> None:
@@ -37,9 +37,9 @@ class Tide:
         if self._is_worth_it:
             self._fall()
 
-    def ebb(self) -> None:
-        """Give back if there is much."""
-        if self._is_worth_it and _resident_bytes() > self._ground + _MUCH_BYTES:
+    def ebb(self, *, is_last: bool = False) -> None:
+        """Give back if there is much, or if something larger than a rule comes next."""
+        if self._is_worth_it and (is_last or _resident_bytes() > self._ground + _MUCH_BYTES):
             self._fall()
 
     def _fall(self) -> None:
