@@ -1,0 +1,73 @@
+"""However lines are kept, all rules find the same in them: narrow or wide, in part or whole, at once or in slices."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import facnet_grpc.sample
+from facnet_grpc.ingest.reader import open_claims
+from facnet_grpc.model.billing import RULE_SCHEMA
+from facnet_grpc.rules import arrays, digits, numbering, office_days
+from facnet_grpc.rules.engine import columns_of, run_rules
+from facnet_grpc.rules.lines import LineCollector
+from facnet_grpc.rules.registry import RULES, for_run, select
+from tests.rules.compare import with_sites
+
+SAMPLE = Path(facnet_grpc.sample.__file__).parent / "claims-5000.csv"
+
+
+def collected(columns):
+    collector = LineCollector(columns)
+    with open_claims(lambda: SAMPLE.open("rb"), SAMPLE.stat().st_size) as file:
+        for batch in file.batches():
+            collector.add(batch.lines)
+    return collector.finish()
+
+
+def judged(lines, rules):
+    return run_rules(lines, with_sites(), for_run(rules, datetime(2026, 1, 5, tzinfo=UTC)), between=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return collected(RULE_SCHEMA.names)
+
+
+@pytest.fixture(scope="module")
+def report(lines):
+    return judged(lines, select(()))
+
+
+def test_wide_columns_give_the_same(lines, report):
+    wide = [_widened(lines.column(field.name).chunk(0), field.type) for field in RULE_SCHEMA]
+    assert judged(pa.Table.from_arrays(wide, schema=RULE_SCHEMA), select(())) == report
+
+
+def _widened(column, kind):
+    return (digits.unpack(column) if pa.types.is_string(kind) else column).cast(kind)
+
+
+def test_slices_give_the_same(monkeypatch, lines, report):
+    monkeypatch.setattr(arrays, "_AT_ONCE", 700)
+    monkeypatch.setattr(numbering, "_AT_ONCE", 300)
+    monkeypatch.setattr(office_days, "_LINES_AT_ONCE", 500)
+    assert judged(lines, select(())) == report
+
+
+def test_the_columns_that_core_rules_name_are_enough(lines):
+    some = collected(columns_of(RULES))
+    assert "patient_name" not in some.column_names
+    assert judged(some, RULES) == judged(lines, RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.info.id)
+def test_core_rules_name_the_columns_that_they_need(rule):
+    assert {*rule.info.needs, *rule.info.reads} <= rule.info.columns <= set(RULE_SCHEMA.names)
+
+
+def test_a_rule_that_does_not_say_keeps_all_columns():
+    assert columns_of(select(("F04",))) == set(RULE_SCHEMA.names)
