@@ -18,10 +18,12 @@ from facnet_grpc.rules.base import Rule
 from facnet_grpc.rules.engine import RuleOutcome, run_rules
 from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.sample import write_sample
+from workers.pipeline.memory import keep_small
 
 
 def figures(folder: Path, rows: int, times: int) -> list[Figure]:
     """Measure with files of `rows` lines; each ratio is of neighbours in time."""
+    keep_small()  # as in a worker
     good, bad = folder / f"{rows}.csv", folder / "bad.csv"
     if not good.exists():
         write_sample(rows, good)
