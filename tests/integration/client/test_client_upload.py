@@ -213,7 +213,20 @@ def test_progress_is_told_from_zero_to_the_end(client, fake):
 
 
 def test_an_interrupted_caller_leaves_no_stream_behind(client, fake):
-    entered, leave = threading.Event(), threading.Event()
+    entered, leave, over, told = (threading.Event() for _ in range(4))
+    cancelled = []
+
+    def until_cancelled(requests, context):
+        if not context.add_callback(over.set):
+            over.set()
+        try:
+            for _ in requests:
+                pass
+        finally:  # for the server the end of the requests may come before the word that nobody waits for an answer
+            cancelled.append(over.wait(30))
+            told.set()
+
+    fake.SubmitValidation = until_cancelled
 
     class Slow(Pipe):
         def read(self, size=-1):
@@ -228,7 +241,8 @@ def test_an_interrupted_caller_leaves_no_stream_behind(client, fake):
     leave.set()
     thread.join(30)
     assert not thread.is_alive()
-    assert fake.finished == {}
+    assert told.wait(60)
+    assert cancelled == [True]
 
 
 def _submit_quietly(client, file):
