@@ -11,11 +11,11 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from facnet_grpc.rules import digits
 from facnet_grpc.rules.arrays import Column, Ints, Mask, dense, look_up
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
+from facnet_grpc.rules.stored import blanks, indices_of, values_of
 
 __all__ = ["DAY_SECONDS", "WORDS", "Claims", "Column", "Ints", "Mask", "dense"]
 
@@ -133,7 +133,7 @@ class Claims:
     @cached_property
     def days(self) -> tuple[int, int]:
         """The first and the last service date."""
-        days, _ = _values(self.column("service_date"))
+        days, _ = values_of(self.column("service_date"))
         return (int(days.min()), int(days.max())) if len(days) else (0, 0)
 
     def has_code(self, name: str) -> Mask:
@@ -184,7 +184,7 @@ class Claims:
     def is_empty(self, column: str) -> bool:
         """Return whether a column holds nothing in the whole file."""
         array = self.column(column)
-        if pa.types.is_dictionary(array.type) and _blanks(array.dictionary).any():
+        if pa.types.is_dictionary(array.type) and blanks(array.dictionary).any():
             return not bool((self.indices(column) >= 0).any())
         return int(array.null_count) == len(array)
 
@@ -206,20 +206,20 @@ class Claims:
     def indices(self, column: str) -> Ints:
         """Return a dictionary column as indices; -1 where a line has no value."""
         if column not in self._index_of:
-            self._index_of[column] = _dictionary_indices(self.column(column))
+            self._index_of[column] = indices_of(self.column(column))
         return self._index_of[column]
 
     def numbers(self, column: str, missing: int) -> Column:
         """Return a column of numbers, days or times, with `missing` where a line has none."""
-        values, known = _values(self.column(column))
+        values, known = values_of(self.column(column))
         return Column.stored(values, known, missing)
 
     def _is_positive(self, column: str) -> Mask:
-        values, known = _values(self.column(column))
+        values, known = values_of(self.column(column))
         return values > 0 if known is None else (values > 0) & known
 
     def _between(self, first: int, last: int) -> Mask:
-        days, _ = _values(self.column("service_date"))
+        days, _ = values_of(self.column("service_date"))
         return (days >= first) & (days <= last)
 
     def column(self, name: str) -> pa.Array:
@@ -228,33 +228,9 @@ class Claims:
         return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
 
 
-def _values(array: pa.Array) -> tuple[Ints, Mask | None]:
-    """Return numbers, days or times as they are in memory, and which of them mean something; None for all."""
-    known = np.asarray(array.is_valid()) if array.null_count else None
-    if pa.types.is_date(array.type) or pa.types.is_time(array.type):
-        array = array.view(pa.int32())
-    _, buffer = array.buffers()
-    return np.asarray(pa.Array.from_buffers(array.type, len(array), [None, buffer], 0, array.offset)), known
-
-
 def _last_if_none(start: Ints) -> Ints:
     return np.where(start < 0, DAY_SECONDS, start)
 
 
 def _minutes(start: Ints, end: Ints) -> Ints:
     return np.where((start >= 0) & (end >= 0), (end - start) % DAY_SECONDS // 60, -1)
-
-
-def _dictionary_indices(array: pa.Array) -> Ints:
-    """Return the index of each value in the dictionary; -1 for none and for an empty text."""
-    indices = array.indices.fill_null(-1) if array.null_count else array.indices
-    numbers: Ints = indices.to_numpy(zero_copy_only=False)
-    blank = _blanks(array.dictionary)
-    if not blank.any():
-        return numbers
-    # One more answer at the end, for the index -1.
-    return np.where(np.append(blank, False)[numbers], numbers.dtype.type(-1), numbers)
-
-
-def _blanks(texts: pa.Array) -> Mask:
-    return np.asarray(pc.fill_null(pc.equal(texts, ""), fill_value=True))
