@@ -148,12 +148,12 @@ def test_sample_writes_the_same_file_for_the_same_seed(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_doctor_finds_everything_in_order(facnet, postgres_url, redis_server, tmp_path):
-    with psycopg.connect(postgres_url, application_name="facnet-worker"):  # what the doctor knows a worker by
+def test_doctor_finds_everything_in_order(facnet, clean_postgres_url, redis_server, tmp_path):
+    with psycopg.connect(clean_postgres_url, application_name="facnet-worker"):  # what the doctor knows a worker by
         ended = facnet(
             "doctor",
             "--json",
-            DATABASE_URL=postgres_url,
+            DATABASE_URL=clean_postgres_url,
             REDIS_URL=redis_server,
             FACNET_BLOB_DIR=str(tmp_path),
             FACNET_PSEUDONYM_KEY="k" * 32,
