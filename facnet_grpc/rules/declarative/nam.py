@@ -153,7 +153,37 @@ class Characters:
 
 def letters_of_names(names: pa.Array) -> Ints:
     """Return what `nam_letters` does as a number, 0 for null."""
-    return _fours(names, nam_letters)
+    numbers = np.zeros(len(names), np.int32)
+    for part in slices(len(names)):
+        numbers[part], plain = _plain_fours(names.slice(part.start, part.stop - part.start))
+        others = np.flatnonzero(~plain) + part.start
+        numbers[others] = _fours(names.take(others), nam_letters)
+    return numbers
+
+
+def _plain_fours(names: pa.Array) -> tuple[Ints, Mask]:
+    """Return four letters of each name as one number, and for which names that is all there is to it.
+
+    These are the ones that begin with three capitals without accents, and have another one after the first comma and a
+    blank: what else is in them changes nothing.
+    """
+    _, offsets, data = names.buffers()
+    starts = np.frombuffer(offsets, np.int32)[names.offset : names.offset + len(names)].astype(np.int64)
+    text = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+    commas = pc.fill_null(pc.find_substring(names, ","), -1).to_numpy()
+    found = np.flatnonzero((commas >= len("ABC")) & (commas + len(", A") <= _sizes(names)))
+    at, comma = starts[found], starts[found] + commas[found]
+    letters = np.stack([text[at], text[at + 1], text[at + 2], text[comma + 2]], axis=1)
+    plain = np.zeros(len(names), np.bool_)
+    plain[found] = _every(_letters(letters)) & (text[comma + 1] == ord(" "))
+    numbers = np.zeros(len(names), np.int32)
+    numbers[found] = np.where(plain[found], letters.view(np.int32)[:, 0], 0)
+    return numbers, plain
+
+
+def _sizes(texts: pa.Array) -> Ints:
+    sizes: Ints = pc.fill_null(pc.binary_length(texts), 0).to_numpy()
+    return sizes
 
 
 def letters_of_keys(keys: pa.Array) -> Ints:
