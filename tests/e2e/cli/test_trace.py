@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from facnet_client import FacnetClient, Status
 
+SUBMIT = "facnet.v1.ValidationService/SubmitValidation"
 _STACK = ("-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--until-stdin-closes")
 
 
@@ -47,12 +48,12 @@ def client_spans(monkeypatch):
     provider.shutdown()
 
 
-def written(spans, until, seconds=30.0):
-    """The spans of the file by id, once there is one called `until`."""
+def written(spans, *until, seconds=30.0):
+    """The spans of the file by id, once there is one of each name in `until`: server and workers write apart."""
     deadline = time.monotonic() + seconds
     while True:
         found = [json.loads(line) for line in spans.read_text().splitlines()]
-        if any(span["name"] == until for span in found):
+        if set(until) <= {span["name"] for span in found}:
             return {span["context"]["span_id"]: span for span in found}
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -64,15 +65,14 @@ def test_a_trace_leads_from_the_client_to_each_rule(traced_stack, client_spans):
         run = client.submit(SAMPLE)
         assert [update.status for update in client.watch(run.validation_id)][-1] is Status.COMPLETED
     (sent,) = [span for span in client_spans.get_finished_spans() if span.name == "facnet.submit"]
-    spans = written(file, "attempt")
+    spans = written(file, SUBMIT, "validate_run")
     rules = [span for span in spans.values() if span["name"].startswith("rule ")]
     assert len(rules) > 5
     span, names = rules[0], []
     while span["parent_id"] in spans:
         span = spans[span["parent_id"]]
         names.append(span["name"])
-    submit = "facnet.v1.ValidationService/SubmitValidation"
-    assert names == ["rules", "attempt", "validate_run", submit]
+    assert names == ["rules", "attempt", "validate_run", SUBMIT]
     assert span["parent_id"] == f"0x{sent.context.span_id:016x}"
     assert span["context"]["trace_id"] == f"0x{sent.context.trace_id:032x}"
     text = file.read_text()
