@@ -47,6 +47,7 @@ def in_redis(url: str) -> dict[str, bytes]:
             b"set": client.smembers,
             b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
             b"stream": client.xrange,
+            b"none": lambda _: None,  # gone since it was listed
         }
         return {_redis_place(key): repr((key, readers[client.type(key)](key))).encode() for key in client.scan_iter()}
 
