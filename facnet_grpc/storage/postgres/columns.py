@@ -19,6 +19,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import Connection
 
+from facnet_grpc.errors import TransientError
 from facnet_grpc.storage.keyring import Wrapper
 from facnet_grpc.storage.postgres.queries import load
 from facnet_grpc.storage.row_cipher import RowCipher, unhexed
@@ -100,12 +101,18 @@ class Columns:
 
 
 def writing(conn: Connection, table: str, run_id: UUID) -> Columns:
-    """Return the columns of a run that this transaction writes; its key is made if it is the first to be written."""
+    """Return the columns of a run that this transaction writes; its key is made if it is the first to be written.
+
+    Raises `TransientError` if another transaction has made it at the same time: never is anything written without one.
+    """
     wrapper = _WRAPPERS.get(conn)
     if wrapper is None:
         return Columns(table, None)
     params = {"run_id": run_id, "key_id": wrapper.key_id, "wrapped": wrapper.wrap(os.urandom(KEY_BYTES), run_id)}
-    return Columns(table, _cipher(conn, "make", params, wrapper))
+    cipher = _cipher(conn, "make", params, wrapper)
+    if cipher is None:
+        raise TransientError(validation_id=str(run_id))
+    return Columns(table, cipher)
 
 
 def reading(conn: Connection, table: str, run_id: UUID) -> Columns:

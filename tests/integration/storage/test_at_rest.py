@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pyarrow as pa
@@ -112,6 +113,24 @@ def test_what_was_rolled_back_leaves_no_key(database, clean_postgres_url):
         columns.writing(conn, "billing_records", uuid4())
     with database.connection() as conn:
         assert conn.execute("SELECT count(*) FROM row_keys").fetchone() == (0,)
+
+
+def test_nothing_is_written_in_clear_by_who_comes_second(clean_postgres_url):
+    run_id = uuid4()
+    with opened(clean_postgres_url, OLD) as sealed, ThreadPoolExecutor(1) as pool:
+
+        def second():
+            with sealed.connection() as conn:
+                columns.writing(conn, "billing_records", run_id)
+
+        with sealed.connection() as first:
+            columns.writing(first, "billing_records", run_id)
+            going = pool.submit(second)
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while first.execute(waits).fetchone() == (0,):
+                assert not going.done()
+        with pytest.raises(TransientError):
+            going.result(30)
 
 
 @pytest.fixture
