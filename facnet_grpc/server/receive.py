@@ -67,11 +67,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Bytes of a file, and where they begin."""
+    """Bytes of a file, and where they begin; `file_sha256` is that of the whole file, which may come with the last."""
 
     offset: int
     data: bytes
     crc32c: int | None = None
+    file_sha256: str | None = None
 
 
 class Receiver:
@@ -87,6 +88,7 @@ class Receiver:
         self._waiting_bytes = 0
         self._writing: asyncio.Future[None] | None = None
         self.received = sink.size
+        self.told_sha256: str | None = None  # by the last chunk
 
     async def go_on(self, stored: BinaryIO) -> None:
         """Hash what an earlier stream has stored, before anything is added."""
@@ -95,6 +97,7 @@ class Receiver:
     async def add(self, chunk: Chunk) -> None:
         """Take a chunk. Raises `WrongOffset`, `LimitExceeded` or `CorruptData`; also for chunks added earlier."""
         self._check(chunk)
+        self.told_sha256 = chunk.file_sha256 or self.told_sha256
         if not chunk.data:
             return
         self.received += len(chunk.data)

@@ -105,8 +105,8 @@ class Uploads:
     async def receive(self, header: UploadHeader, owner: str, upload_id: UUID, chunks: AsyncIterator[Chunk]) -> Run:
         """Take a file and return its run, new or known by its idempotency key.
 
-        Raises the errors of `Receiver`, `InvalidInput` (EMPTY_FILE), `CorruptData` (size or checksum differ from the
-        header), `Conflict`, `NotFound` (somebody else's upload), `LimitExceeded`, `TransientError`.
+        Raises the errors of `Receiver`, `InvalidInput` (EMPTY_FILE), `CorruptData` (size or checksum differ from
+        what the client said), `Conflict`, `NotFound` (somebody else's upload), `LimitExceeded`, `TransientError`.
         """
         self._refuse_too_large(header)
         known = await self._blocking.run(self._find_by_key, header.idempotency_key, owner)
@@ -164,7 +164,8 @@ class Uploads:
         async for chunk in chunks:
             await receiver.add(chunk)
         size = receiver.received
-        _check(header, size, sha256 := await receiver.finish())
+        sha256 = await receiver.finish()
+        _check(header, size, sha256, receiver.told_sha256)
         _compare(known, sha256, size)
         return known
 
@@ -230,7 +231,7 @@ class Uploads:
         """Make the run. Not cancelled with the call: from here on it goes through, or nothing of it is seen."""
         try:
             sha256 = await opened.receiver.finish()
-            _check(opened.header, opened.part.size, sha256)
+            _check(opened.header, opened.part.size, sha256, opened.receiver.told_sha256)
             run, is_new = await self._blocking.run(self._commit, opened, owner, sha256)
         except BaseException as error:
             await self._leave(opened, error.reason if isinstance(error, FacnetError) else None)
@@ -337,12 +338,12 @@ class Uploads:
         return run, is_new
 
 
-def _check(header: UploadHeader, size: int, sha256: str) -> None:
+def _check(header: UploadHeader, size: int, sha256: str, told: str | None) -> None:
     if size == 0:
         raise InvalidInput(Reason.EMPTY_FILE, field="chunk")
     if header.size_bytes not in (None, size):
         raise CorruptData(Reason.SIZE_MISMATCH, expected=header.size_bytes or 0, actual=size)
-    if header.sha256 not in (None, sha256):
+    if header.sha256 not in (None, sha256) or told not in (None, sha256):
         raise CorruptData(Reason.CHECKSUM_MISMATCH)
 
 

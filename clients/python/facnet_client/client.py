@@ -126,7 +126,6 @@ class FacnetClient(Reading):
             header = pb2.UploadHeader(
                 file_name=label(file) if file_name is None else file_name,
                 size_bytes=source.size,
-                sha256=source.sha256(),
                 idempotency_key=idempotency_key or upload,
                 upload_id=upload,
                 batch_id=batch_id,

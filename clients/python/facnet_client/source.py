@@ -6,7 +6,6 @@ than client, kernel and server can have between them of what was sent and is not
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import stat
@@ -18,9 +17,6 @@ from typing import BinaryIO, Protocol
 from facnet_client.errors import UploadLost
 
 REPLAY_BYTES = 32 << 20
-# Hashing a larger file first would keep its owner waiting; every chunk carries a CRC-32C, and the size is checked too.
-HASHED_BYTES = 256 << 20
-_BLOCK = 1 << 20
 
 
 class Source(Protocol):
@@ -30,9 +26,6 @@ class Source(Protocol):
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`; fewer only at the end. Raises `UploadLost`, `OSError`."""
-
-    def sha256(self) -> str:
-        """Return the SHA-256 as 64 hexadecimal digits, or "" if it is not worth its price."""
 
     def close(self) -> None:
         """Close what was opened for it."""
@@ -54,15 +47,6 @@ class SeekableSource:
         with self._lock:
             self._file.seek(self._start + offset)
             return _read_fully(self._file, length)
-
-    def sha256(self) -> str:
-        """See `Source`."""
-        if self.size is None or self.size > HASHED_BYTES:
-            return ""
-        digest = hashlib.sha256()
-        for offset in range(0, self.size, _BLOCK):
-            digest.update(self.read_at(offset, _BLOCK))
-        return digest.hexdigest()
 
     def close(self) -> None:
         """See `Source`."""
@@ -111,10 +95,6 @@ class PipeSource:
                 found.append(block if end - begin == len(block) else block[begin:end])
             at += len(block)
         return found[0] if len(found) == 1 else b"".join(found)
-
-    def sha256(self) -> str:
-        """See `Source`: a pipe can be read once only."""
-        return ""
 
     def close(self) -> None:
         """See `Source`."""

@@ -1,7 +1,8 @@
 """Sending a file of any size, and going on where a broken connection left off.
 
 Chunks are read when gRPC asks for the next one, so memory does not grow with the file. After a break the server is
-asked how much it has; only the rest is sent. The idempotency key makes a lost answer harmless.
+asked how much it has; only the rest is sent. The idempotency key makes a lost answer harmless. The file's SHA-256 goes
+with its end: whatever happened on the way, also to the file, the server has what was read here, or nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import grpc
 from facnet_client.backoff import Backoff, Retry
 from facnet_client.calls import Calls
 from facnet_client.convert import submitted, validation
+from facnet_client.digest import FileDigest
 from facnet_client.errors import FacnetError, NotFound, from_rpc
 from facnet_client.source import Source
 from facnet_client.values import Submitted
@@ -49,6 +51,7 @@ class Upload:
         """Prepare to send `source`; `header` must have an upload id. If `resumed`, the server may know it already."""
         self._calls = calls
         self._source = source
+        self._digest = FileDigest(source)
         self._header = header
         self._backoff = Backoff(retry)
         self._on_progress = on_progress
@@ -61,7 +64,8 @@ class Upload:
         upload = self._begin() if self._resumed else pb2.GetUploadResponse()
         while not upload.validation_id:
             offset = upload.committed_bytes
-            attempt = _Attempt(self._source, self._header, offset, self._on_progress)
+            self._digest.reach(offset)
+            attempt = _Attempt(self._source, self._digest, self._header, offset, self._on_progress)
             try:
                 return attempt.run(self._calls)
             except FacnetError as error:
@@ -121,8 +125,16 @@ class Upload:
 class _Attempt:
     """One stream: the header, then chunks from `offset`."""
 
-    def __init__(self, source: Source, header: pb2.UploadHeader, offset: int, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        digest: FileDigest,
+        header: pb2.UploadHeader,
+        offset: int,
+        on_progress: OnProgress | None,
+    ) -> None:
         self._source = source
+        self._digest = digest
         self._header = header
         self._offset = offset
         self._on_progress = on_progress
@@ -165,8 +177,11 @@ class _Attempt:
             yield pb2.SubmitValidationRequest(
                 chunk=pb2.UploadChunk(offset=offset, data=data, crc32c=google_crc32c.value(data)),
             )
+            self._digest.add(offset, data)
             offset += len(data)
             self._tell(offset)
+        end = pb2.UploadChunk(offset=offset, file_sha256=self._digest.hexdigest())
+        yield pb2.SubmitValidationRequest(chunk=end)
 
     def _tell(self, offset: int) -> None:
         if self._on_progress is not None and not self._over:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from facnet_grpc.errors import InvalidInput, Reason, TransientError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.server import fields
 from facnet_grpc.server.receive import Chunk
 
 DRAIN_BYTES = 64 << 20
@@ -16,8 +17,9 @@ SETTLE_SECONDS = 0.01
 
 
 def received(chunk: pb.UploadChunk) -> Chunk:
-    """Return the chunk of a message."""
-    return Chunk(chunk.offset, chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None)
+    """Return the chunk of a message. Raises `InvalidInput`."""
+    file_sha256 = fields.sha256("chunk.file_sha256", chunk.file_sha256)
+    return Chunk(chunk.offset, chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None, file_sha256)
 
 
 class UploadStream:

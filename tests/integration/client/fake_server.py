@@ -63,6 +63,7 @@ class Fake(ValidationServiceServicer):
     uploads: dict[str, bytearray] = field(default_factory=dict)
     finished: dict[str, str] = field(default_factory=dict)
     headers: list = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
     streams: list[list[int]] = field(default_factory=list)
     requests: list = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
@@ -78,11 +79,14 @@ class Fake(ValidationServiceServicer):
         limit = self.break_after.pop(0) if self.break_after else None
         for message in request_iterator:
             chunk = message.chunk
-            if len(offsets) == limit:
+            if len(offsets) == limit and not chunk.file_sha256:
                 context.abort_with_status(
                     rich_status(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "Le serveur s'arrête."),
                 )
-            assert chunk.crc32c == google_crc32c.value(chunk.data)
+            assert chunk.file_sha256 or chunk.crc32c == google_crc32c.value(chunk.data)
+            if chunk.file_sha256:
+                self.hashes.append(chunk.file_sha256)
+                continue
             if chunk.offset != len(stored):
                 context.abort_with_status(rich_status(grpc.StatusCode.OUT_OF_RANGE, "WRONG_OFFSET", "Ailleurs."))
             offsets.append(chunk.offset)

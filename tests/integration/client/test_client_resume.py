@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from uuid import uuid4
@@ -9,7 +10,7 @@ from uuid import uuid4
 import pytest
 from fake_server import RUN_ID, gone, progress, terminal
 
-from facnet_client import Unavailable
+from facnet_client import FacnetError, Unavailable
 from facnet_client.upload import CHUNK_BYTES
 
 
@@ -21,6 +22,17 @@ def test_an_upload_that_was_given_up_is_gone_on_with(client, fake):
     assert bytes(fake.uploads[upload_id]) == data
     assert fake.streams == [[2 * CHUNK_BYTES, 3 * CHUNK_BYTES]]
     assert fake.headers[0].idempotency_key == upload_id
+    assert fake.hashes == [hashlib.sha256(data).hexdigest()], "of the whole file, not of what was sent now"
+
+
+def test_a_file_that_became_shorter_is_not_what_it_was(client, fake):
+    data, upload_id = os.urandom(2 * CHUNK_BYTES), str(uuid4())
+    fake.uploads[upload_id] = bytearray(data)
+    file = io.BytesIO(data)
+    file.truncate(CHUNK_BYTES)
+    with pytest.raises(FacnetError):
+        client.submit(file, upload_id=upload_id)
+    assert fake.hashes == [hashlib.sha256(data[:CHUNK_BYTES]).hexdigest()]
 
 
 def test_an_upload_that_had_arrived_is_not_sent_again(client, fake):

@@ -51,7 +51,7 @@ def test_a_file_arrives_whole_with_its_size_and_hash(client, fake, tmp_path):
     assert bytes(fake.uploads[header.upload_id]) == data
     assert header.file_name == "réclamations.csv"
     assert header.size_bytes == len(data)
-    assert header.sha256 == hashlib.sha256(data).hexdigest()
+    assert fake.hashes == [hashlib.sha256(data).hexdigest()]
     assert (header.batch_id, header.priority, dict(header.labels)) == ("b", 3, {"clinic": "7"})
     assert list(header.rule_ids) == ["office_fee"]
     assert fake.streams == [[0, CHUNK_BYTES, 2 * CHUNK_BYTES]]
@@ -63,7 +63,7 @@ def test_a_pipe_arrives_whole_without_a_size(client, fake):
     (header,) = fake.headers
     assert bytes(fake.uploads[header.upload_id]) == data
     assert not header.HasField("size_bytes")
-    assert header.sha256 == ""
+    assert fake.hashes == [hashlib.sha256(data).hexdigest()]
     assert fake.streams == [[0, CHUNK_BYTES]]
 
 
@@ -89,6 +89,7 @@ def test_a_broken_stream_goes_on_where_the_server_stopped(client, fake, make):
     assert [len(offsets) for offsets in fake.streams] == [2, 1, 3]
     assert [offsets[0] // CHUNK_BYTES for offsets in fake.streams] == [0, 2, 3]
     assert bytes(fake.uploads[fake.headers[0].upload_id]) == data
+    assert fake.hashes == [hashlib.sha256(data).hexdigest()]
     assert len({header.upload_id for header in fake.headers}) == 1
     assert len({header.idempotency_key for header in fake.headers}) == 1
 

@@ -23,7 +23,7 @@ from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServ
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import Priority, Run, RunStatus
-from facnet_grpc.storage.blobs import LocalPart
+from facnet_grpc.storage.local_blobs import LocalPart
 from facnet_grpc.storage.postgres import runs, uploads
 
 pytestmark = pytest.mark.system
@@ -204,6 +204,42 @@ def test_another_file_than_announced_is_not_kept(server: Server, header: dict[st
     refusal = refused(submitting(server, messages(DATA, **header)))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.DATA_LOSS, reason)
     assert everything(server) == (0, 0, 0, 0)
+
+
+def ending(data: bytes, said: str, **header: Any) -> Iterator[pb.SubmitValidationRequest]:
+    """Make the messages of a client that says the SHA-256 of a file at its end."""
+    yield from messages(data, **header)
+    yield pb.SubmitValidationRequest(chunk=pb.UploadChunk(offset=len(data), file_sha256=said))
+
+
+def test_what_the_file_is_may_be_said_at_its_end(server: Server) -> None:
+    run_id = UUID(server.stub.SubmitValidation(ending(DATA, sha256(DATA).upper()), timeout=10).validation_id)
+    assert stored(server, run_id).sha256 == sha256(DATA)
+
+
+@pytest.mark.parametrize(
+    ("said", "header", "code", "reason"),
+    [
+        ("0" * 64, {}, grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH"),
+        ("0" * 64, {"sha256": sha256(DATA)}, grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH"),
+        ("0" * 64, {"idempotency_key": "known"}, grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH"),
+    ],
+)
+def test_another_file_than_its_end_says_is_not_kept(
+    server: Server, said: str, header: dict[str, Any], code: grpc.StatusCode, reason: str
+) -> None:
+    submit(server, DATA, idempotency_key="known")
+    before = everything(server)
+    refusal = refused(submitting(server, ending(DATA, said, **header)))
+    assert (refusal.code, refusal.reason) == (code, reason)
+    assert everything(server) == before
+
+
+def test_an_end_that_is_no_sha256_is_refused_and_the_upload_kept(server: Server) -> None:
+    upload_id = uuid4()
+    refusal = refused(submitting(server, ending(DATA, "abc", upload_id=str(upload_id))))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    eventually(lambda: get_upload(server, upload_id).committed_bytes == len(DATA))
 
 
 @pytest.mark.parametrize("offset", [500, 20_000, -1])

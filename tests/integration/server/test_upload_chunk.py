@@ -17,7 +17,7 @@ from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.run import Run
 from facnet_grpc.server import uploads
-from facnet_grpc.storage.blobs import LocalPart
+from facnet_grpc.storage.local_blobs import LocalPart
 from facnet_grpc.storage.postgres import runs
 
 DATA = bytes(range(256)) * 40  # 10,240 bytes
@@ -25,9 +25,10 @@ DATA = bytes(range(256)) * 40  # 10,240 bytes
 
 def send(server: Server, upload_id: object, offset: int, data: bytes, *, finish: bool = False, **header: Any):
     crc = header.pop("crc32c", google_crc32c.value(data))
+    whole = header.pop("file_sha256", "")
     request = pb.UploadChunkRequest(
         header=pb.UploadHeader(**{"file_name": "claims.csv", "upload_id": str(upload_id), **header}),
-        chunk=pb.UploadChunk(offset=offset, data=data, crc32c=crc),
+        chunk=pb.UploadChunk(offset=offset, data=data, crc32c=crc, file_sha256=whole),
         finish=finish,
     )
     return server.stub.UploadChunk(request, timeout=10)
@@ -118,6 +119,18 @@ def test_what_is_damaged_is_not_kept_and_what_came_before_it_is(server: Server) 
     assert committed(server, upload_id) == 100
     wrong = {"sha256": sha256(b"something else")}
     refusal = refused(lambda: send(server, upload_id, 100, DATA[100:200], finish=True, **wrong))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH")
+    assert list(server.blobs.parts()) == []
+
+
+def test_the_last_chunk_may_say_what_the_file_is(server: Server) -> None:
+    upload_id = uuid4()
+    send(server, upload_id, 0, DATA[:100])
+    whole = send(server, upload_id, 100, DATA[100:], finish=True, file_sha256=sha256(DATA))
+    assert content(server, whole.validation_id) == DATA
+    upload_id = uuid4()
+    send(server, upload_id, 0, DATA[:100])
+    refusal = refused(lambda: send(server, upload_id, 100, DATA[100:], finish=True, file_sha256=sha256(DATA[100:])))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH")
     assert list(server.blobs.parts()) == []
 

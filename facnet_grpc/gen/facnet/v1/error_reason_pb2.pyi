@@ -75,7 +75,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_SIZE_MISMATCH: _ErrorReason.ValueType  # 26
     """The file has another number of bytes than the header said."""
     ERROR_REASON_CHECKSUM_MISMATCH: _ErrorReason.ValueType  # 27
-    """The file has another sha256 than the header said."""
+    """The file has another SHA-256 than the header or the last chunk said."""
     ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 28
     """The server's disk is full."""
     ERROR_REASON_TOO_MANY_UPLOADS: _ErrorReason.ValueType  # 29
@@ -177,7 +177,7 @@ ERROR_REASON_CHUNK_CORRUPT: ErrorReason.ValueType  # 25
 ERROR_REASON_SIZE_MISMATCH: ErrorReason.ValueType  # 26
 """The file has another number of bytes than the header said."""
 ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 27
-"""The file has another sha256 than the header said."""
+"""The file has another SHA-256 than the header or the last chunk said."""
 ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 28
 """The server's disk is full."""
 ERROR_REASON_TOO_MANY_UPLOADS: ErrorReason.ValueType  # 29

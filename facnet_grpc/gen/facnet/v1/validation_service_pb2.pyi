@@ -264,21 +264,27 @@ class UploadChunk(google.protobuf.message.Message):
     OFFSET_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     CRC32C_FIELD_NUMBER: builtins.int
+    FILE_SHA256_FIELD_NUMBER: builtins.int
     offset: builtins.int
     """Where these bytes begin in the file."""
     data: builtins.bytes
     """At most 1 MiB."""
     crc32c: builtins.int
     """CRC-32C of `data`, if the client wants it checked."""
+    file_sha256: builtins.str
+    """With the last chunk, whose `data` may be empty: SHA-256 of the whole file, 64 hexadecimal digits. It is checked at the end,
+    like that of the header, which a client can only know if it reads the file twice.
+    """
     def __init__(
         self,
         *,
         offset: builtins.int = ...,
         data: builtins.bytes = ...,
         crc32c: builtins.int | None = ...,
+        file_sha256: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_crc32c", b"_crc32c", "crc32c", b"crc32c"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_crc32c", b"_crc32c", "crc32c", b"crc32c", "data", b"data", "offset", b"offset"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_crc32c", b"_crc32c", "crc32c", b"crc32c", "data", b"data", "file_sha256", b"file_sha256", "offset", b"offset"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_crc32c", b"_crc32c"]) -> typing.Literal["crc32c"] | None: ...
 
 Global___UploadChunk: typing_extensions.TypeAlias = UploadChunk
