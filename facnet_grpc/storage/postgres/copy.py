@@ -5,6 +5,8 @@ Patients are encrypted on the way if the connection says so (`columns`).
 
 from __future__ import annotations
 
+import os
+import socket
 from contextlib import AbstractContextManager
 from queue import Queue
 from types import TracebackType
@@ -21,6 +23,7 @@ from psycopg.copy import QueuedLibpqWriter
 from facnet_grpc.storage.postgres import columns
 
 BATCHES_AHEAD = 2  # ready to be sent
+_SENT_AHEAD = 1 << 20  # bytes in the kernel that PostgreSQL has not taken yet; it may allow fewer
 _RUN_ID = pa.field("run_id", pa.binary(16), nullable=False)  # a uuid is 16 bytes in binary COPY
 
 
@@ -50,6 +53,7 @@ class RunCopy:
             sql.Identifier(table),
             sql.SQL(", ").join(map(sql.Identifier, self._schema.names)),
         )
+        _send_ahead(conn)
         cursor = conn.cursor()
         self._copy: AbstractContextManager[Copy] | None = cursor.copy(statement, writer=_Ahead(cursor))
         self._rows = self._copy.__enter__()
@@ -92,6 +96,17 @@ class _Ahead(QueuedLibpqWriter):
     def __init__(self, cursor: Cursor[Any]) -> None:
         super().__init__(cursor)
         self._queue = Queue(maxsize=BATCHES_AHEAD)  # type: ignore[assignment]  # psycopg names a subclass
+
+
+def _send_ahead(conn: Connection) -> None:
+    """Let more wait in the kernel than the 200 KiB of a local socket.
+
+    PostgreSQL is through with those sooner than Python gives its lock to the thread that sends, and stands idle for a
+    quarter of the time. A TCP connection grows its buffer by itself, until somebody sets it.
+    """
+    with socket.socket(fileno=os.dup(conn.fileno())) as wire:
+        if wire.family == socket.AF_UNIX:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT_AHEAD)
 
 
 def _encoders(schema: pa.Schema, json_columns: tuple[str, ...]) -> dict[str, Any]:

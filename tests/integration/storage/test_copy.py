@@ -1,6 +1,8 @@
 """Lines, rejects, results and logs: written by COPY, read back as they were."""
 
 import json
+import os
+import socket
 import threading
 import time
 from datetime import date
@@ -102,6 +104,15 @@ def test_a_slice_of_a_batch_is_written_as_such(plain_database):
     with plain_database.connection() as conn:
         write(conn, run_id, batch.slice(7, 9), batch.slice(40))
         assert stored(conn, run_id) == batch.slice(7, 9).to_pylist() + batch.slice(40).to_pylist()
+
+
+def test_a_local_socket_takes_more_than_a_moment_of_rows(database):
+    with database.connection() as conn, socket.socket(fileno=os.dup(conn.fileno())) as wire:
+        if wire.family != socket.AF_UNIX:
+            pytest.skip("TCP finds its own size")
+        before = wire.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        write(conn, uuid4(), lines(LINE))
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > before
 
 
 def test_no_lines_are_no_error(database):
