@@ -24,7 +24,7 @@ from facnet_grpc.devstack.embedded import start_postgres, start_valkey
 from facnet_grpc.events.stream import connect
 from facnet_grpc.keys import Keys
 from facnet_grpc.storage import safe
-from facnet_grpc.storage.blobs import LocalBlobStore
+from facnet_grpc.storage.local_blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.migrate import migrate
 from facnet_grpc.storage.postgres.pool import Database
 

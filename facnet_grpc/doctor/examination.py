@@ -14,7 +14,7 @@ from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.blobs import LocalBlobStore
+from facnet_grpc.storage.local_blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.migrate import pending
 from facnet_grpc.storage.postgres.pool import Database
 

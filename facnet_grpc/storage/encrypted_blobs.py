@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple, Protocol, Self, cast
 from uuid import UUID
 
 from facnet_grpc.errors import FacnetError, NotFound, Reason, TerminalError, TransientError
-from facnet_grpc.storage.blobs import BlobInfo, LocalBlobStore, LocalPart
+from facnet_grpc.storage.blobs import BlobInfo
 from facnet_grpc.storage.frames import (
     FRAME_BYTES,
     KEY_BYTES,
@@ -29,6 +29,7 @@ from facnet_grpc.storage.frames import (
     read_preamble,
     recover,
 )
+from facnet_grpc.storage.local_blobs import LocalBlobStore, LocalPart
 
 
 class FileKey(NamedTuple):

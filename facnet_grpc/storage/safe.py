@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from facnet_grpc.keys import Keys
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore
 from facnet_grpc.storage.keyring import Wrapper
+from facnet_grpc.storage.local_blobs import LocalBlobStore
 from facnet_grpc.storage.postgres import rewrap as rewrapping
 from facnet_grpc.storage.postgres.data_keys import StoredDataKeys
 from facnet_grpc.storage.postgres.pool import IDLE_SECONDS, Database

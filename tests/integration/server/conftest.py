@@ -14,7 +14,7 @@ from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.server.main import Resources
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.blobs import LocalBlobStore
+from facnet_grpc.storage.local_blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.pool import Database
 
 

@@ -12,8 +12,8 @@ from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.keys import Keys
 from facnet_grpc.storage import safe
-from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore
+from facnet_grpc.storage.local_blobs import LocalBlobStore
 from facnet_grpc.storage.postgres.pool import Database
 
 pytestmark = pytest.mark.system

@@ -21,7 +21,7 @@ from serving import Refusal, Server, Worker, eventually, messages
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.server.access.table import ROLES
 from facnet_grpc.server.app import SERVICES
-from facnet_grpc.storage.blobs import LocalBlobStore
+from facnet_grpc.storage.local_blobs import LocalBlobStore
 from facnet_grpc.storage.postgres import queries, spans
 
 pytestmark = pytest.mark.system

@@ -7,10 +7,10 @@ import pytest
 
 from facnet_grpc.errors import LimitExceeded, Reason, TerminalError, TransientError
 from facnet_grpc.keys import Keys
-from facnet_grpc.storage.blobs import LocalBlobStore
 from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore, MemoryDataKeys
 from facnet_grpc.storage.frames import FRAME_BYTES, OVERHEAD, PREAMBLE_BYTES
 from facnet_grpc.storage.keyring import Wrapper
+from facnet_grpc.storage.local_blobs import LocalBlobStore
 
 CANARY = b"TREM70612575;CANARY, MARIE;"
 CONTENT = CANARY * (3 * FRAME_BYTES // len(CANARY))
