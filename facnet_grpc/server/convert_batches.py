@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
-
-from google.protobuf.duration_pb2 import Duration
 
 from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.batch import Batch, Duplicate
 from facnet_grpc.phi.policy import Persons
-from facnet_grpc.server import convert
+from facnet_grpc.server import convert_runs
 from facnet_grpc.server.batches import MAX_RUNS, Details
+from facnet_grpc.server.convert import STATUS, duration, money, severity_counts
 from facnet_grpc.server.pages import cut
 from facnet_grpc.server.tokens import Cursor
 from facnet_grpc.texts import Locale, result_text
@@ -39,18 +39,17 @@ def counts(batch: Batch) -> pb.BatchCounts:
 
 def watched(batch: Batch, now: datetime) -> pb.WatchValidationResponse:
     """Return the state of a batch to a watcher."""
-    eta = batch.eta(now)
     return pb.WatchValidationResponse(
         cursor=Cursor(cursor_id(batch.batch_id), 0, batch.percent).encode(),
-        status=convert.STATUS[batch.status],
+        status=STATUS[batch.status],
         percent=batch.percent,
         bytes_parsed=batch.bytes_parsed,
         total_bytes=batch.total_bytes,
         rows_parsed=batch.total_rows,
         rows_loaded=batch.processed_rows,
         rows_rejected=batch.rejected_rows,
-        result_counts=convert.counts(batch.result_counts),
-        eta=eta if eta is None else Duration(seconds=int(eta.total_seconds())),
+        result_counts=severity_counts(batch.result_counts),
+        eta=duration(batch.eta(now)),
         batch=counts(batch),
     )
 
@@ -61,22 +60,21 @@ class BatchRenderer:
 
     locale: Locale
     persons: Persons
-    runs: convert.Renderer
 
     def details(self, details: Details) -> pb.GetBatchResponse:
         """Return a batch."""
         batch = details.batch
-        validations, _ = cut(details.runs, MAX_RUNS, self.runs.validation, lambda _: "")
+        validations, _ = cut(details.runs, MAX_RUNS, partial(convert_runs.validation, locale=self.locale), lambda _: "")
         return pb.GetBatchResponse(
             counts=counts(batch),
-            status=convert.STATUS[batch.status],
+            status=STATUS[batch.status],
             percent=batch.percent,
             total_rows=batch.total_rows,
             processed_rows=batch.processed_rows,
             rejected_rows=batch.rejected_rows,
-            result_counts=convert.counts(batch.result_counts),
-            at_risk=convert.money(details.money.at_risk_cents),
-            potential_gain=convert.money(details.money.potential_gain_cents),
+            result_counts=severity_counts(batch.result_counts),
+            at_risk=money(details.money.at_risk_cents),
+            potential_gain=money(details.money.potential_gain_cents),
             validations=validations,
             duplicates=[self._duplicate(one) for one in details.duplicates or ()],
             duplicate_count=details.duplicate_count,

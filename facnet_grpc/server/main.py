@@ -160,9 +160,7 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             partial(add_ReferenceServiceServicer_to_server, ReferenceService(resources.database, blocking, background)),
             partial(
                 add_OperationsServiceServicer_to_server,
-                OperationsService(
-                    Operations(resources.database, control), dispatcher, blocking, resources.redactor, settings
-                ),
+                OperationsService(Operations(resources.database, control), dispatcher, blocking, settings),
             ),
         )
         app = apps.build(service, settings, identity.from_settings(settings), rate, others)

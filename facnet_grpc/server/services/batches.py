@@ -12,7 +12,6 @@ from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.server import convert_batches, fields, sight
 from facnet_grpc.server.batches import Batches
 from facnet_grpc.server.blocking import Blocking
-from facnet_grpc.server.convert import Renderer
 from facnet_grpc.server.request import current
 from facnet_grpc.server.tokens import Cursor
 
@@ -31,8 +30,7 @@ class BatchCalls:
         batch_id = fields.text("batch_id", request.batch_id)
         owner, locale = current().caller.owner, current().locale
         details = await self._batches.get(owner, batch_id, duplicates=request.include_duplicates)
-        persons = sight.persons(self._redactor)
-        renderer = convert_batches.BatchRenderer(locale, persons, Renderer(locale, persons))
+        renderer = convert_batches.BatchRenderer(locale, sight.persons(self._redactor))
         return await self._blocking.run(renderer.details, details)
 
     async def _watch_batch(self, request: pb.WatchValidationRequest) -> AsyncGenerator[pb.WatchValidationResponse]:

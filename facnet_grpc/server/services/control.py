@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.server import fields
+from facnet_grpc.server import convert_runs, fields
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.control import RunControl
-from facnet_grpc.server.convert import Renderer
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.request import current
 
@@ -22,7 +20,6 @@ class ControlCalls:
     _blocking: Blocking
     _control: RunControl
     _dispatcher: Dispatcher
-    _redactor: Redactor
 
     async def CancelValidation(  # noqa: N802 - named by the API
         self,
@@ -32,7 +29,7 @@ class ControlCalls:
         """End a run that is not over."""
         run_id = fields.uuid("validation_id", request.validation_id)
         run = await self._blocking.run(self._control.cancel, run_id, current().caller.scope)
-        return pb.CancelValidationResponse(validation=Renderer(current().locale, self._redactor).validation(run))
+        return pb.CancelValidationResponse(validation=convert_runs.validation(run, current().locale))
 
     async def RetryValidation(  # noqa: N802 - named by the API
         self,
@@ -43,7 +40,7 @@ class ControlCalls:
         run_id = fields.uuid("validation_id", request.validation_id)
         run = await self._blocking.run(self._control.retry, run_id, current().caller.scope)
         self._dispatcher.send(run_id)
-        return pb.RetryValidationResponse(validation=Renderer(current().locale, self._redactor).validation(run))
+        return pb.RetryValidationResponse(validation=convert_runs.validation(run, current().locale))
 
     async def DeleteValidation(  # noqa: N802 - named by the API
         self,

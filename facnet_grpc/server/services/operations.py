@@ -7,10 +7,8 @@ from typing import Any
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.gen.facnet.v1 import operations_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1 import operations_service_pb2_grpc as pb_grpc
-from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.server import convert_operations, fields
+from facnet_grpc.server import convert_operations, convert_runs, fields
 from facnet_grpc.server.blocking import Blocking
-from facnet_grpc.server.convert import Renderer
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.operations import Operations
 from facnet_grpc.server.pages import cut
@@ -34,13 +32,11 @@ class OperationsService(pb_grpc.OperationsServiceServicer):
         operations: Operations,
         dispatcher: Dispatcher,
         blocking: Blocking,
-        redactor: Redactor,
         settings: Settings,
     ) -> None:
         self._operations = operations
         self._dispatcher = dispatcher
         self._blocking = blocking
-        self._redactor = redactor
         self._settings = settings
 
     async def GetQueueStats(  # noqa: N802 - named by the API
@@ -93,7 +89,7 @@ class OperationsService(pb_grpc.OperationsServiceServicer):
         run, replayed = await self._blocking.run(self._operations.replay, run_id, current().caller.scope)
         if replayed:
             self._dispatcher.send(run_id)
-        shown = Renderer(current().locale, self._redactor).validation(run)
+        shown = convert_runs.validation(run, current().locale)
         return pb.ReplayFailedJobResponse(validation=shown, replayed=replayed)
 
     async def PurgeValidations(  # noqa: N802 - named by the API

@@ -11,7 +11,7 @@ from facnet_grpc.model.revalidation import Change, ChangeKind, Revalidation
 from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.server import fields, sight
-from facnet_grpc.server.convert import Renderer
+from facnet_grpc.server.convert_results import ResultRenderer
 from facnet_grpc.server.request import current
 from facnet_grpc.server.revalidations import Revalidations
 
@@ -35,7 +35,7 @@ class RevalidationCalls:
     ) -> AsyncIterator[pb.RevalidateValidationResponse]:
         """Tell what would change, then what it comes to."""
         run_id = fields.uuid("validation_id", request.validation_id)
-        renderer = Renderer(current().locale, sight.persons(self._redactor))
+        renderer = ResultRenderer(current().locale, sight.persons(self._redactor))
         owner = current().caller.scope
         async with self._revalidations.asked(run_id, owner) as (run, answer):
             async with aclosing(self._revalidations.changes(answer, owner)) as changes:
@@ -44,7 +44,7 @@ class RevalidationCalls:
             yield pb.RevalidateValidationResponse(summary=_summary(run, answer))
 
 
-def _change(change: Change, renderer: Renderer) -> pb.ResultChange:
+def _change(change: Change, renderer: ResultRenderer) -> pb.ResultChange:
     return pb.ResultChange(
         kind=KINDS[change.kind],
         before=renderer.result(change.before) if change.before else None,

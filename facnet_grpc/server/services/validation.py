@@ -18,10 +18,11 @@ from facnet_grpc.model.run import Run
 from facnet_grpc.model.upload import UploadHeader
 from facnet_grpc.phi.redact import Redactor
 from facnet_grpc.rules.registry import Registry
-from facnet_grpc.server import convert, fields, sight
+from facnet_grpc.server import convert_results, convert_runs, convert_uploads, fields, sight
 from facnet_grpc.server.batches import Batches
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.control import RunControl
+from facnet_grpc.server.convert import moment
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.exports import Exports
 from facnet_grpc.server.line_reads import LineReads
@@ -96,7 +97,7 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
             await stream.drain()
             raise
         faults.point("server.submit.answering")
-        return convert.submitted(run)
+        return convert_uploads.submitted(run)
 
     async def _submit(self, stream: UploadStream, context: Context) -> Run:
         owner = current().caller.owner
@@ -109,7 +110,7 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         return await self._uploads.receive(header, owner, upload_id, stream.chunks())
 
     def _header(self, message: pb.UploadHeader) -> UploadHeader:
-        header = convert.upload_header(message)
+        header = convert_uploads.upload_header(message)
         if header.rule_ids:
             self._rules.select(header.rule_ids)
         if header.webhook_url:
@@ -126,14 +127,14 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         if chunk is None and not request.finish:
             fields.refuse("chunk")
         if (run := await self._uploads.earlier(header, owner)) is not None:
-            return convert.uploaded(run.size_bytes, run)
+            return convert_uploads.uploaded(run.size_bytes, run)
         stored = await self._uploads.append(header, owner, header.upload_id, chunk, finish=request.finish)
-        return convert.uploaded(*stored)
+        return convert_uploads.uploaded(*stored)
 
     async def GetUpload(self, request: pb.GetUploadRequest, _context: Context) -> pb.GetUploadResponse:  # noqa: N802 - named by the API
         """Say how much of an upload is stored."""
         upload_id = fields.uuid("upload_id", request.upload_id)
-        return convert.upload(*await self._blocking.run(self._uploads.get, upload_id, current().caller.owner))
+        return convert_uploads.upload(*await self._blocking.run(self._uploads.get, upload_id, current().caller.owner))
 
     async def WatchValidation(  # noqa: N802 - named by the API
         self,
@@ -152,14 +153,14 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         async with aclosing(self._hub.watch(run_id, current().caller.scope, cursor)) as views:
             async for view in views:
                 faults.point("server.watch.sending")
-                yield convert.watched(view, locale, datetime.now(UTC))
+                yield convert_runs.watched(view, locale, datetime.now(UTC))
 
     async def GetValidation(self, request: pb.GetValidationRequest, _context: Context) -> pb.GetValidationResponse:  # noqa: N802 - named by the API
         """Read one run."""
         run_id = fields.uuid("validation_id", request.validation_id)
         run = await self._blocking.run(self._reads.run, run_id, current().caller.scope)
         expected = await self._blocking.run(self._reads.expected, run)
-        return pb.GetValidationResponse(validation=self._renderer().validation(run, expected))
+        return pb.GetValidationResponse(validation=convert_runs.validation(run, current().locale, expected))
 
     async def ListValidations(  # noqa: N802 - named by the API
         self,
@@ -168,19 +169,19 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
     ) -> pb.ListValidationsResponse:
         """List the caller's runs."""
         filters = RunFilter(
-            statuses=convert.statuses(request.statuses),
+            statuses=convert_runs.statuses(request.statuses),
             batch_id=fields.optional_text("batch_id", request.batch_id),
             file_name_contains=fields.optional_text("file_name_contains", request.file_name_contains),
-            created_from=convert.moment(request, "created_from"),
-            created_before=convert.moment(request, "created_before"),
+            created_from=moment(request, "created_from"),
+            created_before=moment(request, "created_before"),
         )
         size = fields.page_size(request.page_size, RUNS_PER_PAGE)
         asked = ("runs", current().caller.owner, filters)
         before = uuid_position(request.page_token, asked)
-        renderer = self._renderer()
+        locale = current().locale
 
         def shown(run: Run) -> validation_pb2.Validation:
-            return renderer.validation(run, self._reads.expected(run))
+            return convert_runs.validation(run, locale, self._reads.expected(run))
 
         def read() -> pb.ListValidationsResponse:
             rows = self._reads.runs(current().caller.owner, filters, before=before, limit=size + 1)
@@ -196,10 +197,10 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
     ) -> pb.GetValidationSummaryResponse:
         """Sum up a completed run."""
         run_id = fields.uuid("validation_id", request.validation_id)
-        renderer = self._renderer()
+        locale = current().locale
 
         def read() -> pb.GetValidationSummaryResponse:
-            return renderer.summary(*self._reads.summary(run_id, current().caller.scope))
+            return convert_runs.summary(*self._reads.summary(run_id, current().caller.scope), locale)
 
         return await self._blocking.run(read)
 
@@ -212,7 +213,7 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
         run_id = fields.uuid("validation_id", request.validation_id)
         filters = ResultFilter(
             rule_ids=fields.texts("rule_ids", request.rule_ids),
-            severities=convert.severities(request.severities),
+            severities=convert_results.severities(request.severities),
             categories=fields.texts("categories", request.categories),
             scenarios=fields.texts("scenarios", request.scenarios),
             service_date_from=fields.day("service_date_from", request.service_date_from),
@@ -255,5 +256,5 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
 
         return await self._blocking.run(read)
 
-    def _renderer(self) -> convert.Renderer:
-        return convert.Renderer(current().locale, sight.persons(self._redactor))
+    def _renderer(self) -> convert_results.ResultRenderer:
+        return convert_results.ResultRenderer(current().locale, sight.persons(self._redactor))
