@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from facnet_grpc.settings import Settings, SettingsError
+from facnet_grpc.settings import Settings
+from facnet_grpc.variables import SettingsError
 
 FAILED = 1
 BAD_INPUT = 3  # as the client's commands: a file that cannot be read

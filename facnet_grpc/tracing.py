@@ -20,7 +20,8 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.settings import Settings, SettingsError
+from facnet_grpc.settings import Settings
+from facnet_grpc.variables import SettingsError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider

@@ -7,12 +7,13 @@ from pydantic.fields import FieldInfo
 
 from facnet_grpc.notify_settings import NotifySettings
 from facnet_grpc.queue_settings import QueueSettings
-from facnet_grpc.settings import GIB, MIB, Settings, variable
+from facnet_grpc.settings import GIB, MIB, Settings
+from facnet_grpc.variables import variable
 
 
 def page() -> str:
     """Return the page."""
-    # Those of its bases come first to pydantic, and last to the reader.
+    # Those of these bases come before others to pydantic, and last to the reader.
     bases = (QueueSettings, NotifySettings)
     fields = sorted(Settings.model_fields.items(), key=lambda field: [field[0] in base.model_fields for base in bases])
     needed = [(_code(variable(name)), item.description or "") for name, item in fields if item.is_required()]

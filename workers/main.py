@@ -18,11 +18,12 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.rules import registry
-from facnet_grpc.settings import Settings, SettingsError
+from facnet_grpc.settings import Settings
 from facnet_grpc.storage import safe
 from facnet_grpc.storage.postgres import locks
 from facnet_grpc.storage.postgres.pool import Database
 from facnet_grpc.tracing import Traces
+from facnet_grpc.variables import SettingsError
 from workers import actors, broker
 from workers.middleware.metrics_page import MetricsPage
 from workers.notifier import Notifier

@@ -30,7 +30,7 @@ from facnet_grpc.rules.catalog.visit_duration import VisitDuration
 from facnet_grpc.rules.declarative import Check, Status
 from facnet_grpc.rules.declarative.catalogue import ENTRY_POINTS
 from facnet_grpc.rules.declarative.rule import CheckRule
-from facnet_grpc.settings import SettingsError, variable
+from facnet_grpc.variables import SettingsError, variable
 
 RULES: tuple[Rule, ...] = (
     AnnualVisit(),

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from facnet_grpc.settings import GIB, Settings, SettingsError, variable
+from facnet_grpc.settings import GIB, Settings
+from facnet_grpc.variables import SettingsError, variable
 
 SECRET = "a canary of a password, long enough"
 NEEDED = {

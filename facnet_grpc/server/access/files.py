@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from facnet_grpc.logs import get_logger
-from facnet_grpc.settings import SettingsError, variable
+from facnet_grpc.variables import SettingsError, variable
 
 log = get_logger(__name__)
 

@@ -15,7 +15,8 @@ from serving import KEY, Server, eventually
 from facnet_client import FacnetClient, Refused, Retry, Unavailable
 from facnet_grpc.server import transport
 from facnet_grpc.server.access import identity
-from facnet_grpc.settings import Settings, SettingsError
+from facnet_grpc.settings import Settings
+from facnet_grpc.variables import SettingsError
 
 pytestmark = pytest.mark.system
 

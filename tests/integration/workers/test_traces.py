@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from facnet_grpc import logs, tracing
 from facnet_grpc.jobs.contract import ValidateRun
-from facnet_grpc.settings import Settings, SettingsError
+from facnet_grpc.settings import Settings
+from facnet_grpc.variables import SettingsError
 from workers import actors
 from workers.main import Traces
 from workers.pipeline.validate import validate

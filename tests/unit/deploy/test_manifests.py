@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from facnet_grpc.__main__ import WORKER_MARGIN_SECONDS
-from facnet_grpc.settings import Settings, variable
+from facnet_grpc.settings import Settings
+from facnet_grpc.variables import variable
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

@@ -12,7 +12,7 @@ from facnet_grpc.rules import registry
 from facnet_grpc.rules.base import RuleInfo
 from facnet_grpc.rules.declarative import Status
 from facnet_grpc.rules.registry import RULES, Listed, Registry, day_in_quebec, load
-from facnet_grpc.settings import SettingsError
+from facnet_grpc.variables import SettingsError
 
 PACK = """
 [[check]]

@@ -14,8 +14,9 @@ import pytest
 import docs
 from facnet_grpc.errors import Conflict, NotFound, Reason, TerminalError
 from facnet_grpc.model.run import TRANSITIONS, RunStatus
-from facnet_grpc.settings import Settings, variable
+from facnet_grpc.settings import Settings
 from facnet_grpc.texts import Locale
+from facnet_grpc.variables import variable
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,8 @@ import pytest
 import facnet_client
 from facnet_client import values
 from facnet_client.cli.app import COMMANDS, GROUPS
-from facnet_grpc.settings import Settings, variable
+from facnet_grpc.settings import Settings
+from facnet_grpc.variables import variable
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
