@@ -1,7 +1,8 @@
-"""The bytes of one upload on their way to the disk: checked, hashed and written in order, off the event loop.
+"""The bytes of one upload on their way to the disk: checked, hashed and written in order.
 
-At any moment an upload holds one message being read, at most `FLUSH_BYTES` and a chunk waiting, and as much again being
-written: under 4 MiB. The next message is not read before there is room, which holds the client back.
+Hashing, writing and waiting for the disk take a thread each, so that none of them waits for another. At any moment an
+upload holds one message being read, at most `FLUSH_BYTES` and a chunk waiting, and as much again being written: under
+4 MiB. The next message is not read before there is room, which holds the client back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from facnet_grpc.errors import CorruptData, LimitExceeded, Reason, WrongOffset
 from facnet_grpc.server.blocking import Blocking
 
 FLUSH_BYTES = 256 << 10  # small chunks are gathered up to this before a thread is troubled
-SYNC_BYTES = 32 << 20  # so that the last sync, which the client waits for, is short
+SYNC_BYTES = 8 << 20  # so that the last sync, which the client waits for, is short
+UNSYNCED_BYTES = 64 << 20  # at the most, where the disk is slower than the client
 READ_BYTES = 1 << 20
 
 
@@ -83,10 +85,11 @@ class Receiver:
         self._limits = limits
         self._blocking = blocking
         self._hash = hashlib.sha256()
-        self._unsynced = 0
-        self._waiting: list[Chunk] = []
+        self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._writing: asyncio.Future[None] | None = None
+        self._storing: asyncio.Future[tuple[None, None]] | None = None
+        self._syncing: asyncio.Future[None] | None = None
+        self._unsynced = 0
         self.received = sink.size
         self.told_sha256: str | None = None  # by the last chunk
 
@@ -95,21 +98,20 @@ class Receiver:
         await self._blocking.run(self._rehash, stored)
 
     async def add(self, chunk: Chunk) -> None:
-        """Take a chunk. Raises `WrongOffset`, `LimitExceeded` or `CorruptData`; also for chunks added earlier."""
+        """Take a chunk. Raises `WrongOffset`, `LimitExceeded`, `CorruptData`, and what storing earlier ones raised."""
         self._check(chunk)
         self.told_sha256 = chunk.file_sha256 or self.told_sha256
         if not chunk.data:
             return
         self.received += len(chunk.data)
         metrics.UPLOAD_BYTES.inc(len(chunk.data))
-        self._waiting.append(chunk)
+        self._waiting.append(chunk.data)
         self._waiting_bytes += len(chunk.data)
         if self._waiting_bytes >= FLUSH_BYTES:
             await self._flush()
 
     async def finish(self) -> str:
         """Return the SHA-256 of the file, as hexadecimal digits, once all of it is on the disk."""
-        await self._flush()
         await self._settle()
         await self._blocking.run(self._sink.sync)
         faults.point("server.upload.synced")
@@ -118,7 +120,6 @@ class Receiver:
     async def close(self) -> int:
         """End, whatever became of it, keeping what arrived; return how many bytes are safely stored."""
         try:
-            await self._flush()
             await self._settle()
         finally:
             await self._blocking.run(self._end)
@@ -138,35 +139,51 @@ class Receiver:
                 expected=limits.announced,
                 actual=self.received + size,
             )
+        if chunk.crc32c not in (None, google_crc32c.value(chunk.data)):  # takes no longer than copying it
+            raise CorruptData(Reason.CHUNK_CORRUPT, offset=chunk.offset)
 
     async def _flush(self) -> None:
-        await self._settle()
+        """Begin to store what waits, once all before it is stored."""
+        await self._stored()
         if self._waiting:
-            chunks, self._waiting, self._waiting_bytes = self._waiting, [], 0
-            self._writing = self._blocking.run(self._store, chunks)
+            data, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+            self._storing = asyncio.gather(
+                self._blocking.run(self._store, data), self._blocking.run(self._hash.update, data)
+            )
+            await self._sync_behind(len(data))
 
     async def _settle(self) -> None:
-        if self._writing is not None:
-            # Shielded: the thread goes on whatever becomes of this task, and whoever closes has to wait for it.
-            await asyncio.shield(self._writing)
-            self._writing = None
+        """Wait until all of it is stored, and nothing is going on any more."""
+        try:
+            await self._flush()
+            await self._stored()
+        finally:
+            await self._synced()
 
-    def _store(self, chunks: list[Chunk]) -> None:
-        sound = next((number for number, chunk in enumerate(chunks) if not _is_sound(chunk)), len(chunks))
-        data = b"".join(chunk.data for chunk in chunks[:sound]) if sound != 1 else chunks[0].data
-        if data:
-            self._sink.write(data)
-            faults.point("server.upload.chunk_written")
-            self._hash.update(data)
-            self._sync(len(data))
-        if sound < len(chunks):
-            raise CorruptData(Reason.CHUNK_CORRUPT, offset=chunks[sound].offset)
-
-    def _sync(self, written: int) -> None:
+    async def _sync_behind(self, written: int) -> None:
+        """Have the disk write while more arrives."""
         self._unsynced += written
-        if self._unsynced >= SYNC_BYTES:
-            self._sink.sync()
+        is_syncing = self._syncing is not None and not self._syncing.done()
+        if self._unsynced >= (UNSYNCED_BYTES if is_syncing else SYNC_BYTES):
+            await self._synced()
+            self._syncing = self._blocking.run(self._sink.sync)
             self._unsynced = 0
+
+    # Shielded: the threads go on whatever becomes of this task, and whoever closes has to wait for them.
+
+    async def _stored(self) -> None:
+        if self._storing is not None:
+            await asyncio.shield(self._storing)
+            self._storing = None
+
+    async def _synced(self) -> None:
+        if self._syncing is not None:
+            await asyncio.shield(self._syncing)
+            self._syncing = None
+
+    def _store(self, data: bytes) -> None:
+        self._sink.write(data)
+        faults.point("server.upload.chunk_written")
 
     def _end(self) -> None:
         try:
@@ -178,7 +195,3 @@ class Receiver:
         with stored:
             while block := stored.read(READ_BYTES):
                 self._hash.update(block)
-
-
-def _is_sound(chunk: Chunk) -> bool:
-    return chunk.crc32c is None or google_crc32c.value(chunk.data) == chunk.crc32c
