@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -42,12 +42,7 @@ def list_(
             failed_before=day("--before", before),
             page_size=1000 if most is None else min(most, 1000),
         )
-        empty = True
-        for job in islice(jobs, most):
-            empty = False
-            print_json(job) if told.as_json else _line(told, job)
-    if empty and not told.as_json:
-        told.out.print(told.texts("failed.empty"))
+        told.print_each(jobs, partial(_line, told), nothing="failed.empty", most=most)
 
 
 def replay(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -38,13 +37,7 @@ def list_(
             created_before=day("--before", before),
             page_size=1000 if most is None else min(most, 1000),
         )
-        renderer = Renderer(told.out, told.texts)
-        empty = True
-        for run in islice(runs, most):
-            empty = False
-            print_json(run) if told.as_json else renderer.run_line(run)
-    if empty and not told.as_json:
-        told.out.print(told.texts("list.empty"))
+        told.print_each(runs, Renderer(told.out, told.texts).run_line, nothing="list.empty", most=most)
 
 
 def show(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import typer
 
 from facnet_client.cli.choices import LevelWord
-from facnet_client.cli.output import print_json
 from facnet_client.cli.render_records import RecordRenderer
 from facnet_client.cli.session import session
 
@@ -25,12 +23,7 @@ def records(
     renderer = RecordRenderer(told.out, told.texts)
     with told.client() as client:
         found = client.records(validation_id, record_numbers=line or [], page_size=min(limit or 1000, 1000))
-        empty = True
-        for record in islice(found, limit):
-            empty = False
-            print_json(record) if told.as_json else renderer.record(record)
-    if empty and not told.as_json:
-        told.out.print(told.texts("records.empty"))
+        told.print_each(found, renderer.record, nothing="records.empty", most=limit)
 
 
 def logs(
@@ -45,11 +38,5 @@ def logs(
     told = session(context)
     renderer = RecordRenderer(told.out, told.texts)
     with told.client() as client:
-        empty = True
-        for entry in client.logs(validation_id, min_level=level.value_of_client, source=source, follow=follow):
-            empty = False
-            print_json(entry) if told.as_json else renderer.log_entry(entry)
-            if follow:
-                told.out.file.flush()
-    if empty and not told.as_json:
-        told.out.print(told.texts("logs.empty"))
+        entries = client.logs(validation_id, min_level=level.value_of_client, source=source, follow=follow)
+        told.print_each(entries, renderer.log_entry, nothing="logs.empty", at_once=follow)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -102,7 +101,7 @@ def codes(
     """List billing codes with their tariffs."""
     told = session(context)
     with told.client() as client:
-        _print(told, islice(client.reference.codes(prefix=prefix, version=version), limit))
+        _print(told, client.reference.codes(prefix=prefix, version=version), limit)
 
 
 def establishments(
@@ -115,7 +114,7 @@ def establishments(
     """List establishments."""
     told = session(context)
     with told.client() as client:
-        _print(told, islice(client.reference.establishments(gmf_only=gmf, version=version), limit))
+        _print(told, client.reference.establishments(gmf_only=gmf, version=version), limit)
 
 
 def diff(
@@ -154,13 +153,8 @@ def _read(path: Path, kind: KindWord | None, source: str) -> ReferenceFile:
     return ReferenceFile(found, data, source or printable(path.name)[:200])
 
 
-def _print(told: Session, rows: Iterable[_Any]) -> None:
-    empty = True
-    for row in rows:
-        empty = False
-        print_json(row) if told.as_json else told.out.print(_line(told, row))
-    if empty and not told.as_json:
-        told.out.print(told.texts("reference.empty"))
+def _print(told: Session, rows: Iterable[_Any], limit: int | None) -> None:
+    told.print_each(rows, lambda row: told.out.print(_line(told, row)), nothing="reference.empty", most=limit)
 
 
 def _line(told: Session, row: _Any) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import typer
 
 from facnet_client.cli.choices import SeverityWord, day_text
-from facnet_client.cli.output import print_json
 from facnet_client.cli.render import Renderer
 from facnet_client.cli.session import session
 
@@ -30,7 +28,7 @@ def results(  # noqa: PLR0913 - the filters of a list are what they are
 ) -> None:
     """Print what was found in a completed run."""
     told = session(context)
-    renderer = Renderer(told.out, told.texts)
+    line = Renderer(told.out, told.texts).result
     with told.client() as client:
         found = client.results(
             validation_id,
@@ -43,12 +41,7 @@ def results(  # noqa: PLR0913 - the filters of a list are what they are
             service_date_to=day_text("--to", until),
             page_size=min(limit or 1000, 1000),
         )
-        empty = True
-        for result in islice(found, limit):
-            empty = False
-            print_json(result) if told.as_json else renderer.result(result)
-    if empty and not told.as_json:
-        told.out.print(told.texts("summary.nothing_found"))
+        told.print_each(found, line, nothing="summary.nothing_found", most=limit)
 
 
 def rejects(
@@ -57,11 +50,6 @@ def rejects(
 ) -> None:
     """Print the lines of a completed run that could not be read."""
     told = session(context)
-    renderer = Renderer(told.out, told.texts)
+    line = Renderer(told.out, told.texts).rejected
     with told.client() as client:
-        empty = True
-        for row in client.rejects(validation_id):
-            empty = False
-            print_json(row) if told.as_json else renderer.rejected(row)
-    if empty and not told.as_json:
-        told.out.print(told.texts("rejects.empty"))
+        told.print_each(client.rejects(validation_id), line, nothing="rejects.empty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,12 +29,8 @@ def list_(
     """List the rules, by id."""
     told = session(context)
     with told.client() as client:
-        empty = True
-        for rule in client.rules.list(categories=category or [], include_disabled=everything):
-            empty = False
-            print_json(rule) if told.as_json else _line(told, rule)
-    if empty and not told.as_json:
-        told.out.print(told.texts("rules.empty"))
+        rules = client.rules.list(categories=category or [], include_disabled=everything)
+        told.print_each(rules, partial(_line, told), nothing="rules.empty")
 
 
 def show(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
+from typing import TypeVar
 
 import typer
 from rich.console import Console
 
 from facnet_client.cli.access import Access
-from facnet_client.cli.output import console
+from facnet_client.cli.output import console, print_json
 from facnet_client.cli.problem import Reporter
 from facnet_client.cli.texts import Texts
 from facnet_client.client import FacnetClient
 
 DEFAULT_SERVER = "127.0.0.1:50051"
+
+_Row = TypeVar("_Row")
 
 
 @dataclass
@@ -48,6 +53,28 @@ class Session:
             credentials=None if target else self.access.credentials(),
             token=token or self.access.token(server),
         )
+
+    def print_each(
+        self,
+        rows: Iterable[_Row],
+        line: Callable[[_Row], object],
+        *,
+        nothing: str,
+        most: int | None = None,
+        at_once: bool = False,
+    ) -> None:
+        """Print rows, `most` at most, as JSON or as `line` does; for people the text `nothing` where there are none.
+
+        With `at_once`, whoever reads along sees each row before the next one is waited for.
+        """
+        empty = True
+        for row in islice(rows, most):
+            empty = False
+            print_json(row) if self.as_json else line(row)
+            if at_once:
+                self.out.file.flush()
+        if empty and not self.as_json:
+            self.out.print(self.texts(nothing))
 
 
 def session(context: typer.Context) -> Session:
