@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
 from threading import Thread
 from types import TracebackType
 from typing import Self
@@ -39,6 +40,7 @@ class Parsing:
         self._channel: Channel[Found | Batch] = Channel(BATCHES_AHEAD)
         self._collector = LineCollector(columns)
         self._found: Found | None = None
+        self._lines: Future[pa.Table] = Future()
         self._thread = Thread(target=self._run, name="parsing", daemon=True)
 
     def __enter__(self) -> Self:
@@ -70,8 +72,11 @@ class Parsing:
         return self._found
 
     def lines(self) -> pa.Table:
-        """Return what the rules need of all lines (RULE_SCHEMA). Only after the last batch, and once."""
-        return self._collector.finish()
+        """Return what the rules need of all lines (RULE_SCHEMA); raises what gathering it raised.
+
+        Only after the last batch. It stays in memory as long as this object does.
+        """
+        return self._lines.result()
 
     def _run(self) -> None:
         try:
@@ -83,6 +88,14 @@ class Parsing:
             self._channel.end(error)
         else:
             self._channel.end()
+            self._gather()
+
+    def _gather(self) -> None:
+        """Put the rules' columns together while the last batches are still on their way to PostgreSQL."""
+        try:
+            self._lines.set_result(self._collector.finish())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that loads
+            self._lines.set_exception(error)
 
     def _hand_over(self, batches: Iterator[Batch]) -> None:
         rejected = 0

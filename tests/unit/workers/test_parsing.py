@@ -10,6 +10,7 @@ import pytest
 from facnet_grpc.errors import Reason, RunCancelled, TerminalError
 from facnet_grpc.ingest.reader import Found
 from facnet_grpc.model.billing import BILLING_SCHEMA, RULE_SCHEMA
+from facnet_grpc.rules.lines import LineCollector
 from workers.pipeline.parsing import Parsing
 from workers.pipeline.progress import ProgressBoard
 
@@ -75,3 +76,14 @@ def test_what_goes_wrong_is_raised_where_batches_are_taken(where):
     opened, noted = (fail, lambda _: None) if where == "open" else (lambda: File(1), fail)
     with Parsing(opened, noted, ProgressBoard(1, 4)) as parsing, pytest.raises(TerminalError):
         list(parsing.batches(never))
+
+
+def test_what_goes_wrong_with_the_lines_is_raised_where_they_are_taken(monkeypatch):
+    def fail(_):
+        raise MemoryError
+
+    monkeypatch.setattr(LineCollector, "finish", fail)
+    with Parsing(lambda: File(1), lambda _: None, ProgressBoard(1, 4)) as parsing:
+        list(parsing.batches(never))
+        with pytest.raises(MemoryError):
+            parsing.lines()
