@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from facnet_grpc.rules.declarative import days_off
@@ -88,35 +90,27 @@ def _repeated(ids: Ints, is_own: Mask, last: Ints) -> Mask:
     return again
 
 
-_SPAN = {"months": Field("int"), "days": Field("int")}
+_MIN_INTERVAL = Primitive(
+    name="min_interval",
+    run=min_interval,
+    doc="At least `months` or `days` after the line before it in the group, of the test's codes or of `after`.",
+    fields={
+        "months": Field("int"),
+        "days": Field("int"),
+        "after": Field("codes", default=frozenset()),
+        "distinct": Field("choice", default="", choices=("doctor",)),
+        "other": Field("choice", default="", choices=("week",)),
+    },
+    facts=("gap", "required"),
+    groups=None,
+    either=(("months", "days"),),
+)
 PRIMITIVES = (
-    Primitive(
-        name="min_interval",
-        run=min_interval,
-        doc="At least `months` or `days` after the line before it in the group, of the test's codes or of `after`.",
-        fields={
-            **_SPAN,
-            "after": Field("codes", default=frozenset()),
-            "distinct": Field("choice", default="", choices=("doctor",)),
-            "other": Field("choice", default="", choices=("week",)),
-        },
-        facts=("gap", "required"),
-        groups=None,
-        either=(("months", "days"),),
-    ),
-    Primitive(
+    _MIN_INTERVAL,
+    replace(
+        _MIN_INTERVAL,
         name="max_count_window",
-        run=min_interval,
         doc="No two lines of a group within `months` or `days`; only of `distinct` doctors, or of two weeks (`other`).",
-        fields={
-            **_SPAN,
-            "after": Field("codes", default=frozenset()),
-            "distinct": Field("choice", default="", choices=("doctor",)),
-            "other": Field("choice", default="", choices=("week",)),
-        },
-        facts=("gap", "required"),
-        groups=None,
-        either=(("months", "days"),),
     ),
     Primitive(
         name="min_count_relation",
