@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -50,15 +50,8 @@ def span(
     Attributes are called as OpenTelemetry does, with `__` for the dot: `rpc__method`. What goes through ends the span
     with the class of the exception, or its reason if it is one of ours.
     """
-    above = _above(parent) if parent else None
-    with _tracer().start_as_current_span(
-        name, above, kind, fit(attributes), record_exception=False, set_status_on_exception=False
-    ) as begun:
-        try:
-            yield begun
-        except BaseException as error:
-            fail(begun, error)
-            raise
+    with _begun(name, _above(parent) if parent else None, kind=kind, attributes=attributes) as begun:
+        yield begun
 
 
 @contextmanager
@@ -71,13 +64,21 @@ def joined(name: str, traceparent: str | None, **attributes: Value | None) -> It
     current = trace.get_current_span().get_span_context()
     goes_on = current.trace_id == trace.get_current_span(above).get_span_context().trace_id
     links = [Link(current)] if current.is_valid and not goes_on else []
+    with _begun(name, context.get_current() if goes_on else above, attributes=attributes, links=links) as begun:
+        yield begun
+
+
+@contextmanager
+def _begun(
+    name: str,
+    above: context.Context | None,
+    *,
+    attributes: Mapping[str, Value | None],
+    kind: SpanKind = SpanKind.INTERNAL,
+    links: Sequence[Link] = (),
+) -> Iterator[trace.Span]:
     with _tracer().start_as_current_span(
-        name,
-        context.get_current() if goes_on else above,
-        attributes=fit(attributes),
-        links=links,
-        record_exception=False,
-        set_status_on_exception=False,
+        name, above, kind, fit(attributes), links, record_exception=False, set_status_on_exception=False
     ) as begun:
         try:
             yield begun
@@ -138,7 +139,7 @@ def exemplar() -> dict[str, str] | None:
     return {"trace_id": trace.format_trace_id(current.trace_id)} if current.trace_flags.sampled else None
 
 
-def fit(attributes: dict[str, Value | None]) -> dict[str, Value]:
+def fit(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
     """Return the attributes that may leave: numbers, and texts that look like an id or a code."""
     return {
         name.replace("__", "."): value

@@ -9,9 +9,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
+
 from facnet_grpc.logs import get_logger
 from facnet_grpc.server.interceptors.chain import Call
-from facnet_grpc.server.interceptors.outcome import outcome
+from facnet_grpc.server.interceptors.outcome import told
 
 log = get_logger(__name__)
 
@@ -22,14 +24,12 @@ QUIET = ("/grpc.health.", "/grpc.reflection.")  # probes come every few seconds:
 async def access_log(call: Call) -> AsyncIterator[None]:
     """Log how a call ended, whichever way."""
     began = time.perf_counter()
-    failure: BaseException | None = None
-    try:
-        yield
-    except BaseException as error:
-        failure = error
-        raise
-    finally:
-        write = log.debug if call.method.startswith(QUIET) else log.info
+
+    def write(code: grpc.StatusCode) -> None:
+        level = log.debug if call.method.startswith(QUIET) else log.info
         elapsed = round((time.perf_counter() - began) * 1000, 1)
         owner = {"owner": call.owner} if call.owner else {}
-        write("call", method=call.method, code=outcome(call, failure).name, milliseconds=elapsed, **owner)
+        level("call", method=call.method, code=code.name, milliseconds=elapsed, **owner)
+
+    with told(call, write):
+        yield

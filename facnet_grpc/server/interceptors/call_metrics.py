@@ -6,9 +6,11 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
+import grpc
+
 from facnet_grpc import metrics, tracing
 from facnet_grpc.server.interceptors.chain import Call, Interceptor
-from facnet_grpc.server.interceptors.outcome import outcome
+from facnet_grpc.server.interceptors.outcome import told
 
 
 def call_metrics(known_methods: Collection[str]) -> Interceptor:
@@ -19,15 +21,13 @@ def call_metrics(known_methods: Collection[str]) -> Interceptor:
         labels = (*_names(call.method, known_methods), "unary" if call.unary else "stream")
         metrics.GRPC_STARTED.labels(*labels).inc()
         began = time.perf_counter()
-        failure: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
+
+        def count(code: grpc.StatusCode) -> None:
             metrics.GRPC_SECONDS.labels(*labels).observe(time.perf_counter() - began, tracing.exemplar())
-            metrics.GRPC_HANDLED.labels(*labels, outcome(call, failure).name).inc()
+            metrics.GRPC_HANDLED.labels(*labels, code.name).inc()
+
+        with told(call, count):
+            yield
 
     return around
 

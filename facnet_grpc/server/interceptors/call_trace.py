@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 from facnet_grpc import tracing
 from facnet_grpc.server.interceptors.access_log import QUIET
 from facnet_grpc.server.interceptors.chain import Call
-from facnet_grpc.server.interceptors.outcome import outcome
+from facnet_grpc.server.interceptors.outcome import told
 
 
 @asynccontextmanager
@@ -21,12 +21,8 @@ async def call_trace(call: Call) -> AsyncIterator[None]:
         return
     parent = tracing.understood(call.metadata(tracing.HEADER))
     name = call.method.removeprefix("/")
-    with tracing.span(name, kind=SpanKind.SERVER, parent=parent, rpc__system="grpc", rpc__method=name) as span:
-        failure: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            span.set_attribute("rpc.grpc.status_code", outcome(call, failure).value[0])
+    with (
+        tracing.span(name, kind=SpanKind.SERVER, parent=parent, rpc__system="grpc", rpc__method=name) as span,
+        told(call, lambda code: span.set_attribute("rpc.grpc.status_code", code.value[0])),
+    ):
+        yield
