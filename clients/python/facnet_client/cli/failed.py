@@ -10,6 +10,7 @@ from rich.text import Text
 
 from facnet_client.cli.choices import day
 from facnet_client.cli.exits import ExitCode
+from facnet_client.cli.options import LISTED, Before, Everything, Limit, Since, page_size
 from facnet_client.cli.output import print_json, printable
 from facnet_client.cli.problem import Problem
 from facnet_client.cli.session import Session, session
@@ -26,10 +27,10 @@ def list_(
     *,
     owner: _Owner = "",
     code: _Codes = None,
-    since: Annotated[str | None, typer.Option("--from", help="help.list.from", metavar="metavar.day")] = None,
-    before: Annotated[str | None, typer.Option("--before", help="help.list.before", metavar="metavar.day")] = None,
-    limit: Annotated[int, typer.Option(help="help.limit", metavar="metavar.number", min=1)] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="help.list.all")] = False,
+    since: Since = None,
+    before: Before = None,
+    limit: Limit = LISTED,
+    everything: Everything = False,
 ) -> None:
     """List jobs that ended badly, latest first."""
     told = session(context)
@@ -40,7 +41,7 @@ def list_(
             codes=code or [],
             failed_from=day("--from", since),
             failed_before=day("--before", before),
-            page_size=1000 if most is None else min(most, 1000),
+            page_size=page_size(most),
         )
         told.print_each(jobs, partial(_line, told), nothing="failed.empty", most=most)
 

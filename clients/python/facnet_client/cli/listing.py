@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from facnet_client.cli.choices import StatusWord, day
+from facnet_client.cli.options import LISTED, Before, Everything, Limit, Since, page_size
 from facnet_client.cli.output import print_json
 from facnet_client.cli.render import Renderer
 from facnet_client.cli.run import figures, rejection_texts
@@ -20,10 +21,10 @@ def list_(
     status: Annotated[list[StatusWord] | None, typer.Option(help="help.list.status", case_sensitive=False)] = None,
     batch: Annotated[str, typer.Option(help="help.list.batch", metavar="metavar.name", show_default=False)] = "",
     name: Annotated[str, typer.Option(help="help.list.name", metavar="metavar.text", show_default=False)] = "",
-    since: Annotated[str | None, typer.Option("--from", help="help.list.from", metavar="metavar.day")] = None,
-    before: Annotated[str | None, typer.Option("--before", help="help.list.before", metavar="metavar.day")] = None,
-    limit: Annotated[int, typer.Option(help="help.limit", metavar="metavar.number", min=1)] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="help.list.all")] = False,
+    since: Since = None,
+    before: Before = None,
+    limit: Limit = LISTED,
+    everything: Everything = False,
 ) -> None:
     """List the caller's runs, newest first."""
     told = session(context)
@@ -35,7 +36,7 @@ def list_(
             file_name_contains=name,
             created_from=day("--from", since),
             created_before=day("--before", before),
-            page_size=1000 if most is None else min(most, 1000),
+            page_size=page_size(most),
         )
         told.print_each(runs, Renderer(told.out, told.texts).run_line, nothing="list.empty", most=most)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from facnet_client.cli.choices import LevelWord
+from facnet_client.cli.options import Limit, page_size
 from facnet_client.cli.render_records import RecordRenderer
 from facnet_client.cli.session import session
 
@@ -16,13 +17,13 @@ def records(
     validation_id: Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")],
     *,
     line: Annotated[list[int] | None, typer.Option(help="help.records.line", metavar="metavar.number", min=1)] = None,
-    limit: Annotated[int | None, typer.Option(help="help.limit", metavar="metavar.number", min=1)] = None,
+    limit: Limit = None,
 ) -> None:
     """Print the lines of a completed run."""
     told = session(context)
     renderer = RecordRenderer(told.out, told.texts)
     with told.client() as client:
-        found = client.records(validation_id, record_numbers=line or [], page_size=min(limit or 1000, 1000))
+        found = client.records(validation_id, record_numbers=line or [], page_size=page_size(limit))
         told.print_each(found, renderer.record, nothing="records.empty", most=limit)
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from facnet_client.cli.exits import ExitCode
+from facnet_client.cli.options import Limit
 from facnet_client.cli.output import print_json, printable
 from facnet_client.cli.problem import Problem
 from facnet_client.cli.session import Session, session
@@ -20,7 +21,6 @@ from facnet_client.reference import BillingCode, Establishment, ReferenceFile, R
 _Version = Annotated[
     str, typer.Option("--version", help="help.reference.of", metavar="metavar.version", show_default=False)
 ]
-_Limit = Annotated[int | None, typer.Option(help="help.limit", metavar="metavar.number", min=1)]
 _Row = TypeVar("_Row", BillingCode, Establishment)
 _Any = BillingCode | Establishment
 _Difference = tuple[str, str, _Any | None, _Any | None]  # kind, change, before, after
@@ -96,7 +96,7 @@ def codes(
     *,
     prefix: Annotated[str, typer.Option(help="help.reference.prefix", metavar="metavar.text", show_default=False)] = "",
     version: _Version = "",
-    limit: _Limit = None,
+    limit: Limit = None,
 ) -> None:
     """List billing codes with their tariffs."""
     told = session(context)
@@ -109,7 +109,7 @@ def establishments(
     *,
     gmf: Annotated[bool, typer.Option("--gmf", help="help.reference.gmf")] = False,
     version: _Version = "",
-    limit: _Limit = None,
+    limit: Limit = None,
 ) -> None:
     """List establishments."""
     told = session(context)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from facnet_client.cli.choices import SeverityWord, day_text
+from facnet_client.cli.options import Limit, page_size
 from facnet_client.cli.render import Renderer
 from facnet_client.cli.session import session
 
@@ -24,7 +25,7 @@ def results(  # noqa: PLR0913 - the filters of a list are what they are
     doctor: Annotated[str, typer.Option(help="help.results.doctor", metavar="metavar.key", show_default=False)] = "",
     since: Annotated[str | None, typer.Option("--from", help="help.results.from", metavar="metavar.day")] = None,
     until: Annotated[str | None, typer.Option("--to", help="help.results.to", metavar="metavar.day")] = None,
-    limit: Annotated[int | None, typer.Option(help="help.limit", metavar="metavar.number", min=1)] = None,
+    limit: Limit = None,
 ) -> None:
     """Print what was found in a completed run."""
     told = session(context)
@@ -39,7 +40,7 @@ def results(  # noqa: PLR0913 - the filters of a list are what they are
             doctor_key=doctor,
             service_date_from=day_text("--from", since),
             service_date_to=day_text("--to", until),
-            page_size=min(limit or 1000, 1000),
+            page_size=page_size(limit),
         )
         told.print_each(found, line, nothing="summary.nothing_found", most=limit)
 
