@@ -39,7 +39,8 @@ RETRIES = Counter("facnet_retries_total", "Attempts given back for another one, 
 
 # What holds the two together.
 QUEUE_DEPTH = Gauge("facnet_queue_depth", "Runs that wait for a worker.")
-QUEUE_AGE = Gauge("facnet_queue_age_seconds", "How long the run has waited that has waited longest.")
+QUEUE_AGE = Gauge("facnet_queue_age_seconds", "How long the run has waited that has waited longest for a worker.")
+QUEUE_HELD = Gauge("facnet_queue_held", "Runs that wait for another one to end, as more would be over a limit.")
 RECONCILER_SEEN = Gauge("facnet_reconciler_timestamp_seconds", "When this process last reconciled, as Unix time.")
 LEASE_LOSSES = Counter("facnet_lease_losses_total", "Attempts given up because another worker has the run.")
 CHORES = Counter("facnet_chores_total", "What was done from time to time, and how it went.", ("chore", "outcome"))

@@ -48,10 +48,13 @@ class Reconciler:
 
     def measure(self) -> None:
         """Tell Prometheus how long the queue is. Every worker does, so that none shows figures of long ago."""
+        rules = TurnRules.of(self._settings)
         with self._database.connection() as conn:
-            depth, age = queue.figures(conn)
-        metrics.QUEUE_DEPTH.set(depth)
-        metrics.QUEUE_AGE.set(age)
+            state = turns.queue(conn, rules, max_attempts=self._settings.max_attempts)
+            figures = queue.figures(conn, state.held_back(rules))
+        metrics.QUEUE_DEPTH.set(figures.depth)
+        metrics.QUEUE_AGE.set(figures.age)
+        metrics.QUEUE_HELD.set(figures.held)
         metrics.RECONCILER_SEEN.set_to_current_time()
 
     def take_back(self) -> None:

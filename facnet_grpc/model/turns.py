@@ -107,6 +107,10 @@ class Queue:
         keyed = [(self._key(lane, self.fleet, rules), lane) for lane in self.lanes]
         return [lane for key, lane in sorted(keyed, key=lambda pair: pair[0]) if not key[0]]
 
+    def held_back(self, rules: TurnRules) -> list[Lane]:
+        """Return the lanes from which no run may be begun now, however many workers are idle."""
+        return [lane for lane in self.lanes if _is_held_back(lane, self.fleet, rules)]
+
     def line_up(self, waiting: Iterable[Waiting], rules: TurnRules) -> list[Turn]:
         """Return runs in the order in which they would be begun if nothing new came and nothing ended.
 

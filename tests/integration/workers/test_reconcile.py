@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from facnet_grpc import metrics
 from facnet_grpc.errors import TerminalError, TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
@@ -63,6 +64,26 @@ def make_older(bench, name, directory="blobs"):
 
 def expire(bench, run_id):
     bench.execute("UPDATE validation_runs SET lease_expires_at = now() - interval '1 second' WHERE id = %s", run_id)
+
+
+def gauges():
+    return metrics.QUEUE_DEPTH._value.get(), metrics.QUEUE_HELD._value.get()
+
+
+def test_what_more_workers_would_not_help_is_no_part_of_the_queue_that_they_are_measured_by(bench, reconciler):
+    run_id, *_ = [bench.submit(b"content") for _ in range(3)]
+    bench.execute("UPDATE validation_runs SET created_at = now() - interval '1 hour'")
+    reconciler._settings = bench.resources.settings.model_copy(update={"max_active_runs": 1})
+    reconciler.measure()
+    assert gauges() == (3, 0)
+    assert 3600 <= metrics.QUEUE_AGE._value.get() < 3700
+    claim(bench, run_id)
+    reconciler.measure()
+    assert gauges() == (0, 2)
+    assert metrics.QUEUE_AGE._value.get() == 0
+    reconciler._settings = bench.resources.settings
+    reconciler.measure()
+    assert gauges() == (2, 0), "without a limit they only wait for a worker"
 
 
 def test_a_run_whose_message_was_lost_is_queued_again_and_only_once(bench, reconciler, redis_client):
