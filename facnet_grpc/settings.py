@@ -96,6 +96,12 @@ class Settings(AccessSettings, StoreSettings, QueueSettings, NotifySettings, Sch
     max_attempts: int = Field(3, gt=0, description="How many times work on a run may begin.")
     retry_base_seconds: float = Field(2.0, gt=0, description="Wait before the second attempt; doubles, with jitter.")
     rule_packs_dir: Path | None = Field(None, description="Folder with rule packs of your own.")
+    rule_threads: int = Field(
+        2,
+        ge=1,
+        description="Rules of a run that are evaluated at once; of a small file one, and of a very large one, for its "
+        "memory's sake.",
+    )
 
     otlp_endpoint: str = Field(
         "",

@@ -84,5 +84,6 @@ class Rule(Protocol):
     def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
         """Check `lines`, a table of `RULE_SCHEMA` with unified dictionaries, in any order of rows.
 
-        It may lack columns that are not among `info.columns`.
+        It may lack columns that are not among `info.columns`. Other rules may be evaluated at the same time, in other
+        threads.
         """

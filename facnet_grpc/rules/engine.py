@@ -1,9 +1,10 @@
-"""Runs rules one after the other over a file's lines and puts what they find in order."""
+"""Runs rules over a file's lines, several at once if there are threads, and puts what they find in order."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,6 +27,7 @@ from facnet_grpc.model.summary import (
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import figures, findings, registry, results
 from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
+from facnet_grpc.rules.lanes import in_lanes
 from facnet_grpc.rules.vocabulary import Claims
 
 rule_set_version = registry.rule_set_version
@@ -51,6 +53,18 @@ class RuleOutcome:
     seconds: float  # that this rule took
     error_class: str | None = None  # if it raised
     preview: tuple[Glimpse, ...] = ()  # the first of its results
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a rule has come to."""
+
+    rule: Rule
+    outcome: Outcome
+    error_class: str | None
+    counts: SeverityCounts
+    preview: tuple[Glimpse, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,7 @@ def run_rules(
     *,
     between: Callable[[RuleOutcome | None], None],
     missing_columns: Sequence[str] = (),
+    threads: int = 1,
 ) -> RulesReport:
     """Run `rules` over `lines` and return what they found.
 
@@ -107,22 +122,26 @@ def run_rules(
     the work. `missing_columns` are columns that the file does not have at all: a rule that reads one of them is not
     evaluable, where one that is merely empty says something (a visit without a context is one of a registered
     patient). A rule that raises gives one `system_error` result, and the log gets its id and the exception's class.
+
+    With more than one of `threads`, so many rules are evaluated at once, and `between`, still in the caller's thread,
+    hears of them as they end. What is returned is the same. No rule can be interrupted: whatever is raised is raised
+    when those that were begun have ended.
     """
     claims = Claims(lines)
-    is_empty = cache(claims.is_empty)
+    is_empty = cache(claims.is_empty)  # two threads may both look: it is cheap, and they see the same
     found: list[tuple[Rule, Outcome]] = []
     counts = SeverityCounts()
+
+    def judge(rule: Rule) -> _Verdict:
+        return _judge(rule, lines, is_empty, reference, missing_columns)
+
     between(None)
-    for rule in rules:
-        began = time.perf_counter()
-        outcome, error_class = _evaluate(rule, lines, is_empty, reference, missing_columns)
-        found.append((rule, outcome))
-        preview: tuple[Glimpse, ...] = ()
-        if outcome.findings.num_rows:
-            counts = figures.add(counts, figures.count_severities(outcome.findings))
-            preview = results.preview(rule, outcome.findings)
-        seconds = time.perf_counter() - began
-        between(RuleOutcome(rule.info.id, len(found), len(rules), counts, seconds, error_class, preview))
+    with closing(in_lanes(judge, rules, threads)) as verdicts:
+        for one in verdicts:
+            found.append((one.rule, one.outcome))
+            counts = figures.add(counts, one.counts)
+            rule_id, done = one.rule.info.id, len(found)
+            between(RuleOutcome(rule_id, done, len(rules), counts, one.seconds, one.error_class, one.preview))
     found.sort(key=lambda outcome: outcome[0].info.id)
     fruitful = [(rule, outcome) for rule, outcome in found if outcome.findings.num_rows]
     table = results.table(claims, fruitful)
@@ -138,6 +157,23 @@ def run_rules(
         potential_gain_cents=figures.total_gain(fruitful),
         reversal_rows=len(claims) - int(claims.billed.sum()),
     )
+
+
+def _judge(
+    rule: Rule,
+    lines: pa.Table,
+    is_empty: Callable[[str], bool],
+    reference: ReferenceSnapshot,
+    missing_columns: Sequence[str],
+) -> _Verdict:
+    began = time.perf_counter()
+    outcome, error_class = _evaluate(rule, lines, is_empty, reference, missing_columns)
+    counts = SeverityCounts()
+    preview: tuple[Glimpse, ...] = ()
+    if outcome.findings.num_rows:
+        counts = figures.count_severities(outcome.findings)
+        preview = results.preview(rule, outcome.findings)
+    return _Verdict(rule, outcome, error_class, counts, preview, time.perf_counter() - began)
 
 
 def _evaluate(

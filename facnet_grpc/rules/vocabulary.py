@@ -7,13 +7,14 @@ its index. Nothing here loops over lines.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
 
 from facnet_grpc.rules import digits
 from facnet_grpc.rules.arrays import Column, Ints, Mask, dense, look_up
+from facnet_grpc.rules.once import once
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 from facnet_grpc.rules.stored import blanks, indices_of, values_of
 
@@ -30,99 +31,103 @@ DAY_SECONDS = 86_400
 
 
 class Claims:
-    """A table of `RULE_SCHEMA` as arrays. Rows are positions in the table, in whatever order it has."""
+    """A table of `RULE_SCHEMA` as arrays. Rows are positions in the table, in whatever order it has.
+
+    Several threads may ask at once.
+    """
 
     def __init__(self, lines: pa.Table) -> None:
         self._lines = lines
         self._index_of: dict[str, Ints] = {}
+        self._indexing = Lock()  # an index may be as large as its column: two of it would be too much
 
     def __len__(self) -> int:
         return int(self._lines.num_rows)
 
-    @cached_property
+    @once
     def billed(self) -> Mask:
         """Lines with a preliminary amount above zero; the others are reversals and count nowhere."""
         return self._is_positive("preliminary_cents")
 
-    @cached_property
+    @once
     def paid(self) -> Mask:
         """Lines with a paid amount above zero."""
         return self._is_positive("paid_cents")
 
-    @cached_property
+    @once
     def cents(self) -> Column:
         """Preliminary amounts in cents: what a line asks for, and what it can lose."""
         return self.numbers("preliminary_cents", 0)
 
-    @cached_property
+    @once
     def record(self) -> Ints:
         """Record numbers, from 1."""
         return np.asarray(self.column("record_number"))
 
-    @cached_property
+    @once
     def day(self) -> Column:
         """Service dates as days since 1970-01-01."""
         return self.numbers("service_date", 0)
 
-    @cached_property
+    @once
     def year(self) -> Column:
         """Calendar years of the service dates."""
         day = self.day  # a function that held on to `self` would keep the file in memory until the next collection
         return Column(lambda rows: day[rows].view("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970)
 
-    @cached_property
+    @once
     def start(self) -> Column:
         """Start times in seconds of the day; -1 where there is none."""
         return self.numbers("start_time", -1)
 
-    @cached_property
+    @once
     def end(self) -> Column:
         """End times in seconds of the day; -1 where there is none."""
         return self.numbers("end_time", -1)
 
-    @cached_property
+    @once
     def start_order(self) -> Column:
         """Start times to order by: a line without one comes after all others of its day."""
         start = self.start
         return Column(lambda rows: _last_if_none(start[rows]))
 
-    @cached_property
+    @once
     def minutes(self) -> Column:
         """Whole minutes from start to end, past midnight if the end is earlier; -1 if either is missing."""
         start, end = self.start, self.end
         return Column(lambda rows: _minutes(start[rows], end[rows]))
 
-    @cached_property
+    @once
     def units(self) -> Column:
         """Units; 0 where there are none."""
         return self.numbers("units", 0)
 
-    @cached_property
+    @once
     def doctor(self) -> Ints:
         """Which doctor: an index into the column's dictionary."""
         return self.indices("doctor_key")
 
-    @cached_property
+    @once
     def patient(self) -> Ints:
         """Which patient: an index into the column's dictionary, -1 for none."""
         return self.indices("patient_key")
 
-    @cached_property
+    @once
     def has_patient(self) -> Mask:
         """Lines that name a patient."""
         return self.patient >= 0
 
-    @cached_property
+    @once
     def in_cabinet(self) -> Mask:
         """Lines at a place 5xxxx, an office."""
         return self._where("place", lambda place: place.startswith("5"))
 
-    @cached_property
+    @once
     def in_establishment(self) -> Mask:
         """Lines at a known place that is no cabinet."""
         return self._where("place", lambda place: place != "" and not place.startswith("5"))
 
-    @cached_property
+    @once
     def doctor_day(self) -> tuple[Ints, int]:
         """Dense numbers from 0 for (doctor, service date), one a line, and how many there are."""
         first, last = self.days
@@ -130,7 +135,7 @@ class Claims:
         keys = Column(lambda rows: doctor[rows] * np.int64(span) + day[rows] - first)
         return dense(keys, len(self), self.size_of("doctor_key") * span)
 
-    @cached_property
+    @once
     def days(self) -> tuple[int, int]:
         """The first and the last service date."""
         days, _ = values_of(self.column("service_date"))
@@ -166,12 +171,12 @@ class Claims:
             return np.searchsorted(self.record, records.astype(self.record.dtype))
         return self._row_of_record[records]
 
-    @cached_property
+    @once
     def is_in_order(self) -> bool:
         """Whether record numbers ascend, as they do in a file."""
         return bool((self.record[1:] > self.record[:-1]).all())
 
-    @cached_property
+    @once
     def _row_of_record(self) -> Ints:
         rows = np.full(int(self.record.max(initial=0)) + 1, -1, np.int64)
         rows[self.record] = np.arange(len(self))
@@ -205,9 +210,10 @@ class Claims:
 
     def indices(self, column: str) -> Ints:
         """Return a dictionary column as indices; -1 where a line has no value."""
-        if column not in self._index_of:
-            self._index_of[column] = indices_of(self.column(column))
-        return self._index_of[column]
+        with self._indexing:
+            if column not in self._index_of:
+                self._index_of[column] = indices_of(self.column(column))
+            return self._index_of[column]
 
     def numbers(self, column: str, missing: int) -> Column:
         """Return a column of numbers, days or times, with `missing` where a line has none."""

@@ -20,6 +20,7 @@ from facnet_grpc.rules.base import Rule
 from facnet_grpc.rules.engine import RuleOutcome, RulesReport, columns_of, run_rules
 from facnet_grpc.rules.registry import for_run
 from facnet_grpc.storage.postgres import locks, logs, results, runs
+from workers.pipeline.beside import rules_at_once
 from workers.pipeline.control import Control
 from workers.pipeline.loading import Tally, load
 from workers.pipeline.memory import Tide
@@ -109,7 +110,14 @@ class Attempt:
                     metrics.RULE_FAILURES.labels(metrics.rule_label(outcome.rule_id)).inc()
 
         rules = for_run(self._rules(), self._run.created_at)
-        return run_rules(lines, self._reference, rules, between=between, missing_columns=found.missing_wanted)
+        return run_rules(
+            lines,
+            self._reference,
+            rules,
+            between=between,
+            missing_columns=found.missing_wanted,
+            threads=rules_at_once(lines.num_rows, self._resources.settings.rule_threads),
+        )
 
     def _rules(self) -> tuple[Rule, ...]:
         return self._resources.rules.select(self._run.rule_ids)

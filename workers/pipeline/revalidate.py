@@ -23,6 +23,7 @@ from facnet_grpc.rules.engine import RuleOutcome, RulesReport, run_rules
 from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.rules.registry import for_run
 from facnet_grpc.storage.postgres import lines, locks, revalidations, runs
+from workers.pipeline.beside import rules_at_once
 from workers.pipeline.resources import Resources
 
 MAX_ATTEMPTS = 2
@@ -118,12 +119,14 @@ class Revalidator:
         for batch in lines.for_rules(conn, run.id):
             self._check()
             collector.add(batch)
+        table = collector.finish()
         return run_rules(
-            collector.finish(),
+            table,
             reference,
             for_run(self._resources.rules.still(run.rule_ids), run.created_at),
             between=self._between,
             missing_columns=revalidations.missing_columns(conn, run.id),
+            threads=rules_at_once(table.num_rows, self._resources.settings.rule_threads),
         )
 
     def _between(self, _: RuleOutcome | None) -> None:

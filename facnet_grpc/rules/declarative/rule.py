@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -28,12 +29,14 @@ class Desk:
 
     _lines: pa.Table | None = None
     _sheet: Sheet | None = None
+    _lock: Lock = field(default_factory=Lock)
 
     def sheet(self, lines: pa.Table) -> Sheet:
         """Return the sheet of `lines`."""
-        if self._sheet is None or self._lines is not lines:
-            self._lines, self._sheet = lines, Sheet(lines)
-        return self._sheet
+        with self._lock:
+            if self._sheet is None or self._lines is not lines:
+                self._lines, self._sheet = lines, Sheet(lines)
+            return self._sheet
 
 
 @dataclass(frozen=True, slots=True, eq=False)

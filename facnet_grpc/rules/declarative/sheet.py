@@ -1,13 +1,12 @@
 """The lines of one file as checks ask for them: which have these codes, who is how old, what belongs together.
 
-Everything is worked out when it is first asked for, and once for all checks of a run. A check whose codes are not in
-the file's dictionary of codes touches no line.
+Everything is worked out when it is first asked for, and once for all checks of a run, in whatever threads they are. A
+check whose codes are not in the file's dictionary of codes touches no line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from facnet_grpc.rules.arrays import figure, look_up
 from facnet_grpc.rules.declarative import days_off
 from facnet_grpc.rules.declarative.nam import NO_DAY, Nams
+from facnet_grpc.rules.once import once
 from facnet_grpc.rules.vocabulary import Claims, Column, Ints, Mask
 
 # Columns that checks read and that are dictionaries in `RULE_SCHEMA`.
@@ -32,7 +32,7 @@ class Sheet:
 
     def __init__(self, lines: pa.Table) -> None:
         self.claims = Claims(lines)
-        self._has: dict[str, bool] = {}
+        self._has: dict[str, bool] = {}  # two threads may both look: it is cheap, and they see the same
 
     def has(self, column: str) -> bool:
         """Return whether a column holds something."""
@@ -79,12 +79,12 @@ class Sheet:
             return np.zeros(0, np.int64)
         return np.sort(np.concatenate([rows[starts[index] : starts[index + 1]] for index in wanted])).astype(np.int64)
 
-    @cached_property
+    @once
     def paid_cents(self) -> Column:
         """Paid amounts in cents; -1 where the file does not say."""
         return self.claims.numbers("paid_cents", -1)
 
-    @cached_property
+    @once
     def month(self) -> Column:
         """Months of the service dates, counted from 1970-01."""
         days = self.claims.day
@@ -95,12 +95,12 @@ class Sheet:
         first, _ = self.claims.days
         return self._days_off[self.claims.day[rows] - first]
 
-    @cached_property
+    @once
     def _days_off(self) -> Mask:
         first, last = self.claims.days
         return days_off.is_off(np.arange(first, last + 1))
 
-    @cached_property
+    @once
     def nams(self) -> Nams:
         """The patients' NAMs, in the order of the dictionary of patients."""
         return Nams.of(self.claims.dictionary("patient_key").cast(pa.string()))
@@ -131,7 +131,7 @@ class Sheet:
         """Return the text of a dictionary column in these rows, "" where there is none."""
         return pc.fill_null(self.claims.text(column, rows), "")
 
-    @cached_property
+    @once
     def _by_code(self) -> tuple[Ints, Ints]:
         """Billed rows sorted by code, and where each code of the dictionary begins."""
         size = len(self.texts("code"))
