@@ -82,7 +82,7 @@ def hold(monkeypatch, tmp_path):
 @pytest.mark.parametrize("batches", [1, 4])
 def test_a_large_file_is_dropped_in_the_middle_of_its_load(bench, start, hold, sample, batches):
     header, *lines = sample.splitlines(keepends=True)
-    run_id = bench.submit(header + b"".join(lines) * 8)
+    run_id = bench.submit(header + b"".join(lines) * 16)
     hold(batches)
     start(run_id)
     deadline = time.monotonic() + HELD
