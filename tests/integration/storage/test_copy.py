@@ -9,6 +9,7 @@ from datetime import date
 from datetime import time as clock
 from uuid import uuid4
 
+import psycopg
 import pyarrow as pa
 import pytest
 
@@ -106,8 +107,8 @@ def test_a_slice_of_a_batch_is_written_as_such(plain_database):
         assert stored(conn, run_id) == batch.slice(7, 9).to_pylist() + batch.slice(40).to_pylist()
 
 
-def test_a_local_socket_takes_more_than_a_moment_of_rows(database):
-    with database.connection() as conn, socket.socket(fileno=os.dup(conn.fileno())) as wire:
+def test_a_local_socket_takes_more_than_a_moment_of_rows(clean_postgres_url):
+    with psycopg.connect(clean_postgres_url) as conn, socket.socket(fileno=os.dup(conn.fileno())) as wire:
         if wire.family != socket.AF_UNIX:
             pytest.skip("TCP finds its own size")
         before = wire.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
