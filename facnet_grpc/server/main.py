@@ -38,7 +38,8 @@ from facnet_grpc.server.services.operations import OperationsService
 from facnet_grpc.server.services.reference import ReferenceService
 from facnet_grpc.server.services.rules import RuleService
 from facnet_grpc.server.services.validation import ValidationService
-from facnet_grpc.server.uploads import UploadLimits, Uploads
+from facnet_grpc.server.upload_ledger import UploadLedger, UploadLimits
+from facnet_grpc.server.uploads import Uploads
 from facnet_grpc.server.watch import WatchHub
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage import safe
@@ -119,21 +120,21 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         batches = Batches(resources.database, blocking, heartbeat_seconds=settings.heartbeat_seconds)
         stack.push_async_callback(hub.close)
         dispatcher = Dispatcher(resources.queue, blocking, background)
+        limits = UploadLimits(
+            max_file=settings.max_file_bytes,
+            max_chunk=settings.max_chunk_bytes,
+            max_open=settings.max_open_uploads,
+            max_unfinished=settings.most_unfinished,
+            large_file=settings.large_file_bytes,
+            ttl_seconds=settings.upload_ttl_seconds,
+        )
         uploads = Uploads(
-            database=resources.database,
+            ledger=UploadLedger(resources.database, resources.blobs, limits, settings.recipients),
             blobs=resources.blobs,
             blocking=blocking,
             background=background,
             dispatcher=dispatcher,
-            limits=UploadLimits(
-                max_file=settings.max_file_bytes,
-                max_chunk=settings.max_chunk_bytes,
-                max_open=settings.max_open_uploads,
-                max_unfinished=settings.most_unfinished,
-                large_file=settings.large_file_bytes,
-                ttl_seconds=settings.upload_ttl_seconds,
-            ),
-            mail_wanted=settings.recipients,
+            limits=limits,
         )
         control = RunControl(resources.database, resources.blobs, resources.events)
         service = ValidationService(

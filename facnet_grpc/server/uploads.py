@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
-from facnet_grpc import faults, metrics, tracing
+from facnet_grpc import faults, metrics
 from facnet_grpc.errors import Conflict, CorruptData, FacnetError, InvalidInput, LimitExceeded, Reason
-from facnet_grpc.model.run import NewRun, Run
+from facnet_grpc.model.run import Run
 from facnet_grpc.model.upload import Upload, UploadHeader
 from facnet_grpc.server.blocking import Background, Blocking
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.receive import Chunk, Limits, Nowhere, Receiver
+from facnet_grpc.server.upload_ledger import UploadLedger, UploadLimits, compare
 from facnet_grpc.storage.blobs import BlobStore, PartWriter
-from facnet_grpc.storage.postgres import runs, uploads
-from facnet_grpc.storage.postgres.pool import Database
 
 BUSY_SECONDS = 5.0  # how long a new stream waits for a broken one to let go of the same upload
 BUSY_POLL_SECONDS = 0.05
@@ -42,21 +39,6 @@ HOPELESS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """What is taken: sizes in bytes, and how long a broken upload is kept.
-
-    `max_unfinished` says it for an owner. Files of `large_file` and more wait behind smaller ones.
-    """
-
-    max_file: int
-    max_chunk: int
-    max_open: int
-    max_unfinished: Callable[[str], int]
-    large_file: int
-    ttl_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Opened:
     upload: Upload
     header: UploadHeader
@@ -65,41 +47,36 @@ class _Opened:
 
 
 class Uploads:
-    """Takes files. `chunks` given to it are read to their end, or up to the first error.
-
-    `mail_wanted` says whether somebody wants to hear by e-mail how an owner's runs end.
-    """
+    """Takes files. `chunks` given to it are read to their end, or up to the first error."""
 
     def __init__(
         self,
         *,
-        database: Database,
+        ledger: UploadLedger,
         blobs: BlobStore,
         blocking: Blocking,
         background: Background,
         dispatcher: Dispatcher,
         limits: UploadLimits,
-        mail_wanted: Callable[[str], object],
     ) -> None:
-        self._database = database
+        self._ledger = ledger
         self._blobs = blobs
         self._blocking = blocking
         self._background = background
         self._dispatcher = dispatcher
         self._limits = limits
-        self._mail_wanted = mail_wanted
 
-    def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
-        """Return an upload and its bytes that are safely stored. Blocks. Raises `NotFound`."""
-        with self._database.connection() as conn:
-            upload = uploads.get(conn, upload_id, owner)
-        return upload, self._blobs.part_size(upload_id) or (upload.committed_bytes if upload.run_id else 0)
+    async def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
+        """Return an upload and its bytes that are safely stored. Raises `NotFound`."""
+        return await self._blocking.run(self._ledger.get, upload_id, owner)
 
     async def earlier(self, header: UploadHeader, owner: str) -> Run | None:
         """Return the run that this very upload has become already. Raises `Conflict` if it was another file."""
-        run = await self._blocking.run(self._find_finished, header.upload_id, owner) if header.upload_id else None
+        if header.upload_id is None:
+            return None
+        run = await self._blocking.run(self._ledger.find_finished, header.upload_id, owner)
         if run is not None:
-            _compare(run, header.sha256, header.size_bytes)
+            compare(run, header.sha256, header.size_bytes)
         return run
 
     async def receive(self, header: UploadHeader, owner: str, upload_id: UUID, chunks: AsyncIterator[Chunk]) -> Run:
@@ -109,7 +86,7 @@ class Uploads:
         what the client said), `Conflict`, `NotFound` (somebody else's upload), `LimitExceeded`, `TransientError`.
         """
         self._refuse_too_large(header)
-        known = await self._blocking.run(self._find_by_key, header.idempotency_key, owner)
+        known = await self._blocking.run(self._ledger.find_by_key, header.idempotency_key, owner)
         with metrics.UPLOADS_OPEN.track_inprogress():
             if known is not None:
                 return await self._hash_only(known, header, chunks)
@@ -119,7 +96,7 @@ class Uploads:
             faults.point("server.upload.opened")
             async with self._kept(opened):
                 await self._fill(opened, chunks)
-            return await asyncio.shield(self._background.start(self._complete(opened, owner)))
+            return await asyncio.shield(self._background.start(self._complete(opened)))
 
     async def append(
         self, header: UploadHeader, owner: str, upload_id: UUID, chunk: Chunk | None, *, finish: bool
@@ -140,7 +117,7 @@ class Uploads:
                 await opened.receiver.finish()
         if not finish:
             return await asyncio.shield(self._background.start(self._leave(opened, None))), None
-        run = await asyncio.shield(self._background.start(self._complete(opened, owner)))
+        run = await asyncio.shield(self._background.start(self._complete(opened)))
         return run.size_bytes, run
 
     def _refuse_too_large(self, header: UploadHeader) -> None:
@@ -166,7 +143,7 @@ class Uploads:
         size = receiver.received
         sha256 = await receiver.finish()
         _check(header, size, sha256, receiver.told_sha256)
-        _compare(known, sha256, size)
+        compare(known, sha256, size)
         return known
 
     async def _opened(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool = True) -> _Opened | Run:
@@ -185,10 +162,10 @@ class Uploads:
 
     async def _open(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool) -> _Opened | Run:
         """Begin an upload or go on with it; or return its run, if an earlier stream was just finishing it."""
-        upload = await self._blocking.run(self._begin, header, owner, upload_id)
+        upload = await self._blocking.run(self._ledger.begin, header, owner, upload_id)
         part = await self._part(upload_id)
         try:
-            run = await self._blocking.run(self._find_finished, upload_id, owner)
+            run = await self._blocking.run(self._ledger.find_finished, upload_id, owner)
             if run is None:
                 receiver = Receiver(part, self._receiver_limits(header), self._blocking)
                 if part.size and rehash:
@@ -200,7 +177,7 @@ class Uploads:
             raise
         await self._blocking.run(part.close)
         await self._forget_part(upload_id)
-        _compare(run, header.sha256, header.size_bytes)
+        compare(run, header.sha256, header.size_bytes)
         return run
 
     async def _forget_part(self, upload_id: UUID) -> None:
@@ -225,14 +202,16 @@ class Uploads:
             await opened.receiver.add(chunk)
             if clock() > keep_again:
                 keep_again = clock() + self._limits.ttl_seconds / 4
-                await self._blocking.run(self._keep, opened.upload.id, opened.part.size)
+                await self._blocking.run(self._ledger.keep, opened.upload.id, opened.part.size)
 
-    async def _complete(self, opened: _Opened, owner: str) -> Run:
+    async def _complete(self, opened: _Opened) -> Run:
         """Make the run. Not cancelled with the call: from here on it goes through, or nothing of it is seen."""
         try:
             sha256 = await opened.receiver.finish()
             _check(opened.header, opened.part.size, sha256, opened.receiver.told_sha256)
-            run, is_new = await self._blocking.run(self._commit, opened, owner, sha256)
+            run, is_new = await self._blocking.run(
+                self._ledger.commit, opened.upload, opened.header, opened.part, sha256
+            )
         except BaseException as error:
             await self._leave(opened, error.reason if isinstance(error, FacnetError) else None)
             raise
@@ -250,92 +229,13 @@ class Uploads:
             size = await opened.receiver.close()
         with contextlib.suppress(FacnetError):
             if reason in HOPELESS:
-                await self._blocking.run(self._drop, opened.upload.id)
+                await self._blocking.run(self._ledger.drop, opened.upload.id)
             else:
-                await self._blocking.run(self._keep, opened.upload.id, size or opened.part.size)
+                await self._blocking.run(self._ledger.keep, opened.upload.id, size or opened.part.size)
         return opened.part.size
 
     def _receiver_limits(self, header: UploadHeader) -> Limits:
         return Limits(self._limits.max_file, self._limits.max_chunk, header.size_bytes)
-
-    # What follows blocks: it runs in the pool.
-
-    def _find_finished(self, upload_id: UUID, owner: str) -> Run | None:
-        with self._database.connection() as conn:
-            try:
-                upload = uploads.get(conn, upload_id, owner)
-            except FacnetError as error:
-                if error.reason is Reason.UPLOAD_NOT_FOUND:  # new, or somebody else's: `_begin` tells
-                    return None
-                raise
-            return runs.get(conn, upload.run_id, owner) if upload.run_id else None
-
-    def _find_by_key(self, key: str | None, owner: str) -> Run | None:
-        if key is None:
-            return None
-        with self._database.connection() as conn:
-            return runs.find_by_key(conn, owner, key)
-
-    def _begin(self, header: UploadHeader, owner: str, upload_id: UUID) -> Upload:
-        with self._database.connection() as conn:
-            ttl = self._limits.ttl_seconds
-            upload = uploads.open_(conn, upload_id=upload_id, owner=owner, file_name=header.file_name, ttl_seconds=ttl)
-            # Counted with this one in it; raising takes it back.
-            if uploads.count_open(conn, owner) > self._limits.max_open:
-                raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._limits.max_open)
-            unfinished = self._limits.max_unfinished(owner)
-            if uploads.has_unfinished_runs(conn, owner, unfinished):
-                raise LimitExceeded(Reason.TOO_MANY_RUNS, limit=unfinished)
-            return upload
-
-    def _keep(self, upload_id: UUID, size: int) -> None:
-        with self._database.connection() as conn:
-            uploads.touch(conn, upload_id, size, self._limits.ttl_seconds)
-
-    def _drop(self, upload_id: UUID) -> None:
-        self._blobs.delete_part(upload_id)
-        with self._database.connection() as conn:
-            uploads.touch(conn, upload_id, 0, 0)
-            uploads.delete(conn, upload_id)
-
-    def _commit(self, opened: _Opened, owner: str, sha256: str) -> tuple[Run, bool]:
-        header, run_id = opened.header, uuid7()
-        new = NewRun(
-            id=run_id,
-            owner=owner,
-            file_name=header.file_name,
-            size_bytes=opened.part.size,
-            sha256=sha256,
-            blob_key=str(run_id),
-            idempotency_key=header.idempotency_key,
-            batch_id=header.batch_id,
-            priority=header.priority,
-            labels=header.labels,
-            rule_ids=header.rule_ids,
-            encoding_hint=header.encoding_hint,
-            delimiter_hint=header.delimiter_hint,
-            webhook_url=header.webhook_url,
-            notify_by_mail=bool(self._mail_wanted(owner)),
-            large=opened.part.size >= self._limits.large_file,
-            traceparent=tracing.carried(),
-        )
-        with self._database.connection() as conn:
-            # By a stream whose part was a blob, but whose run was not yet to be seen, when this part was made.
-            if (finished := uploads.finished(conn, opened.upload.id)) is not None:
-                run = runs.get(conn, finished, owner)
-                _compare(run, sha256, opened.part.size)
-                return run, False
-            run, is_new = runs.insert(conn, new)
-            faults.point("server.run.inserted")
-            uploads.touch(conn, opened.upload.id, opened.part.size, self._limits.ttl_seconds)
-            uploads.finish(conn, opened.upload.id, run.id)
-            faults.point("server.upload.finished")
-            if is_new:
-                opened.part.seal()
-                self._blobs.commit(opened.upload.id, new.blob_key or "")
-                faults.point("server.blob.committed")
-        faults.point("server.run.committed")
-        return run, is_new
 
 
 def _check(header: UploadHeader, size: int, sha256: str, told: str | None) -> None:
@@ -345,8 +245,3 @@ def _check(header: UploadHeader, size: int, sha256: str, told: str | None) -> No
         raise CorruptData(Reason.SIZE_MISMATCH, expected=header.size_bytes or 0, actual=size)
     if header.sha256 not in (None, sha256) or told not in (None, sha256):
         raise CorruptData(Reason.CHECKSUM_MISMATCH)
-
-
-def _compare(known: Run, sha256: str | None, size: int | None) -> None:
-    if sha256 not in (None, known.sha256) or size not in (None, known.size_bytes):
-        raise Conflict(Reason.IDEMPOTENCY_CONFLICT, validation_id=str(known.id))

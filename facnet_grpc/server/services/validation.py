@@ -134,7 +134,7 @@ class ValidationService(BatchCalls, ControlCalls, LineCalls, RevalidationCalls, 
     async def GetUpload(self, request: pb.GetUploadRequest, _context: Context) -> pb.GetUploadResponse:  # noqa: N802 - named by the API
         """Say how much of an upload is stored."""
         upload_id = fields.uuid("upload_id", request.upload_id)
-        return convert_uploads.upload(*await self._blocking.run(self._uploads.get, upload_id, current().caller.owner))
+        return convert_uploads.upload(*await self._uploads.get(upload_id, current().caller.owner))
 
     async def WatchValidation(  # noqa: N802 - named by the API
         self,
