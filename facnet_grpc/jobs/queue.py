@@ -23,6 +23,9 @@ TIMEOUT_SECONDS = 0.45
 # Longer than all workers may be away without losing sight of who left a message unacknowledged.
 KEEP_SECONDS = 86_400
 _RENEW_SECONDS = 1.0
+# Commands out of a million with which Redis looks for messages of workers that are gone. Dramatiq's own share, a
+# thousand, is for consumers that look again and again: of those that wait, messages would stay with the dead for hours.
+MAINTENANCE_CHANCE = 200_000
 
 
 class _Broker(RedisBroker):
@@ -33,7 +36,12 @@ class _Broker(RedisBroker):
     """
 
     def __init__(self, redis_url: str, middleware: Sequence[dramatiq.Middleware]) -> None:
-        super().__init__(client=_connect(redis_url, 0.0), middleware=list(middleware), namespace=NAMESPACE)  # type: ignore[no-untyped-call]
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=_connect(redis_url, 0.0),
+            middleware=list(middleware),
+            namespace=NAMESPACE,
+            maintenance_chance=MAINTENANCE_CHANCE,
+        )
         self._redis_url = redis_url
         self._renewed_at = float("-inf")
 

@@ -79,6 +79,24 @@ def test_what_waits_holds_names_and_ids_only(queue, redis_client):
     assert set(found["options"]) == {"redis_message_id"}
 
 
+def test_the_message_of_a_worker_that_is_gone_comes_to_one_that_has_nothing_to_do(queue, redis_url, redis_client):
+    run_id = uuid4()
+    queue.enqueue(ValidateRun(run_id))
+    gone, idle = make_broker(redis_url), make_broker(redis_url)
+    assert len(gone.do_fetch(QUEUE, 1)) == 1
+    redis_client.zadd("facnet:jobs:__heartbeats__", {gone.broker_id: 0})
+    consumer = idle.consume(QUEUE, 1, 1)
+    looks = (next(consumer) for _ in range(100))  # with dramatiq's own share it would be found at the thousandth
+    found = next((message for message in looks if message is not None), None)
+    assert found is not None
+    assert found.kwargs["run_id"] == str(run_id)
+    consumer.ack(found)
+    assert list(redis_client.scan_iter("facnet:jobs:__acks__.*")) == []
+    consumer.close()
+    for broker in (gone, idle):
+        broker.client.close()
+
+
 def test_there_is_no_middleware_but_what_is_asked_for(redis_url):
     class Ours(dramatiq.Middleware):
         pass
