@@ -13,7 +13,7 @@ from facnet_grpc.keys import Keys
 from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA
 from facnet_grpc.storage import safe
-from facnet_grpc.storage.postgres import columns, lines, rejects, results, runs, uploads
+from facnet_grpc.storage.postgres import columns, erasure, lines, purge, rejects, results, runs, uploads
 from facnet_grpc.storage.postgres.pool import Database
 from facnet_grpc.storage.postgres.records import RecordWriter
 
@@ -210,6 +210,32 @@ def test_an_upload_that_expires_takes_its_key_and_one_that_became_a_run_does_not
         assert uploads.delete(conn, left)
         assert uploads.delete(conn, done)
         assert conn.execute("SELECT upload_id FROM data_keys").fetchall() == [(done,)]
+
+
+@pytest.mark.parametrize("end", ["expired", "deleted", "purged"])
+@pytest.mark.parametrize("is_over", [True, False])
+def test_the_key_of_a_file_that_was_sent_twice_is_not_kept(database, files, uploaded, is_over, end):
+    run, _ = uploaded()
+    again = uuid4()
+    files.open_part(again).close()
+    with database.connection() as conn:
+        if is_over:
+            runs.clear_blob(conn, run.id)
+        uploads.open_(conn, upload_id=again, owner="local", file_name="claims.csv", ttl_seconds=9)
+        uploads.finish(conn, again, run.id)
+        runs.clear_blob(conn, run.id)
+        assert conn.execute("SELECT upload_id, run_id FROM data_keys").fetchall() == [(again, None)]
+        conn.execute("UPDATE validation_runs SET status = 'CANCELLED', finished_at = now()")
+        conn.execute("UPDATE uploads SET expires_at = now()")
+    with database.connection() as conn:
+        if end == "expired":
+            assert uploads.delete(conn, again)
+        elif end == "deleted":
+            erasure.erase(conn, run.id, "local")
+            assert conn.execute("SELECT detail -> 'removed' -> 'uploads' FROM audit_log").fetchone() == (2,)
+    if end == "purged":
+        assert purge.some(database, older_than_seconds=0, seconds=9).runs == 1
+    assert count_keys(database) == 0
 
 
 def test_a_part_keeps_its_key(database, files):

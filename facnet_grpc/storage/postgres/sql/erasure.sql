@@ -17,8 +17,10 @@ DELETE FROM validation_results WHERE run_id = %(run_id)s;
 DELETE FROM validation_logs WHERE run_id = %(run_id)s;
 
 -- name: uploads
--- Removes what is known of how the file came: its name.
-DELETE FROM uploads WHERE run_id = %(run_id)s;
+-- Removes what is known of how the file came: its name, and keys of what was sent twice.
+WITH gone AS (DELETE FROM uploads WHERE run_id = %(run_id)s RETURNING id),
+    erased AS (DELETE FROM data_keys WHERE upload_id IN (SELECT id FROM gone))
+SELECT id FROM gone;
 
 -- name: revalidations
 -- Removes second judgements that somebody is just asking for.

@@ -25,12 +25,12 @@ WITH old AS (
 ), gone AS (
     DELETE FROM validation_runs AS run USING old WHERE run.id = old.id
     RETURNING run.id, run.owner, run.status, run.size_bytes
+), files AS (
+    DELETE FROM uploads WHERE run_id IN (SELECT id FROM gone) RETURNING id
 ), keys AS (
-    DELETE FROM data_keys WHERE run_id IN (SELECT id FROM gone)
+    DELETE FROM data_keys WHERE run_id IN (SELECT id FROM gone) OR upload_id IN (SELECT id FROM files)
 ), row_keys AS (
     DELETE FROM row_keys WHERE run_id IN (SELECT id FROM gone)
-), files AS (
-    DELETE FROM uploads WHERE run_id IN (SELECT id FROM gone)
 ), noted AS (
     INSERT INTO audit_log (owner, action, run_id, detail)
     SELECT owner, %(action)s, id, jsonb_build_object('status', status, 'size_bytes', size_bytes) FROM gone

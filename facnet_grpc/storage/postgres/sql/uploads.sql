@@ -26,8 +26,14 @@ WHERE id = %(id)s;
 SELECT run_id FROM uploads WHERE id = %(id)s FOR UPDATE;
 
 -- name: finish
--- Notes which run an upload became, and that the key of its file is that run's.
-WITH handed_over AS (UPDATE data_keys SET run_id = %(run_id)s WHERE upload_id = %(id)s)
+-- Notes which run an upload became, and that the key of its file is that run's: unless the run has its file from another
+-- upload, or had. Then the key goes with the upload.
+WITH handed_over AS (
+    UPDATE data_keys SET run_id = %(run_id)s
+    WHERE upload_id = %(id)s
+        AND NOT EXISTS (SELECT FROM data_keys WHERE run_id = %(run_id)s)
+        AND EXISTS (SELECT FROM validation_runs WHERE id = %(run_id)s AND blob_key IS NOT NULL)
+)
 UPDATE uploads SET run_id = %(run_id)s WHERE id = %(id)s;
 
 -- name: count_open
