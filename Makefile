@@ -60,7 +60,7 @@ chaos: install ## Break things at random for 200 runs and count what is lost: ma
 
 .PHONY: chaos-points
 chaos-points: install ## Break everything at every point in the code, one by one
-	pytest tests/chaos/test_chaos_points.py -m chaos_long
+	pytest tests/chaos -m chaos_long
 
 .PHONY: test-floor
 test-floor: ## Run the client's tests on the lowest versions that it promises to work with

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from facnet_grpc import tracing
+from facnet_grpc import faults, tracing
 from facnet_grpc.errors import FacnetError, Reason, TerminalError
 from facnet_grpc.events.stream import EventStream
 from facnet_grpc.logs import exception_fields, get_logger
@@ -58,6 +58,7 @@ class RunControl:
             self._blobs.size(run.blob_key)
             run = runs.retry(conn, run, tracing.carried())
             logs.add(conn, run_id, "info", "server", "queued_again", {"attempt": run.attempt})
+        faults.point("server.retry.committed")
         self._tell(Event(run_id, run.status))
         return run
 
@@ -68,6 +69,8 @@ class RunControl:
         """
         with self._database.connection(statement_timeout=ERASE_SECONDS) as conn:
             run = erasure.erase(conn, run_id, owner)
+            faults.point("server.delete.erased")
+        faults.point("server.delete.committed")
         try:
             if run.blob_key is not None:
                 self._blobs.delete(run.blob_key)

@@ -6,10 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from chaos_client import SMALL, Submission, again, contents
-from chaos_stack import LEASE_SECONDS, WORKERS, ChaosStack, eventually
+from chaos_calls import Caller
+from chaos_chunks import ChunkedSubmission
+from chaos_client import SMALL, UNREADABLE, Submission, again, contents
+from chaos_stack import LEASE_SECONDS, PATIENCE, WORKERS, ChaosStack, eventually
 from chaos_truth import Outcome, attempts, heard_well, outcome, runs_with_key
 
 # What can be broken while a process stands still at a point. Each returns once it is broken (and mended, if it can be).
@@ -30,11 +33,29 @@ class Bench:
     def __init__(self, stack: ChaosStack) -> None:
         self.stack = stack
         self.files = contents()
+        self.models = {name: self.submit(name).finished() for name in self.files}  # runs to which nothing happens
         self.expected: dict[str, Outcome] = {name: self._undisturbed(name) for name in self.files}
 
-    def submit(self, size: str = SMALL) -> Submission:
+    def submit(self, size: str = SMALL, *, webhook_url: str = "") -> Submission:
         """Begin to submit and watch a file."""
-        return Submission(self.stack, self.files[size])
+        return Submission(self.stack, self.files[size], webhook_url=webhook_url)
+
+    def chunked(self, seed: str, size: str = SMALL) -> Submission:
+        """Begin to submit a file chunk by chunk, and to watch it; each seed once."""
+        return ChunkedSubmission(self.stack, self.files[size], seed)
+
+    def ended(self, size: str = SMALL) -> Caller:
+        """Return somebody who may do things to a run that is over."""
+        submission = self.submit(size)
+        return Caller(self.stack, submission.finished(), submission.updates[-1].status)
+
+    def break_while(self, point: str, fault: str, do: Callable[[], object]) -> None:
+        """Do something in a thread, and break something while whoever comes to the point first stands still there."""
+        self.stack.arm(f"{point}=stop")
+        with ThreadPoolExecutor(1) as threads:
+            doing = threads.submit(do)
+            self.break_here(point, fault)
+            doing.result(PATIENCE)
 
     def die_at(self, point: str, size: str = SMALL, more: str = "") -> Submission:
         """Submit a file, and SIGKILL whoever comes to the point first."""
@@ -51,13 +72,17 @@ class Bench:
         """
         self.stack.arm(f"{point}=stop;{more}")
         submission = self.submit(size)
+        took = self.break_here(point, fault)
+        submission.finished()
+        return submission, took
+
+    def break_here(self, point: str, fault: str) -> float:
+        """Break something once somebody stands still at a point, and let them go on; return how long that took."""
         pid = self.stack.stopped_at(point)
         since = time.monotonic()
         AROUND[fault](self.stack)
         _go_on(pid)
-        took = time.monotonic() - since
-        submission.finished()
-        return submission, took
+        return time.monotonic() - since
 
     def outlive_lease_at(self, point: str, size: str = SMALL, more: str = "") -> Submission:
         """Submit a file, and let the worker that comes to the point first go on only when another has finished."""
@@ -78,10 +103,10 @@ class Bench:
         assert (found := attempts(self.stack, run_id)) in tried, f"{found} attempts, not {tried}"
 
     def _undisturbed(self, name: str) -> Outcome:
-        submission = self.submit(name)
-        found = outcome(self.stack, submission.finished())
-        assert found.status == "COMPLETED"
-        assert all(count for count, _ in found.content), "a file to compare with has lines, rejected lines and results"
+        found = outcome(self.stack, self.models[name])
+        assert found.status == ("FAILED" if name == UNREADABLE else "COMPLETED")
+        if name != UNREADABLE:
+            assert all(count for count, _ in found.content), "a file to compare with has lines, rejects and results"
         return found
 
 

@@ -30,6 +30,7 @@ from facnet_grpc.storage.postgres.migrate import migrate
 WORKERS = ("worker-1", "worker-2")
 LEASE_SECONDS = 2.0
 PATIENCE = 60.0  # generous: the machine may be busy with other things
+PATIENT = Retry(connect=PATIENCE, patience=PATIENCE, first_delay=0.05, largest_delay=0.5)
 POLL_SECONDS = 0.02
 SOON = {
     "FACNET_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -94,10 +95,9 @@ class ChaosStack:
         self.disarm()
         self._opened.close()
 
-    def client(self, patience: float = PATIENCE) -> FacnetClient:
+    def client(self) -> FacnetClient:
         """Return a client that goes through the proxy and does not give up soon."""
-        retry = Retry(connect=patience, patience=patience, first_delay=0.05, largest_delay=0.5)
-        return FacnetClient(f"127.0.0.1:{self.proxy.port}", language="en", retry=retry)
+        return FacnetClient(f"127.0.0.1:{self.proxy.port}", language="en", retry=PATIENT)
 
     # Faults at points
 

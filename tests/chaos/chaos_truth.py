@@ -28,7 +28,7 @@ _CONTENT = {
     "validation_results": "result_number",
 }
 _ENCRYPTED = ["patient_key", "patient_name", "raw"]  # differ from run to run: each has a key of its own
-_KEYS = safe.row_wrapper(Keys.parse(SOON["FACNET_BLOB_KEY"]))
+KEYS = safe.row_wrapper(Keys.parse(SOON["FACNET_BLOB_KEY"]))
 _ENDED = sorted(status.value for status in TERMINAL)
 LONG_AGO = 48 * 3600
 MOST = 100_000  # more results and rejected lines than any file here has
@@ -53,9 +53,17 @@ def connected(stack: ChaosStack) -> Iterator[psycopg.Connection[Any]]:
         yield conn
 
 
+@contextmanager
+def snapshot(stack: ChaosStack) -> Iterator[psycopg.Connection[Any]]:
+    """Connect likewise, and see everything as it is at one moment."""
+    with connected(stack) as conn, conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield conn
+
+
 def outcome(stack: ChaosStack, run_id: str) -> Outcome:
     """Return what PostgreSQL says of a run."""
-    with connected(stack) as conn:
+    with snapshot(stack) as conn:
         row = conn.execute(
             "SELECT status, error_code, total_rows, processed_rows, rejected_rows, error_count, warning_count,"
             " optimization_count, info_count, md5(summary::text) FROM validation_runs WHERE id = %s",
@@ -132,6 +140,7 @@ def left_behind(stack: ChaosStack) -> list[str]:
             " AND state_change < now() - make_interval(secs => %s)",
             5,
         )
+        file_keys = _one(conn, "SELECT count(*) FROM data_keys")
         keys = _one(
             conn,
             "SELECT count(*) FROM row_keys WHERE NOT EXISTS (SELECT FROM validation_runs"
@@ -140,6 +149,7 @@ def left_behind(stack: ChaosStack) -> list[str]:
     counted = {
         "runs that name a blob": named,
         "uploads": uploads,
+        "keys of no files": file_keys,
         "keys of no rows": keys,
         "sessions asleep in a transaction": sleeping,
     }
@@ -171,7 +181,7 @@ def _is_stuck(stack: ChaosStack, key: bytes) -> bool:
 
 def _persons(conn: psycopg.Connection[Any], run_id: UUID) -> str:
     """Return a checksum of the patients in a run's lines and results, and of its rejected lines, as read."""
-    columns.use(conn, _KEYS)
+    columns.use(conn, KEYS)
     read = [batch.select(["patient_key", "patient_name"]).to_pydict() for batch in lines.for_rules(conn, run_id)]
     raw = [row.raw for row in rejects.page(conn, run_id, limit=MOST)]
     found = [result.patient_key for result in results.page(conn, run_id, limit=MOST)]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from chaos_bench import Bench
 from chaos_client import logs_of
+from chaos_deleted import of_nobody
+from chaos_receiver import ALLOWED
 from chaos_stack import ChaosStack
 from chaos_truth import cleans_up, unended
 
@@ -17,7 +19,7 @@ from chaos_truth import cleans_up, unended
 def _bench() -> Iterator[Bench]:
     with (
         tempfile.TemporaryDirectory(prefix="facnet-chaos-", ignore_cleanup_errors=True) as name,
-        ChaosStack(Path(name)) as stack,
+        ChaosStack(Path(name), **ALLOWED) as stack,
     ):
         yield Bench(stack)
 
@@ -34,4 +36,5 @@ def bench(_bench: Bench, request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.session.testsfailed > failed:
         print(logs_of(_bench.stack.directory))  # noqa: T201 - pytest shows it beside the failure
     assert unended(_bench.stack) == []
+    assert of_nobody(_bench.stack) == []
     cleans_up(_bench.stack)

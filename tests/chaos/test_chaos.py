@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+
 import pytest
 from chaos_bench import Bench, times
+from chaos_calls import Caller
 from chaos_client import LARGE
+from chaos_deleted import halves, is_there
+from chaos_matrix import CHUNKED, ROWS, SERVER
 from chaos_stack import eventually
-from chaos_truth import attempts, heard_well, outcome
+from chaos_truth import attempts, heard_well, outcome, runs_with_key
 
+from facnet_grpc import faults
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 
@@ -20,6 +27,23 @@ def test_a_worker_killed_in_the_middle_of_loading(bench):
 
 def test_a_worker_killed_just_after_it_has_committed(bench):
     bench.check(bench.die_at("worker.commit.after"), {1})
+
+
+def test_the_server_killed_while_chunks_arrive_and_while_the_run_is_deleted(bench: Bench):
+    bench.stack.arm("server.blob.committed=kill;server.delete.committed=kill")
+    submission = bench.chunked("one case")
+    bench.check(submission, {1})
+    caller = Caller(bench.stack, submission.finished(), submission.updates[-1].status)
+
+    caller.delete(insists=True)
+
+    assert (is_there(bench.stack, caller.run_id), halves(bench.stack, caller.run_id), caller.wrong) == (False, [], [])
+    assert runs_with_key(bench.stack, submission.key) == []
+
+
+def test_every_point_is_in_one_row_of_the_cases_at_points():
+    assert Counter(itertools.chain(*ROWS)) == Counter(faults.POINTS.keys())
+    assert set(CHUNKED) <= set(SERVER)
 
 
 def test_redis_forgets_everything_while_a_worker_works(bench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from chaos_bench import AROUND, Bench, times
 from chaos_client import LARGE, SMALL
+from chaos_matrix import AT_WORK, CHORES, COMMITTED, NOT_TRIED, RETENTION, SERVER, TRIED_ALREADY
 from chaos_stack import eventually
 from chaos_truth import age, attempts, outcome
 
@@ -20,35 +21,6 @@ BEFORE = {
 }
 SEVERAL = {"server.upload.chunk_written", "worker.parse.mid"}
 AWAY = {"postgres", "postgres crash"}
-
-SERVER = [
-    "server.upload.opened",
-    "server.upload.chunk_written",
-    "server.upload.synced",
-    "server.run.inserted",
-    "server.upload.finished",
-    "server.blob.committed",
-    "server.run.committed",
-    "server.job.enqueuing",
-    "server.job.enqueued",
-    "server.submit.answering",
-    "server.watch.sending",
-]
-AT_WORK = [
-    "worker.claim.after",
-    "worker.parse.first",
-    "worker.parse.mid",
-    "worker.copy.mid",
-    "worker.copy.done",
-    "worker.rules.between",
-    "worker.results.mid",
-    "worker.commit.before",
-    "worker.progress.published",
-    "worker.heartbeat",
-]
-COMMITTED = ["worker.commit.after", "worker.end.published", "worker.blob.deleted", "worker.blob.cleared"]
-TRIED_ALREADY = ["worker.failure.settling", "worker.failure.settled", "reconciler.taken_back"]
-NOT_TRIED = ["worker.claim.before", "worker.claim.taken", "reconciler.queued_again"]
 
 
 def size_for(point: str) -> str:
@@ -110,24 +82,27 @@ def test_something_breaks_while_a_worker_is_at(bench: Bench, point, fault):
 
 
 @pytest.mark.parametrize("fault", AROUND)
-def test_something_breaks_while_a_worker_puts_things_right(bench: Bench, fault):
-    submission, took = bench.break_at("reconciler.locked", fault)
+@pytest.mark.parametrize("point", CHORES)
+def test_something_breaks_while_a_worker_puts_things_right(bench: Bench, point, fault):
+    submission, took = bench.break_at(point, fault)
 
     bench.check(submission, times(took, 1) | {2})
 
 
-def test_a_worker_dies_while_it_deletes_what_another_did_not(bench: Bench):
-    submission = bench.die_at("worker.commit.after", more="retention.blob_deleted=kill")
+@pytest.mark.parametrize("point", RETENTION)
+def test_a_worker_dies_while_it_deletes_what_another_did_not(bench: Bench, point):
+    submission = bench.die_at("worker.commit.after", more=f"{point}=kill")
     age(bench.stack)
 
     bench.check(submission, {1})
-    eventually("somebody deletes it", lambda: bench.stack.hits("retention.blob_deleted"))
+    eventually("somebody deletes it", lambda: bench.stack.hits(point))
 
 
-def test_the_worker_that_puts_things_right_stands_still(bench: Bench):
+@pytest.mark.parametrize("point", CHORES)
+def test_the_worker_that_puts_things_right_stands_still(bench: Bench, point):
     """The other one is killed at work, starts again, and must not wait for the first."""
-    bench.stack.arm("reconciler.locked=stop;worker.copy.mid=kill")
-    bench.stack.stopped_at("reconciler.locked")
+    bench.stack.arm(f"{point}=stop;worker.copy.mid=kill")
+    bench.stack.stopped_at(point)
     submission = bench.submit()
     submission.finished()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from facnet_grpc import faults
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.export.lines import shaped
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
@@ -85,6 +86,7 @@ class LineCalls:
         export = await self._blocking.run(self._export, request)
         media_type = export.media_type
         while (part := await self._blocking.run(next, export.parts, None)) is not None:
+            faults.point("server.export.sending")
             yield pb.ExportValidationResponse(
                 data=part.data,
                 media_type=media_type,

@@ -1,0 +1,90 @@
+"""What an export has to be: made here from what PostgreSQL holds, at one moment, as one piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import pyarrow as pa
+from chaos_stack import SOON, ChaosStack
+from chaos_truth import KEYS, MOST, snapshot
+from pyarrow import ipc
+from pyarrow import parquet as pq
+
+from facnet_client.record import ExportFormat
+from facnet_grpc.export import layout
+from facnet_grpc.export.formats import Format, make_writer
+from facnet_grpc.export.lines import shaped
+from facnet_grpc.export.results import Shaper
+from facnet_grpc.export.sink import Sink
+from facnet_grpc.keys import Keys
+from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.rules import declarative
+from facnet_grpc.storage.postgres import columns, lines, results
+from facnet_grpc.texts import Locale, extend
+
+extend(Locale.EN, declarative.entries(Locale.EN.value, []))  # as the server does
+_PERSONS = Redactor.of(Keys.parse(SOON["FACNET_PSEUDONYM_KEY"]))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody exports: lines or results, and how they are written."""
+
+    form: ExportFormat
+    records: bool
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that somebody has got, and how many rows they were told it is of."""
+
+    wanted: Wanted
+    rows: int
+    path: Path
+
+
+class Held(NamedTuple):
+    """A file, and how many rows it is of."""
+
+    rows: int
+    data: bytes
+
+
+@lru_cache
+def held(stack: ChaosStack, run_id: str, wanted: Wanted) -> Held:
+    """Return the file that PostgreSQL holds of a completed run. Nothing in it tells the run from others like it."""
+    with snapshot(stack) as conn:
+        columns.use(conn, KEYS)
+        if wanted.records:
+            schema, batch = layout.LINE, shaped(lines.page(conn, UUID(run_id), limit=MOST), _PERSONS)
+        else:
+            found = results.page(conn, UUID(run_id), limit=MOST)
+            schema, batch = layout.RESULT, Shaper(Locale.EN, _PERSONS).shaped(found)
+    sink = Sink()
+    writer = make_writer(Format(wanted.form.value), sink, schema)
+    writer.write(batch)
+    writer.close()
+    return Held(batch.num_rows, b"".join(sink.chunks()) + sink.rest())
+
+
+def is_right(stack: ChaosStack, exported: Exported, model: str) -> bool:
+    """Whether a file is what PostgreSQL holds of `model`, a run on the same claims."""
+    expected, data = held(stack, model, exported.wanted), exported.path.read_bytes()
+    return exported.rows == expected.rows and _is_same(data, expected.data, exported.wanted.form)
+
+
+def _is_same(one: bytes, other: bytes, form: ExportFormat) -> bool:
+    """Whether two files say the same: all bytes of text, all cells of tables."""
+    if form in {ExportFormat.JSONL, ExportFormat.CSV}:
+        return one == other
+    return bool(_table(one, form).equals(_table(other, form)))
+
+
+def _table(data: bytes, form: ExportFormat) -> pa.Table:
+    if form is ExportFormat.PARQUET:
+        return pq.read_table(pa.BufferReader(data))
+    return ipc.open_stream(data).read_all()
