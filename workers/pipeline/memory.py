@@ -11,9 +11,10 @@ import pyarrow as pa
 _libc = ctypes.CDLL(None)
 _trim = getattr(_libc, "malloc_trim", None)  # glibc has both, musl neither
 _mallopt = getattr(_libc, "mallopt", None)
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 64 << 20
 _LARGE_BYTES = 32 << 20
+_ARENAS = 2  # the threads of a run have half a dozen otherwise, each with its own leftovers
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MANY_LINES = 1 << 17
@@ -21,8 +22,12 @@ _MUCH_BYTES = 24 << 20
 
 
 def keep_small() -> None:
-    """Keep a little memory between one block of a file and the next: asking the system for it anew takes time."""
+    """Keep a little memory between one block of a file and the next: asking the system for it anew takes time.
+
+    To be called before there are threads.
+    """
     if _mallopt is not None:
+        _mallopt(_ARENA_MAX, _ARENAS)
         _mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         _mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 

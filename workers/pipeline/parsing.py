@@ -17,7 +17,7 @@ from facnet_grpc.rules.lines import LineCollector
 from workers.pipeline.channel import Channel
 from workers.pipeline.progress import ProgressBoard
 
-BATCHES_AHEAD = 2
+BATCHES_AHEAD = 1
 
 
 class Parsing:
