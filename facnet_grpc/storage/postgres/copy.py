@@ -23,7 +23,7 @@ from psycopg.copy import QueuedLibpqWriter
 from facnet_grpc.storage.postgres import columns
 
 BATCHES_AHEAD = 1  # ready to be sent
-_SENT_AHEAD = 1 << 20  # bytes in the kernel that PostgreSQL has not taken yet; it may allow fewer
+_SENT_AHEAD = 4 << 20  # bytes in the kernel that PostgreSQL has not taken yet; fewer if `net.core.wmem_max` says so
 _RUN_ID = pa.field("run_id", pa.binary(16), nullable=False)  # a uuid is 16 bytes in binary COPY
 
 
