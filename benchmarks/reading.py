@@ -18,7 +18,10 @@ from facnet_grpc.rules.base import Rule
 from facnet_grpc.rules.engine import RuleOutcome, run_rules
 from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.sample import write_sample
+from workers.pipeline.beside import rules_at_once
 from workers.pipeline.memory import keep_small
+
+THREADS = 2  # what FACNET_RULE_THREADS is unless somebody changes it
 
 
 def figures(folder: Path, rows: int, times: int) -> list[Figure]:
@@ -73,5 +76,6 @@ def _parse(path: Path) -> tuple[float, pa.Table]:
 
 def _judge(lines: pa.Table, rules: tuple[Rule, ...]) -> float:
     began = time.perf_counter()
-    run_rules(lines, shipped(), rules, between=lambda _: None)
+    threads = rules_at_once(lines.num_rows, THREADS)
+    run_rules(lines, shipped(), rules, between=lambda _: None, threads=threads)
     return time.perf_counter() - began
