@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_other_points_are_neither_broken_nor_counted(armed):
 
 def test_sleep_lets_the_thread_wait(armed, monkeypatch):
     slept = []
-    monkeypatch.setattr(faults.time, "sleep", slept.append)
+    monkeypatch.setattr(faults, "time", SimpleNamespace(sleep=slept.append))
     armed(f"{POINT}=sleep:1.5")
 
     faults.point(POINT)

@@ -328,7 +328,7 @@ def go_every_way(service: Service) -> None:
         finally:
             conn.execute("ALTER TABLE billing_records DROP CONSTRAINT canary")
     # Cancelled while a worker is at it.
-    service.plan.write_text("worker.copy.done=sleep:0.5")
+    service.plan.write_text("worker.copy.done=hold")
     run_id = service.submit(claims(code="15803"))
     eventually(lambda: service.get(run_id).status == validation_pb2.VALIDATION_STATUS_PROCESSING)
     service.stub.CancelValidation(pb.CancelValidationRequest(validation_id=run_id), timeout=5)
