@@ -20,7 +20,9 @@ from facnet_grpc.server.blocking import Blocking
 
 FLUSH_BYTES = 256 << 10  # small chunks are gathered up to this before a thread is troubled
 SYNC_BYTES = 8 << 20  # so that the last sync, which the client waits for, is short
-UNSYNCED_BYTES = 64 << 20  # at the most, where the disk is slower than the client
+# At the most, where the disk is slower than the client, beside as many that are being synced: no more may be lost with
+# a machine than is looked through when the upload goes on (`frames.CHECKED_BYTES`).
+UNSYNCED_BYTES = 24 << 20
 READ_BYTES = 1 << 20
 
 

@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 FRAME_BYTES: Final = 256 << 10  # most content of a frame
-CHECKED_BYTES: Final = 64 << 20  # what may not be on the disk yet when a machine crashes is far less
+CHECKED_BYTES: Final = 64 << 20  # what may not be on the disk yet when a machine crashes is less
 KEY_BYTES: Final = 32
 MAGIC: Final = b"FACNET1\0"
 PREAMBLE_BYTES: Final = len(MAGIC) + 16

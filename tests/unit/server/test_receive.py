@@ -15,6 +15,8 @@ from facnet_grpc.errors import CorruptData, LimitExceeded, Reason
 from facnet_grpc.server import receive
 from facnet_grpc.server.blocking import Blocking
 from facnet_grpc.server.receive import Chunk, Limits, Receiver
+from facnet_grpc.settings import Settings
+from facnet_grpc.storage import frames
 
 T = TypeVar("T")
 BIG = 1 << 40
@@ -122,6 +124,11 @@ def test_a_slow_disk_does_not_hold_up_what_arrives_until_too_much_waits_for_it(s
 
     run(send)
     assert sink.synced == len(data)
+
+
+def test_no_more_may_be_lost_with_a_machine_than_is_looked_through_afterwards() -> None:
+    largest_chunk = Settings.model_fields["max_chunk_bytes"].default
+    assert 2 * (receive.UNSYNCED_BYTES + receive.FLUSH_BYTES + largest_chunk) < frames.CHECKED_BYTES
 
 
 def test_a_disk_that_fails_behind_is_not_forgotten(sink, run, monkeypatch) -> None:
