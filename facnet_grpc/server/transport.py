@@ -6,7 +6,9 @@ open keep theirs. It speaks TLS 1.2 and 1.3 and nothing older.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 import grpc
 from cryptography import x509
@@ -31,11 +33,35 @@ def serving(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredent
     """Return credentials that follow the files. Raises `OSError`, `ValueError`."""
     paths = [cert, key, *([client_ca] if client_ca else [])]
     configuration = Reloaded("tls", paths, lambda: _read(cert, key, client_ca))
+    initial = configuration.get()
     return grpc.dynamic_ssl_server_credentials(
-        configuration.get(),
-        configuration.get,
+        initial,
+        renewals(initial, configuration.get),
         require_client_authentication=client_ca is not None,
     )
+
+
+def renewals(
+    initial: grpc.ServerCertificateConfiguration, read: Callable[[], grpc.ServerCertificateConfiguration]
+) -> Callable[[], grpc.ServerCertificateConfiguration | None]:
+    """Return what gRPC calls at each handshake: a new configuration once, and None while nothing has changed.
+
+    For every configuration that it is given, gRPC replaces its handshaker without a lock, even for the one it has:
+    two handshakes at once would then use a handshaker that is freed already, and the process would crash.
+    """
+    lock = Lock()
+    served = initial
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal served
+        current = read()
+        with lock:
+            if current is served:
+                return None
+            served = current
+            return current
+
+    return fetch
 
 
 def _read(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertificateConfiguration:

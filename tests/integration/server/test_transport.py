@@ -84,6 +84,15 @@ def test_a_renewed_certificate_is_served_without_a_restart_and_a_broken_one_is_n
         assert list(long_lived.list()) == []
 
 
+def test_grpc_is_given_a_configuration_once() -> None:
+    first, second = object(), object()
+    current = [first]
+    fetch = transport.renewals(first, lambda: current[0])
+    assert [fetch(), fetch()] == [None, None]
+    current[0] = second
+    assert [fetch(), fetch(), fetch()] == [second, None, None]
+
+
 @pytest.mark.parametrize(
     ("version", "served"),
     [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)],
