@@ -25,7 +25,7 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.phi.scrub import scrub_fields
 
 Format = Literal["auto", "json", "console"]
-PACKAGES = frozenset({"facnet_grpc", "facnet_client", "workers"})
+PACKAGES = frozenset({"facnet_grpc", "facnet_client", "facnet_cli", "workers"})
 CHATTY = {
     "alembic": logging.WARNING,  # tells of looking at the schema, which every probe of readiness may do
     "apscheduler": logging.ERROR,  # tells of everything that it does, and does not, every few seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 
 SAMPLE = Path(__file__).parents[3] / "facnet_grpc" / "sample" / "claims-5000.csv"
 WEBHOOK_KEY = "a key that webhooks are signed with"
-_FACNET = ("-c", "from facnet_client.cli import main; main()")
+_FACNET = ("-c", "from facnet_cli import main; main()")
 
 
 @dataclass(frozen=True)

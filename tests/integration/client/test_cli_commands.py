@@ -10,9 +10,9 @@ import pytest
 from fake_server import RUN_ID, progress, rich_status, terminal
 from typer.testing import CliRunner
 
-from facnet_client.cli.app import build_app
-from facnet_client.cli.exits import ExitCode
-from facnet_client.cli.texts import load
+from facnet_cli.app import build_app
+from facnet_cli.exits import ExitCode
+from facnet_cli.texts import load
 from facnet_grpc.gen.facnet.v1 import money_pb2, result_pb2, validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
@@ -452,7 +452,7 @@ def test_commands_of_the_service_are_handed_over(facnet, monkeypatch, arguments,
         raise SystemExit(0)
 
     monkeypatch.setattr("os.execv", execv)
-    monkeypatch.setattr("facnet_client.cli.local.require", lambda *extras: None)
+    monkeypatch.setattr("facnet_cli.local.require", lambda *extras: None)
     facnet(*arguments)
     (argv,) = became
     assert argv[1:3] == ["-m", "facnet_grpc"]
@@ -460,7 +460,7 @@ def test_commands_of_the_service_are_handed_over(facnet, monkeypatch, arguments,
 
 
 def test_what_is_not_installed_is_said_with_how_to_get_it(facnet, monkeypatch):
-    monkeypatch.setattr("facnet_client.cli.stack.find_spec", lambda name: None)
+    monkeypatch.setattr("facnet_cli.stack.find_spec", lambda name: None)
     result = facnet("serve")
     assert result.exit_code == ExitCode.CONFIGURATION
     assert 'pip install "facnet-grpc[server]"' in result.stderr

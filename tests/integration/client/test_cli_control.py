@@ -12,10 +12,10 @@ from fake_server import RUN_ID, progress, rich_status, terminal
 from rich.console import Console
 from typer.testing import CliRunner
 
-from facnet_client.cli import progress as bars
-from facnet_client.cli.app import build_app
-from facnet_client.cli.exits import ExitCode
-from facnet_client.cli.texts import load
+from facnet_cli import progress as bars
+from facnet_cli.app import build_app
+from facnet_cli.exits import ExitCode
+from facnet_cli.texts import load
 from facnet_client.client import FacnetClient
 from facnet_client.convert import update
 from facnet_client.errors import Unavailable
@@ -71,7 +71,7 @@ def test_delete_asks_whoever_is_there(facnet, fake, monkeypatch, answer, deleted
         def isatty(self):
             return True
 
-    monkeypatch.setattr("facnet_client.cli.control.sys", _Sys(Terminal(answer + "\n")))
+    monkeypatch.setattr("facnet_cli.control.sys", _Sys(Terminal(answer + "\n")))
     ended = facnet("delete", RUN_ID)
     assert (ended.exit_code == ExitCode.OK) is deleted
     assert len(fake.requests) == deleted

@@ -11,10 +11,10 @@ import pytest
 from fake_server import rich_status
 from typer.testing import CliRunner
 
+from facnet_cli.app import build_app
+from facnet_cli.exits import ExitCode
+from facnet_cli.texts import load
 from facnet_client import FacnetClient, Refused
-from facnet_client.cli.app import build_app
-from facnet_client.cli.exits import ExitCode
-from facnet_client.cli.texts import load
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
 TOKEN = "eyJ.canary.token"

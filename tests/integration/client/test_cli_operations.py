@@ -18,12 +18,12 @@ from fake_server import RUN_ID, rich_status
 from rich.console import Console
 from typer.testing import CliRunner
 
+from facnet_cli import keyboard, top
+from facnet_cli.app import build_app
+from facnet_cli.exits import ExitCode
+from facnet_cli.keyboard import Keyboard
+from facnet_cli.texts import load
 from facnet_client import FacnetClient
-from facnet_client.cli import keyboard, top
-from facnet_client.cli.app import build_app
-from facnet_client.cli.exits import ExitCode
-from facnet_client.cli.keyboard import Keyboard
-from facnet_client.cli.texts import load
 from facnet_client.operations import JobKind
 from facnet_client.values import Phase, Priority
 from facnet_grpc.gen.facnet.v1 import operations_service_pb2 as pb
@@ -248,7 +248,7 @@ def screen(monkeypatch):
     """A terminal, and what is on it."""
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=150, height=60)
-    monkeypatch.setattr("facnet_client.cli.session.console", lambda: terminal)
+    monkeypatch.setattr("facnet_cli.session.console", lambda: terminal)
     monkeypatch.setattr(
         top, "sys", type("Sys", (), {"stdout": type("Out", (), {"isatty": staticmethod(lambda: True)})})
     )

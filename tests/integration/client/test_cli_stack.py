@@ -37,7 +37,7 @@ STACK = """
 """
 FACNET = """
     import sys
-    from facnet_client.cli import main, stack
+    from facnet_cli import main, stack
     stack._COMMAND = ({command!r},)
     stack.require = lambda *extras: None
     sys.argv[0] = "facnet"
@@ -48,14 +48,14 @@ FACNET = """
 # A watch that behaves as if a callback had swallowed the exception of the first Ctrl-C.
 LOSE_FIRST_INTERRUPT = """
     import time
-    from facnet_client.cli import follow
+    from facnet_cli import follow
     def deaf(client, validation_id):
         try:
             yield from client.watch(validation_id)
         except KeyboardInterrupt:
             time.sleep(60)
     original = follow.follow
-    from facnet_client.cli import run
+    from facnet_cli import run
     class Deaf:
         def __init__(self, client):
             self.client = client

@@ -20,7 +20,7 @@ from facnet_client import FacnetClient, Retry, Status
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.storage.postgres import runs
 
-FACNET = (sys.executable, "-c", "from facnet_client.cli import main; main()")
+FACNET = (sys.executable, "-c", "from facnet_cli import main; main()")
 SOON = Retry(connect=30, patience=60, first_delay=0.05, largest_delay=0.3)
 AWAY_SECONDS = 1.5
 

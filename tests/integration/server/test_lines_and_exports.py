@@ -17,8 +17,8 @@ from pyarrow import parquet as pq
 from serving import KEY, Server, Worker, eventually, refused, submit
 from test_lists import ROWS as RESULTS
 
+from facnet_cli.output import to_json
 from facnet_client import ExportFormat, FacnetClient, LogLevel, NotFound
-from facnet_client.cli.output import to_json
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA

@@ -13,8 +13,8 @@ import pytest
 from pyarrow import ipc
 from pyarrow import parquet as pq
 
+from facnet_cli.output import to_json
 from facnet_client import record, values
-from facnet_client.cli.output import to_json
 from facnet_grpc.export import layout
 from facnet_grpc.export.formats import Format, make_writer
 from facnet_grpc.export.lines import shaped

@@ -8,8 +8,8 @@ import docs_markdown
 import pytest
 
 import facnet_client
+from facnet_cli.app import COMMANDS, GROUPS
 from facnet_client import values
-from facnet_client.cli.app import COMMANDS, GROUPS
 from facnet_grpc.settings import Settings
 from facnet_grpc.variables import variable
 
