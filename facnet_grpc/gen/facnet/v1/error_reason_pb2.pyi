@@ -23,201 +23,201 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    """No reason was given."""
+    """Default value; the service never sends it."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 1
-    """A defect of the service itself; the request id leads to its log."""
+    """A bug in the service; search its log for the request id."""
     ERROR_REASON_BACKEND_UNAVAILABLE: _ErrorReason.ValueType  # 2
-    """The database, the disk or another part is not answering; worth trying again."""
+    """The database, the disk or another dependency does not answer. Retry."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 3
-    """The server is shutting down; another one, or the same one later, will answer."""
+    """The server is shutting down. Retry on another server, or later."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 4
-    """The call took longer than its deadline."""
+    """The call exceeded its deadline, or the client of a stream sent nothing for too long."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 5
-    """The caller is not known: no credentials, or some that are not accepted."""
+    """The call has no credentials, or credentials that are not accepted."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 6
-    """The caller is known, and has no role that allows this call."""
+    """The caller's role does not allow this call."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 7
-    """The caller's owner makes calls faster than allowed."""
+    """The owner exceeds its rate of calls; RetryInfo says when to retry."""
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 8
-    """The caller's owner has too many calls open at once."""
+    """The owner has too many calls open at the same time."""
     ERROR_REASON_INVALID_ARGUMENT: _ErrorReason.ValueType  # 10
-    """A field of the request is missing or malformed; BadRequest names it."""
+    """A field of the request is missing or malformed; google.rpc.BadRequest names it."""
     ERROR_REASON_BAD_PAGE_TOKEN: _ErrorReason.ValueType  # 11
-    """The page token was not made by this service for this request."""
+    """The page token is malformed, or belongs to a request with other filters."""
     ERROR_REASON_BAD_CURSOR: _ErrorReason.ValueType  # 12
-    """The watch cursor was not made by this service for this run."""
+    """The watch cursor is malformed, or belongs to another run."""
     ERROR_REASON_VALIDATION_NOT_FOUND: _ErrorReason.ValueType  # 13
-    """No such run, or not one of the caller's."""
+    """The run does not exist or belongs to another owner."""
     ERROR_REASON_UPLOAD_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """No such upload, or not one of the caller's, or its hour is over."""
+    """The upload does not exist, has expired, or belongs to another owner."""
     ERROR_REASON_IDEMPOTENCY_CONFLICT: _ErrorReason.ValueType  # 15
-    """The idempotency key was used before, for other content."""
+    """The idempotency key was used before for a different file."""
     ERROR_REASON_WRONG_STATE: _ErrorReason.ValueType  # 16
-    """The state of the run does not allow this."""
+    """The status of the run does not allow this operation."""
     ERROR_REASON_RULE_NOT_FOUND: _ErrorReason.ValueType  # 17
-    """No such rule."""
+    """The rule does not exist."""
     ERROR_REASON_REFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 18
-    """No such code, establishment or version in the reference data."""
+    """The reference data has no such code, establishment or version."""
     ERROR_REASON_BAD_REFERENCE_FILE: _ErrorReason.ValueType  # 19
-    """A reference file cannot be read; BadRequest names the line and the column."""
+    """A reference file cannot be read; google.rpc.BadRequest names the line and the column."""
     ERROR_REASON_HEADER_REQUIRED: _ErrorReason.ValueType  # 20
-    """The stream did not begin with a header."""
+    """The first message of the stream is not a header."""
     ERROR_REASON_EMPTY_FILE: _ErrorReason.ValueType  # 21
-    """The file has no bytes."""
+    """The file is empty."""
     ERROR_REASON_FILE_TOO_LARGE: _ErrorReason.ValueType  # 22
-    """The file is larger than the server takes."""
+    """The file is larger than the limit of the server."""
     ERROR_REASON_CHUNK_TOO_LARGE: _ErrorReason.ValueType  # 23
-    """A chunk is larger than the server takes."""
+    """A chunk is larger than the limit of the server."""
     ERROR_REASON_WRONG_OFFSET: _ErrorReason.ValueType  # 24
-    """A chunk does not begin where the stored bytes end."""
+    """The offset of a chunk differs from the number of bytes received so far."""
     ERROR_REASON_CHUNK_CORRUPT: _ErrorReason.ValueType  # 25
-    """A chunk arrived with other bytes than its checksum says."""
+    """The CRC-32C of a chunk does not match its data."""
     ERROR_REASON_SIZE_MISMATCH: _ErrorReason.ValueType  # 26
-    """The file has another number of bytes than the header said."""
+    """The size of the file differs from the size in the header."""
     ERROR_REASON_CHECKSUM_MISMATCH: _ErrorReason.ValueType  # 27
-    """The file has another SHA-256 than the header or the last chunk said."""
+    """The SHA-256 of the file differs from the one in the header or in the last chunk."""
     ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 28
-    """The server's disk is full."""
+    """The disk of the server is full."""
     ERROR_REASON_TOO_MANY_UPLOADS: _ErrorReason.ValueType  # 29
-    """The caller has too many uploads open."""
+    """The owner has too many unfinished uploads."""
     ERROR_REASON_UPLOAD_BUSY: _ErrorReason.ValueType  # 30
-    """Another stream is writing to this upload."""
+    """Another call is writing to this upload."""
     ERROR_REASON_TOO_MANY_RUNS: _ErrorReason.ValueType  # 31
-    """The caller's owner has too many runs that are not finished."""
+    """The owner has too many runs that are QUEUED or PROCESSING."""
     ERROR_REASON_BATCH_NOT_FOUND: _ErrorReason.ValueType  # 32
-    """No such batch: none of the caller's runs is in it."""
+    """None of the caller's runs belongs to this batch."""
     ERROR_REASON_WEBHOOK_REFUSED: _ErrorReason.ValueType  # 33
-    """The address for the webhook is not one that the operator allows."""
+    """The operator does not allow this webhook URL."""
     ERROR_REASON_NOT_A_CSV: _ErrorReason.ValueType  # 40
-    """The file is not text: a picture, a PDF, a spreadsheet."""
+    """The file is not text, for example an image, a PDF or a spreadsheet."""
     ERROR_REASON_NO_USABLE_HEADER: _ErrorReason.ValueType  # 41
-    """No line of the file looks like the header of a claim report."""
+    """The file has no line with the column names of a claim report."""
     ERROR_REASON_MISSING_COLUMNS: _ErrorReason.ValueType  # 42
-    """The header lacks columns that nothing can be checked without."""
+    """The header lacks required columns."""
     ERROR_REASON_DUPLICATE_COLUMNS: _ErrorReason.ValueType  # 43
-    """Two columns of the header mean the same."""
+    """Two columns of the header have the same meaning."""
     ERROR_REASON_HEADER_ONLY: _ErrorReason.ValueType  # 44
-    """The file has a header and no line below it."""
+    """The file has a header and no data lines."""
     ERROR_REASON_NO_USABLE_ROWS: _ErrorReason.ValueType  # 45
     """Every line of the file was rejected."""
     ERROR_REASON_AMBIGUOUS_DATES: _ErrorReason.ValueType  # 46
-    """Day and month cannot be told apart in the dates of the file."""
+    """The dates of the file do not show whether the day or the month comes first."""
     ERROR_REASON_UNKNOWN_ENCODING: _ErrorReason.ValueType  # 47
-    """The encoding that was asked for is not known, or the file is not in it."""
+    """The requested encoding is unknown, or the file is not in that encoding."""
     ERROR_REASON_CORRUPT_ARCHIVE: _ErrorReason.ValueType  # 48
     """The compressed file is damaged."""
     ERROR_REASON_EXPANDS_TOO_LARGE: _ErrorReason.ValueType  # 49
-    """The compressed file is larger than allowed once expanded."""
+    """The decompressed file exceeds the size limit."""
     ERROR_REASON_WORKER_CRASHED: _ErrorReason.ValueType  # 60
-    """The worker died during every attempt at this file."""
+    """The worker process died during every attempt."""
     ERROR_REASON_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 61
-    """A passing fault did not pass within the attempts that a run has."""
+    """A temporary failure persisted through all attempts."""
     ERROR_REASON_BLOB_MISSING: _ErrorReason.ValueType  # 62
-    """The stored file is gone."""
+    """The stored file no longer exists."""
     ERROR_REASON_LEASE_LOST: _ErrorReason.ValueType  # 63
-    """The worker lost its lease to another worker."""
+    """The worker lost its lease; another worker has taken over the run."""
     ERROR_REASON_BLOB_DAMAGED: _ErrorReason.ValueType  # 64
-    """The stored file is not what was stored: cut off, changed or exchanged."""
+    """The stored file was truncated or modified after it was stored."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call or a run failed. The name without its prefix is the `reason` of google.rpc.ErrorInfo (domain "facnet.v1")
-    and the `code` of RunError. Values are never renamed or reused.
+    """Why a call or a run failed. The name without its prefix is `reason` in google.rpc.ErrorInfo (domain "facnet.v1") and `code`
+    in RunError, for example "FILE_TOO_LARGE". Values are never renamed or reused.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-"""No reason was given."""
+"""Default value; the service never sends it."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 1
-"""A defect of the service itself; the request id leads to its log."""
+"""A bug in the service; search its log for the request id."""
 ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 2
-"""The database, the disk or another part is not answering; worth trying again."""
+"""The database, the disk or another dependency does not answer. Retry."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 3
-"""The server is shutting down; another one, or the same one later, will answer."""
+"""The server is shutting down. Retry on another server, or later."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 4
-"""The call took longer than its deadline."""
+"""The call exceeded its deadline, or the client of a stream sent nothing for too long."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 5
-"""The caller is not known: no credentials, or some that are not accepted."""
+"""The call has no credentials, or credentials that are not accepted."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 6
-"""The caller is known, and has no role that allows this call."""
+"""The caller's role does not allow this call."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 7
-"""The caller's owner makes calls faster than allowed."""
+"""The owner exceeds its rate of calls; RetryInfo says when to retry."""
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 8
-"""The caller's owner has too many calls open at once."""
+"""The owner has too many calls open at the same time."""
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason.ValueType  # 10
-"""A field of the request is missing or malformed; BadRequest names it."""
+"""A field of the request is missing or malformed; google.rpc.BadRequest names it."""
 ERROR_REASON_BAD_PAGE_TOKEN: ErrorReason.ValueType  # 11
-"""The page token was not made by this service for this request."""
+"""The page token is malformed, or belongs to a request with other filters."""
 ERROR_REASON_BAD_CURSOR: ErrorReason.ValueType  # 12
-"""The watch cursor was not made by this service for this run."""
+"""The watch cursor is malformed, or belongs to another run."""
 ERROR_REASON_VALIDATION_NOT_FOUND: ErrorReason.ValueType  # 13
-"""No such run, or not one of the caller's."""
+"""The run does not exist or belongs to another owner."""
 ERROR_REASON_UPLOAD_NOT_FOUND: ErrorReason.ValueType  # 14
-"""No such upload, or not one of the caller's, or its hour is over."""
+"""The upload does not exist, has expired, or belongs to another owner."""
 ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason.ValueType  # 15
-"""The idempotency key was used before, for other content."""
+"""The idempotency key was used before for a different file."""
 ERROR_REASON_WRONG_STATE: ErrorReason.ValueType  # 16
-"""The state of the run does not allow this."""
+"""The status of the run does not allow this operation."""
 ERROR_REASON_RULE_NOT_FOUND: ErrorReason.ValueType  # 17
-"""No such rule."""
+"""The rule does not exist."""
 ERROR_REASON_REFERENCE_NOT_FOUND: ErrorReason.ValueType  # 18
-"""No such code, establishment or version in the reference data."""
+"""The reference data has no such code, establishment or version."""
 ERROR_REASON_BAD_REFERENCE_FILE: ErrorReason.ValueType  # 19
-"""A reference file cannot be read; BadRequest names the line and the column."""
+"""A reference file cannot be read; google.rpc.BadRequest names the line and the column."""
 ERROR_REASON_HEADER_REQUIRED: ErrorReason.ValueType  # 20
-"""The stream did not begin with a header."""
+"""The first message of the stream is not a header."""
 ERROR_REASON_EMPTY_FILE: ErrorReason.ValueType  # 21
-"""The file has no bytes."""
+"""The file is empty."""
 ERROR_REASON_FILE_TOO_LARGE: ErrorReason.ValueType  # 22
-"""The file is larger than the server takes."""
+"""The file is larger than the limit of the server."""
 ERROR_REASON_CHUNK_TOO_LARGE: ErrorReason.ValueType  # 23
-"""A chunk is larger than the server takes."""
+"""A chunk is larger than the limit of the server."""
 ERROR_REASON_WRONG_OFFSET: ErrorReason.ValueType  # 24
-"""A chunk does not begin where the stored bytes end."""
+"""The offset of a chunk differs from the number of bytes received so far."""
 ERROR_REASON_CHUNK_CORRUPT: ErrorReason.ValueType  # 25
-"""A chunk arrived with other bytes than its checksum says."""
+"""The CRC-32C of a chunk does not match its data."""
 ERROR_REASON_SIZE_MISMATCH: ErrorReason.ValueType  # 26
-"""The file has another number of bytes than the header said."""
+"""The size of the file differs from the size in the header."""
 ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 27
-"""The file has another SHA-256 than the header or the last chunk said."""
+"""The SHA-256 of the file differs from the one in the header or in the last chunk."""
 ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 28
-"""The server's disk is full."""
+"""The disk of the server is full."""
 ERROR_REASON_TOO_MANY_UPLOADS: ErrorReason.ValueType  # 29
-"""The caller has too many uploads open."""
+"""The owner has too many unfinished uploads."""
 ERROR_REASON_UPLOAD_BUSY: ErrorReason.ValueType  # 30
-"""Another stream is writing to this upload."""
+"""Another call is writing to this upload."""
 ERROR_REASON_TOO_MANY_RUNS: ErrorReason.ValueType  # 31
-"""The caller's owner has too many runs that are not finished."""
+"""The owner has too many runs that are QUEUED or PROCESSING."""
 ERROR_REASON_BATCH_NOT_FOUND: ErrorReason.ValueType  # 32
-"""No such batch: none of the caller's runs is in it."""
+"""None of the caller's runs belongs to this batch."""
 ERROR_REASON_WEBHOOK_REFUSED: ErrorReason.ValueType  # 33
-"""The address for the webhook is not one that the operator allows."""
+"""The operator does not allow this webhook URL."""
 ERROR_REASON_NOT_A_CSV: ErrorReason.ValueType  # 40
-"""The file is not text: a picture, a PDF, a spreadsheet."""
+"""The file is not text, for example an image, a PDF or a spreadsheet."""
 ERROR_REASON_NO_USABLE_HEADER: ErrorReason.ValueType  # 41
-"""No line of the file looks like the header of a claim report."""
+"""The file has no line with the column names of a claim report."""
 ERROR_REASON_MISSING_COLUMNS: ErrorReason.ValueType  # 42
-"""The header lacks columns that nothing can be checked without."""
+"""The header lacks required columns."""
 ERROR_REASON_DUPLICATE_COLUMNS: ErrorReason.ValueType  # 43
-"""Two columns of the header mean the same."""
+"""Two columns of the header have the same meaning."""
 ERROR_REASON_HEADER_ONLY: ErrorReason.ValueType  # 44
-"""The file has a header and no line below it."""
+"""The file has a header and no data lines."""
 ERROR_REASON_NO_USABLE_ROWS: ErrorReason.ValueType  # 45
 """Every line of the file was rejected."""
 ERROR_REASON_AMBIGUOUS_DATES: ErrorReason.ValueType  # 46
-"""Day and month cannot be told apart in the dates of the file."""
+"""The dates of the file do not show whether the day or the month comes first."""
 ERROR_REASON_UNKNOWN_ENCODING: ErrorReason.ValueType  # 47
-"""The encoding that was asked for is not known, or the file is not in it."""
+"""The requested encoding is unknown, or the file is not in that encoding."""
 ERROR_REASON_CORRUPT_ARCHIVE: ErrorReason.ValueType  # 48
 """The compressed file is damaged."""
 ERROR_REASON_EXPANDS_TOO_LARGE: ErrorReason.ValueType  # 49
-"""The compressed file is larger than allowed once expanded."""
+"""The decompressed file exceeds the size limit."""
 ERROR_REASON_WORKER_CRASHED: ErrorReason.ValueType  # 60
-"""The worker died during every attempt at this file."""
+"""The worker process died during every attempt."""
 ERROR_REASON_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 61
-"""A passing fault did not pass within the attempts that a run has."""
+"""A temporary failure persisted through all attempts."""
 ERROR_REASON_BLOB_MISSING: ErrorReason.ValueType  # 62
-"""The stored file is gone."""
+"""The stored file no longer exists."""
 ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 63
-"""The worker lost its lease to another worker."""
+"""The worker lost its lease; another worker has taken over the run."""
 ERROR_REASON_BLOB_DAMAGED: ErrorReason.ValueType  # 64
-"""The stored file is not what was stored: cut off, changed or exchanged."""
+"""The stored file was truncated or modified after it was stored."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -18,7 +18,9 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class Money(google.protobuf.message.Message):
-    """An amount of money, exact. Same shape and meaning as google.type.Money."""
+    """An exact amount of money, with the fields and meaning of google.type.Money. For example, units 12 and nanos 340000000 are
+    12.34 dollars, units -1 and nanos -500000000 are -1.50 dollars.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -29,32 +29,32 @@ class _JobKind:
 class _JobKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_JobKind.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     JOB_KIND_UNSPECIFIED: _JobKind.ValueType  # 0
-    """Not given."""
+    """Default value; the service never sends it."""
     JOB_KIND_VALIDATION: _JobKind.ValueType  # 1
-    """Checks a file: a run."""
+    """Validates a file: a run."""
     JOB_KIND_REVALIDATION: _JobKind.ValueType  # 2
-    """Judges a completed run again."""
+    """Evaluates the current rules on a completed run (RevalidateValidation)."""
 
 class JobKind(_JobKind, metaclass=_JobKindEnumTypeWrapper):
-    """What a job does."""
+    """Kind of a job."""
 
 JOB_KIND_UNSPECIFIED: JobKind.ValueType  # 0
-"""Not given."""
+"""Default value; the service never sends it."""
 JOB_KIND_VALIDATION: JobKind.ValueType  # 1
-"""Checks a file: a run."""
+"""Validates a file: a run."""
 JOB_KIND_REVALIDATION: JobKind.ValueType  # 2
-"""Judges a completed run again."""
+"""Evaluates the current rules on a completed run (RevalidateValidation)."""
 Global___JobKind: typing_extensions.TypeAlias = JobKind
 
 @typing.final
 class GetQueueStatsRequest(google.protobuf.message.Message):
-    """How far back to look."""
+    """Request of GetQueueStats."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RECENT_MINUTES_FIELD_NUMBER: builtins.int
     recent_minutes: builtins.int
-    """What is recent, in minutes (default 15, at most 1,440)."""
+    """Length of the recent period in minutes: 15 if 0, at most 1,440."""
     def __init__(
         self,
         *,
@@ -66,7 +66,7 @@ Global___GetQueueStatsRequest: typing_extensions.TypeAlias = GetQueueStatsReques
 
 @typing.final
 class GetQueueStatsResponse(google.protobuf.message.Message):
-    """The state of the queue and of those who work it off."""
+    """State of the queue and of the workers."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -81,39 +81,39 @@ class GetQueueStatsResponse(google.protobuf.message.Message):
     ACTIVE_JOBS_FIELD_NUMBER: builtins.int
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When this was the state."""
+        """When the state was read."""
 
     @property
     def queues(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___QueueStats]:
-        """By kind of job; each kind is there."""
+        """Jobs by kind; one entry for each kind."""
 
     @property
     def priorities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PriorityStats]:
-        """Runs by priority, most urgent first; each priority is there."""
+        """Runs by priority, HIGH first; one entry for each priority."""
 
     @property
     def owners(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OwnerStats]:
-        """By owner, those with the most jobs that wait or are being worked on first; the first 100."""
+        """Jobs by owner: the 100 owners with the most waiting and active jobs, in descending order."""
 
     @property
     def day(self) -> Global___JobTimes:
-        """How long runs waited and took that ended within the last 24 hours."""
+        """Waiting and processing times of runs that ended within the last 24 hours."""
 
     @property
     def recent(self) -> Global___JobTimes:
-        """The same for those that ended recently."""
+        """Waiting and processing times of runs that ended within the recent period."""
 
     @property
     def recent_period(self) -> google.protobuf.duration_pb2.Duration:
-        """What is recent."""
+        """Length of the recent period."""
 
     @property
     def workers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Worker]:
-        """Worker processes that are alive, oldest first."""
+        """Live worker processes, oldest first."""
 
     @property
     def active_jobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ActiveJob]:
-        """Runs that are being worked on, longest first; the first 100."""
+        """Runs in progress, longest first; at most 100."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ Global___GetQueueStatsResponse: typing_extensions.TypeAlias = GetQueueStatsRespo
 
 @typing.final
 class JobCounts(google.protobuf.message.Message):
-    """How many jobs there are."""
+    """Number of jobs by state."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -145,16 +145,16 @@ class JobCounts(google.protobuf.message.Message):
     FAILED_FIELD_NUMBER: builtins.int
     OLDEST_WAIT_FIELD_NUMBER: builtins.int
     waiting: builtins.int
-    """Due, and waiting for a worker."""
+    """Ready to start and waiting for a worker."""
     delayed: builtins.int
-    """Waiting for the time of their next attempt."""
+    """Waiting for the start time of the next attempt."""
     active: builtins.int
-    """Being worked on."""
+    """In progress."""
     failed: builtins.int
-    """Ended badly, and still known."""
+    """Failed and still stored."""
     @property
     def oldest_wait(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the job has been due that has waited longest; not set if none waits."""
+        """How long the oldest waiting job has been ready; not set if none is waiting."""
 
     def __init__(
         self,
@@ -172,17 +172,17 @@ Global___JobCounts: typing_extensions.TypeAlias = JobCounts
 
 @typing.final
 class QueueStats(google.protobuf.message.Message):
-    """The jobs of a kind."""
+    """Jobs of one kind."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     KIND_FIELD_NUMBER: builtins.int
     COUNTS_FIELD_NUMBER: builtins.int
     kind: Global___JobKind.ValueType
-    """What they do."""
+    """Kind of the jobs."""
     @property
     def counts(self) -> Global___JobCounts:
-        """How many there are."""
+        """Number of jobs."""
 
     def __init__(
         self,
@@ -197,17 +197,17 @@ Global___QueueStats: typing_extensions.TypeAlias = QueueStats
 
 @typing.final
 class PriorityStats(google.protobuf.message.Message):
-    """The runs of a priority."""
+    """Runs of one priority."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PRIORITY_FIELD_NUMBER: builtins.int
     COUNTS_FIELD_NUMBER: builtins.int
     priority: facnet_grpc.gen.facnet.v1.validation_pb2.Priority.ValueType
-    """The priority."""
+    """Priority of the runs."""
     @property
     def counts(self) -> Global___JobCounts:
-        """How many there are."""
+        """Number of runs."""
 
     def __init__(
         self,
@@ -222,17 +222,17 @@ Global___PriorityStats: typing_extensions.TypeAlias = PriorityStats
 
 @typing.final
 class OwnerStats(google.protobuf.message.Message):
-    """The jobs of an owner."""
+    """Jobs of one owner."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     OWNER_FIELD_NUMBER: builtins.int
     COUNTS_FIELD_NUMBER: builtins.int
     owner: builtins.str
-    """The owner."""
+    """Name of the owner."""
     @property
     def counts(self) -> Global___JobCounts:
-        """How many there are."""
+        """Number of jobs."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ Global___OwnerStats: typing_extensions.TypeAlias = OwnerStats
 
 @typing.final
 class JobTimes(google.protobuf.message.Message):
-    """What runs took that ended within some time, well or badly."""
+    """Statistics of the runs that ended within a period."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -258,20 +258,20 @@ class JobTimes(google.protobuf.message.Message):
     BYTES_FIELD_NUMBER: builtins.int
     ROWS_FIELD_NUMBER: builtins.int
     completed: builtins.int
-    """How many completed."""
+    """Number of completed runs."""
     failed: builtins.int
-    """How many failed."""
+    """Number of failed runs."""
     bytes: builtins.int
-    """Bytes of the files of those that completed."""
+    """Total file size of the completed runs, in bytes."""
     rows: builtins.int
-    """Lines of them."""
+    """Total number of data lines of the completed runs."""
     @property
     def mean_wait(self) -> google.protobuf.duration_pb2.Duration:
-        """Mean time from accepted to begun, of those whose first attempt was the last; not set if there are none."""
+        """Mean time from acceptance to start, over runs that needed one attempt; not set if there are none."""
 
     @property
     def mean_work(self) -> google.protobuf.duration_pb2.Duration:
-        """Mean time of the last attempt; not set if there are none."""
+        """Mean duration of the last attempt; not set if there are none."""
 
     def __init__(
         self,
@@ -290,7 +290,7 @@ Global___JobTimes: typing_extensions.TypeAlias = JobTimes
 
 @typing.final
 class Worker(google.protobuf.message.Message):
-    """A process that works on jobs. It says every few seconds that it is there; one that has not for 20 seconds is left out."""
+    """A worker process. It sends a heartbeat every few seconds and is omitted after 20 seconds without one."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -301,22 +301,22 @@ class Worker(google.protobuf.message.Message):
     SEEN_TIME_FIELD_NUMBER: builtins.int
     VALIDATION_IDS_FIELD_NUMBER: builtins.int
     worker_id: builtins.str
-    """Made up when the process starts; says nothing about its machine."""
+    """Random id, chosen when the process starts."""
     release: builtins.str
-    """The release that it runs."""
+    """Release of the software it runs."""
     threads: builtins.int
-    """How many jobs it works on at once."""
+    """Number of jobs it can process at the same time."""
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it started."""
 
     @property
     def seen_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it last said that it is there."""
+        """Time of its last heartbeat."""
 
     @property
     def validation_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Runs that it was working on then, or judging again."""
+        """Ids of the runs it was processing or revalidating at its last heartbeat."""
 
     def __init__(
         self,
@@ -335,7 +335,7 @@ Global___Worker: typing_extensions.TypeAlias = Worker
 
 @typing.final
 class ActiveJob(google.protobuf.message.Message):
-    """A run that is being worked on."""
+    """A run in progress."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -351,28 +351,28 @@ class ActiveJob(google.protobuf.message.Message):
     START_TIME_FIELD_NUMBER: builtins.int
     WORKER_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run."""
+    """Id of the run."""
     owner: builtins.str
-    """Whose it is."""
+    """Owner of the run."""
     file_name: builtins.str
-    """The name that the client gave the file."""
+    """File name from the upload header."""
     priority: facnet_grpc.gen.facnet.v1.validation_pb2.Priority.ValueType
-    """In which order it was taken."""
+    """Scheduling priority."""
     phase: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationPhase.ValueType
-    """What the worker is doing."""
+    """Current phase."""
     percent: builtins.float
-    """0 to 100."""
+    """Progress, 0 to 100."""
     attempt: builtins.int
-    """Which attempt it is."""
+    """Number of the attempt, 1 for the first."""
     size_bytes: builtins.int
-    """The file's size in bytes."""
+    """File size in bytes."""
     rows_parsed: builtins.int
-    """Lines read so far."""
+    """Lines parsed so far."""
     worker_id: builtins.str
-    """Who works on it; empty while that is not known."""
+    """Id of the worker that processes the run; empty until its next heartbeat."""
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the attempt began."""
+        """When the attempt started."""
 
     def __init__(
         self,
@@ -396,7 +396,7 @@ Global___ActiveJob: typing_extensions.TypeAlias = ActiveJob
 
 @typing.final
 class ListFailedJobsRequest(google.protobuf.message.Message):
-    """Which jobs."""
+    """Request of ListFailedJobs. Filters are combined with AND."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -407,22 +407,22 @@ class ListFailedJobsRequest(google.protobuf.message.Message):
     FAILED_FROM_FIELD_NUMBER: builtins.int
     FAILED_BEFORE_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """At most this many (default 50, at most 1,000)."""
+    """Maximum number of jobs to return: 50 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filters; empty for the first page."""
     owner: builtins.str
-    """Only of this owner."""
+    """Only jobs of this owner; empty for all."""
     @property
     def codes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only with one of these codes: names of ErrorReason without their prefix."""
+        """Only jobs with one of these error codes (names of ErrorReason without their prefix), at most 100; empty for all."""
 
     @property
     def failed_from(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Only those that failed at this time or later."""
+        """Only jobs that failed at or after this time."""
 
     @property
     def failed_before(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Only those that failed before this time."""
+        """Only jobs that failed before this time."""
 
     def __init__(
         self,
@@ -441,17 +441,17 @@ Global___ListFailedJobsRequest: typing_extensions.TypeAlias = ListFailedJobsRequ
 
 @typing.final
 class ListFailedJobsResponse(google.protobuf.message.Message):
-    """A page of failed jobs."""
+    """Response of ListFailedJobs."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     JOBS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @property
     def jobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FailedJob]:
-        """Latest first."""
+        """Failed jobs, latest first."""
 
     def __init__(
         self,
@@ -465,7 +465,7 @@ Global___ListFailedJobsResponse: typing_extensions.TypeAlias = ListFailedJobsRes
 
 @typing.final
 class FailedJob(google.protobuf.message.Message):
-    """A job that ended badly."""
+    """A failed job."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -482,38 +482,38 @@ class FailedJob(google.protobuf.message.Message):
     CAN_REPLAY_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     kind: Global___JobKind.ValueType
-    """What it was to do."""
+    """Kind of the job."""
     validation_id: builtins.str
-    """The run that it was about."""
+    """Id of the run that it processed."""
     owner: builtins.str
-    """Whose it is."""
+    """Owner of the run."""
     file_name: builtins.str
-    """The name that the client gave the file."""
+    """File name from the upload header."""
     size_bytes: builtins.int
-    """The file's size in bytes."""
+    """File size in bytes."""
     attempt: builtins.int
-    """How many times work on it has begun."""
+    """Number of attempts started."""
     can_replay: builtins.bool
-    """Whether it can be replayed: it is a run, and its file is still kept."""
+    """Whether ReplayFailedJob can queue it again: it is a run, and its file is still stored."""
     @property
     def error(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.RunError:
         """Why it failed."""
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it was asked for."""
+        """When the job was submitted."""
 
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When work on the last attempt began."""
+        """When the last attempt started; not set if none did."""
 
     @property
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it ended."""
+        """When the job failed."""
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Until when the file is kept, if it is."""
+        """When its file will be deleted; set only if can_replay."""
 
     def __init__(
         self,
@@ -538,13 +538,13 @@ Global___FailedJob: typing_extensions.TypeAlias = FailedJob
 
 @typing.final
 class ReplayFailedJobRequest(google.protobuf.message.Message):
-    """Which run."""
+    """Request of ReplayFailedJob."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     def __init__(
         self,
         *,
@@ -556,17 +556,17 @@ Global___ReplayFailedJobRequest: typing_extensions.TypeAlias = ReplayFailedJobRe
 
 @typing.final
 class ReplayFailedJobResponse(google.protobuf.message.Message):
-    """The run as it is now."""
+    """Response of ReplayFailedJob."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_FIELD_NUMBER: builtins.int
     REPLAYED_FIELD_NUMBER: builtins.int
     replayed: builtins.bool
-    """Whether this very call has queued it; not if it waits or is being worked on already."""
+    """Whether this call queued the run; false if it was QUEUED or PROCESSING already."""
     @property
     def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
-        """The run."""
+        """The run as it is now."""
 
     def __init__(
         self,
@@ -581,7 +581,7 @@ Global___ReplayFailedJobResponse: typing_extensions.TypeAlias = ReplayFailedJobR
 
 @typing.final
 class PurgeValidationsRequest(google.protobuf.message.Message):
-    """Which runs, and whether to remove them."""
+    """Request of PurgeValidations."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -589,13 +589,13 @@ class PurgeValidationsRequest(google.protobuf.message.Message):
     DRY_RUN_FIELD_NUMBER: builtins.int
     OWNER_FIELD_NUMBER: builtins.int
     older_than_days: builtins.int
-    """How many days ago they must have ended; not set: as many as runs are kept for (FACNET_RETENTION_DAYS). 0 is all that are
-    over.
+    """Only runs that ended at least this many days ago. 0 means all terminal runs; not set means the retention period
+    (FACNET_RETENTION_DAYS).
     """
     dry_run: builtins.bool
-    """Only count."""
+    """Whether to count the runs without deleting them."""
     owner: builtins.str
-    """Only of this owner."""
+    """Only runs of this owner; empty for all."""
     def __init__(
         self,
         *,
@@ -611,7 +611,7 @@ Global___PurgeValidationsRequest: typing_extensions.TypeAlias = PurgeValidations
 
 @typing.final
 class PurgeValidationsResponse(google.protobuf.message.Message):
-    """What was removed."""
+    """Response of PurgeValidations."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -619,11 +619,11 @@ class PurgeValidationsResponse(google.protobuf.message.Message):
     MORE_FIELD_NUMBER: builtins.int
     OLDER_THAN_DAYS_FIELD_NUMBER: builtins.int
     purged: builtins.int
-    """How many runs were removed; how many would be, if only counted."""
+    """Number of runs deleted by this call; with dry_run, the number of runs that would be deleted."""
     more: builtins.bool
-    """Whether something is left to be removed: ask again. What is left is rows of runs that are gone already, or runs."""
+    """Whether to call again: runs, or lines of deleted runs, remain to be deleted."""
     older_than_days: builtins.int
-    """How many days ago they had ended."""
+    """The number of days applied."""
     def __init__(
         self,
         *,

@@ -26,8 +26,7 @@ if _version_not_supported:
 
 
 class OperationsServiceStub(object):
-    """What those need who keep the service running; for admins only. An admin sees and changes what belongs to any owner; where
-    callers are not told apart, all of it is the one owner's.
+    """Operates the service. All calls need the role admin and cover all owners; without authentication there is a single owner.
     """
 
     def __init__(self, channel):
@@ -59,35 +58,34 @@ class OperationsServiceStub(object):
 
 
 class OperationsServiceServicer(object):
-    """What those need who keep the service running; for admins only. An admin sees and changes what belongs to any owner; where
-    callers are not told apart, all of it is the one owner's.
+    """Operates the service. All calls need the role admin and cover all owners; without authentication there is a single owner.
     """
 
     def GetQueueStats(self, request, context):
-        """Tells how much waits and is being worked on, how fast it goes, and which workers are there.
+        """Returns the state of the queue, recent throughput, the workers, and the runs in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFailedJobs(self, request, context):
-        """Lists jobs that ended badly and are still known, latest first.
+        """Lists failed jobs that are still stored (dead letters), latest first. Failed revalidations are stored for a day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayFailedJob(self, request, context):
-        """Queues a failed run again, as RetryValidation does. One that waits or is being worked on stays as it is, so that asking
-        twice does no harm.
+        """Queues a failed run again, like RetryValidation. Idempotent: a run that is QUEUED or PROCESSING stays as it is. Fails with
+        WRONG_STATE if the run is COMPLETED or CANCELLED, and with BLOB_MISSING once its file has been deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeValidations(self, request, context):
-        """Removes runs that ended long enough ago, with their lines and results: as much as can be done within some seconds. Ask
-        again while `more` says so.
+        """Deletes runs that ended before a given number of days, with their lines and results. One call works for a few seconds;
+        repeat it while `more` is true.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,8 +123,7 @@ def add_OperationsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperationsService(object):
-    """What those need who keep the service running; for admins only. An admin sees and changes what belongs to any owner; where
-    callers are not told apart, all of it is the one owner's.
+    """Operates the service. All calls need the role admin and cover all owners; without authentication there is a single owner.
     """
 
     @staticmethod

@@ -90,9 +90,7 @@ _OperationsServicePurgeValidationsType = typing_extensions.TypeVar(
 )
 
 class OperationsServiceStub(typing.Generic[_OperationsServiceGetQueueStatsType, _OperationsServiceListFailedJobsType, _OperationsServiceReplayFailedJobType, _OperationsServicePurgeValidationsType]):
-    """What those need who keep the service running; for admins only. An admin sees and changes what belongs to any owner; where
-    callers are not told apart, all of it is the one owner's.
-    """
+    """Operates the service. All calls need the role admin and cover all owners; without authentication there is a single owner."""
 
     @typing.overload
     def __init__(self: OperationsServiceStub[
@@ -135,19 +133,19 @@ class OperationsServiceStub(typing.Generic[_OperationsServiceGetQueueStatsType, 
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetQueueStats: _OperationsServiceGetQueueStatsType
-    """Tells how much waits and is being worked on, how fast it goes, and which workers are there."""
+    """Returns the state of the queue, recent throughput, the workers, and the runs in progress."""
 
     ListFailedJobs: _OperationsServiceListFailedJobsType
-    """Lists jobs that ended badly and are still known, latest first."""
+    """Lists failed jobs that are still stored (dead letters), latest first. Failed revalidations are stored for a day."""
 
     ReplayFailedJob: _OperationsServiceReplayFailedJobType
-    """Queues a failed run again, as RetryValidation does. One that waits or is being worked on stays as it is, so that asking
-    twice does no harm.
+    """Queues a failed run again, like RetryValidation. Idempotent: a run that is QUEUED or PROCESSING stays as it is. Fails with
+    WRONG_STATE if the run is COMPLETED or CANCELLED, and with BLOB_MISSING once its file has been deleted.
     """
 
     PurgeValidations: _OperationsServicePurgeValidationsType
-    """Removes runs that ended long enough ago, with their lines and results: as much as can be done within some seconds. Ask
-    again while `more` says so.
+    """Deletes runs that ended before a given number of days, with their lines and results. One call works for a few seconds;
+    repeat it while `more` is true.
     """
 
 OperationsServiceAsyncStub: typing_extensions.TypeAlias = OperationsServiceStub[
@@ -170,9 +168,7 @@ OperationsServiceAsyncStub: typing_extensions.TypeAlias = OperationsServiceStub[
 ]
 
 class OperationsServiceServicer(metaclass=abc.ABCMeta):
-    """What those need who keep the service running; for admins only. An admin sees and changes what belongs to any owner; where
-    callers are not told apart, all of it is the one owner's.
-    """
+    """Operates the service. All calls need the role admin and cover all owners; without authentication there is a single owner."""
 
     @abc.abstractmethod
     def GetQueueStats(
@@ -180,7 +176,7 @@ class OperationsServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.operations_service_pb2.GetQueueStatsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.operations_service_pb2.GetQueueStatsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.operations_service_pb2.GetQueueStatsResponse]]:
-        """Tells how much waits and is being worked on, how fast it goes, and which workers are there."""
+        """Returns the state of the queue, recent throughput, the workers, and the runs in progress."""
 
     @abc.abstractmethod
     def ListFailedJobs(
@@ -188,7 +184,7 @@ class OperationsServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.operations_service_pb2.ListFailedJobsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.operations_service_pb2.ListFailedJobsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.operations_service_pb2.ListFailedJobsResponse]]:
-        """Lists jobs that ended badly and are still known, latest first."""
+        """Lists failed jobs that are still stored (dead letters), latest first. Failed revalidations are stored for a day."""
 
     @abc.abstractmethod
     def ReplayFailedJob(
@@ -196,8 +192,8 @@ class OperationsServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.operations_service_pb2.ReplayFailedJobRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.operations_service_pb2.ReplayFailedJobResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.operations_service_pb2.ReplayFailedJobResponse]]:
-        """Queues a failed run again, as RetryValidation does. One that waits or is being worked on stays as it is, so that asking
-        twice does no harm.
+        """Queues a failed run again, like RetryValidation. Idempotent: a run that is QUEUED or PROCESSING stays as it is. Fails with
+        WRONG_STATE if the run is COMPLETED or CANCELLED, and with BLOB_MISSING once its file has been deleted.
         """
 
     @abc.abstractmethod
@@ -206,8 +202,8 @@ class OperationsServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.operations_service_pb2.PurgeValidationsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.operations_service_pb2.PurgeValidationsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.operations_service_pb2.PurgeValidationsResponse]]:
-        """Removes runs that ended long enough ago, with their lines and results: as much as can be done within some seconds. Ask
-        again while `more` says so.
+        """Deletes runs that ended before a given number of days, with their lines and results. One call works for a few seconds;
+        repeat it while `more` is true.
         """
 
 def add_OperationsServiceServicer_to_server(servicer: OperationsServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

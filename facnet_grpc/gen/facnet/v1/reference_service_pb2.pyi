@@ -28,7 +28,7 @@ class _ReferenceKind:
 class _ReferenceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReferenceKind.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     REFERENCE_KIND_UNSPECIFIED: _ReferenceKind.ValueType  # 0
-    """Not given."""
+    """Default value; refused in requests."""
     REFERENCE_KIND_CODES: _ReferenceKind.ValueType  # 1
     """Billing codes and tariffs."""
     REFERENCE_KIND_ESTABLISHMENTS: _ReferenceKind.ValueType  # 2
@@ -37,10 +37,10 @@ class _ReferenceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     """Context elements."""
 
 class ReferenceKind(_ReferenceKind, metaclass=_ReferenceKindEnumTypeWrapper):
-    """What a reference table holds."""
+    """Kind of reference data."""
 
 REFERENCE_KIND_UNSPECIFIED: ReferenceKind.ValueType  # 0
-"""Not given."""
+"""Default value; refused in requests."""
 REFERENCE_KIND_CODES: ReferenceKind.ValueType  # 1
 """Billing codes and tariffs."""
 REFERENCE_KIND_ESTABLISHMENTS: ReferenceKind.ValueType  # 2
@@ -51,7 +51,7 @@ Global___ReferenceKind: typing_extensions.TypeAlias = ReferenceKind
 
 @typing.final
 class ListBillingCodesRequest(google.protobuf.message.Message):
-    """Which codes."""
+    """Request of ListBillingCodes."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -60,13 +60,13 @@ class ListBillingCodesRequest(google.protobuf.message.Message):
     CODE_PREFIX_FIELD_NUMBER: builtins.int
     REFERENCE_VERSION_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """At most this many (default 100, at most 1,000)."""
+    """Maximum number of codes to return: 100 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filters; empty for the first page."""
     code_prefix: builtins.str
-    """Only codes that begin so."""
+    """Only codes that start with these digits, at most 5; empty for all."""
     reference_version: builtins.str
-    """Version; empty: the one in force."""
+    """Version to read; empty for the one in force."""
     def __init__(
         self,
         *,
@@ -81,17 +81,17 @@ Global___ListBillingCodesRequest: typing_extensions.TypeAlias = ListBillingCodes
 
 @typing.final
 class ListBillingCodesResponse(google.protobuf.message.Message):
-    """A page of codes."""
+    """Response of ListBillingCodes."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CODES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @property
     def codes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BillingCode]:
-        """By code."""
+        """Billing codes, ordered by code."""
 
     def __init__(
         self,
@@ -105,16 +105,16 @@ Global___ListBillingCodesResponse: typing_extensions.TypeAlias = ListBillingCode
 
 @typing.final
 class GetBillingCodeRequest(google.protobuf.message.Message):
-    """Which code."""
+    """Request of GetBillingCode."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CODE_FIELD_NUMBER: builtins.int
     REFERENCE_VERSION_FIELD_NUMBER: builtins.int
     code: builtins.str
-    """The code, 4 or 5 digits."""
+    """Billing code of up to 5 digits; shorter ones are padded with zeros on the left ("8857" is "08857")."""
     reference_version: builtins.str
-    """Version; empty: the one in force."""
+    """Version to read; empty for the one in force."""
     def __init__(
         self,
         *,
@@ -127,14 +127,14 @@ Global___GetBillingCodeRequest: typing_extensions.TypeAlias = GetBillingCodeRequ
 
 @typing.final
 class GetBillingCodeResponse(google.protobuf.message.Message):
-    """The code."""
+    """Response of GetBillingCode."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CODE_FIELD_NUMBER: builtins.int
     @property
     def code(self) -> Global___BillingCode:
-        """The code."""
+        """The billing code."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ Global___GetBillingCodeResponse: typing_extensions.TypeAlias = GetBillingCodeRes
 
 @typing.final
 class BillingCode(google.protobuf.message.Message):
-    """A billing code."""
+    """A billing code (code d'acte)."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -157,14 +157,14 @@ class BillingCode(google.protobuf.message.Message):
     TAB_FIELD_NUMBER: builtins.int
     SECTION_FIELD_NUMBER: builtins.int
     code: builtins.str
-    """5 digits."""
+    """5 digits, for example "08857"."""
     tab: builtins.str
-    """Tab of the manual."""
+    """Tab of the manual (onglet)."""
     section: builtins.str
     """Section of the manual."""
     @property
     def tariffs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tariff]:
-        """Its tariffs."""
+        """Its tariffs, one per kind of place; at least one."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ Global___BillingCode: typing_extensions.TypeAlias = BillingCode
 
 @typing.final
 class Tariff(google.protobuf.message.Message):
-    """What a code pays."""
+    """Tariff of a billing code at one kind of place."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -188,12 +188,12 @@ class Tariff(google.protobuf.message.Message):
     AMOUNT_FIELD_NUMBER: builtins.int
     BASE_UNITS_FIELD_NUMBER: builtins.int
     place: builtins.str
-    """Where: "all", "cabinet", "etablissement", …"""
+    """Kind of place, for example "all", "cabinet" or "etablissement"."""
     base_units: builtins.str
-    """Base units, for anaesthesia; empty if there are none."""
+    """Base units of anaesthesia, a decimal number; empty if the code has none."""
     @property
     def amount(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """How much; not set if the manual gives base units only."""
+        """Amount of the tariff; not set if the manual gives base units only."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ Global___Tariff: typing_extensions.TypeAlias = Tariff
 
 @typing.final
 class ListEstablishmentsRequest(google.protobuf.message.Message):
-    """Which establishments."""
+    """Request of ListEstablishments."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -218,13 +218,13 @@ class ListEstablishmentsRequest(google.protobuf.message.Message):
     GMF_ONLY_FIELD_NUMBER: builtins.int
     REFERENCE_VERSION_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """At most this many (default 100, at most 1,000)."""
+    """Maximum number of establishments to return: 100 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filters; empty for the first page."""
     gmf_only: builtins.bool
-    """Only those of a GMF."""
+    """Only establishments that belong to a GMF."""
     reference_version: builtins.str
-    """Version; empty: the one in force."""
+    """Version to read; empty for the one in force."""
     def __init__(
         self,
         *,
@@ -239,17 +239,17 @@ Global___ListEstablishmentsRequest: typing_extensions.TypeAlias = ListEstablishm
 
 @typing.final
 class ListEstablishmentsResponse(google.protobuf.message.Message):
-    """A page of establishments."""
+    """Response of ListEstablishments."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ESTABLISHMENTS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @property
     def establishments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Establishment]:
-        """By number."""
+        """Establishments, ordered by number."""
 
     def __init__(
         self,
@@ -274,9 +274,9 @@ class Establishment(google.protobuf.message.Message):
     number: builtins.str
     """5 digits."""
     name: builtins.str
-    """Its name."""
+    """Name of the establishment."""
     type: builtins.str
-    """Its type, such as "CLSC", "CH", "GMF-U", "cabinet"."""
+    """Type, for example "CLSC", "CH", "GMF-U" or "cabinet"."""
     gmf: builtins.bool
     """Whether it belongs to a GMF."""
     def __init__(
@@ -293,13 +293,13 @@ Global___Establishment: typing_extensions.TypeAlias = Establishment
 
 @typing.final
 class GetReferenceVersionRequest(google.protobuf.message.Message):
-    """Which version."""
+    """Request of GetReferenceVersion."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REFERENCE_VERSION_FIELD_NUMBER: builtins.int
     reference_version: builtins.str
-    """Version; empty: the one in force."""
+    """Version to describe; empty for the one in force."""
     def __init__(
         self,
         *,
@@ -311,7 +311,7 @@ Global___GetReferenceVersionRequest: typing_extensions.TypeAlias = GetReferenceV
 
 @typing.final
 class GetReferenceVersionResponse(google.protobuf.message.Message):
-    """The version."""
+    """Description of a version."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -322,18 +322,18 @@ class GetReferenceVersionResponse(google.protobuf.message.Message):
     ESTABLISHMENT_COUNT_FIELD_NUMBER: builtins.int
     CONTEXT_COUNT_FIELD_NUMBER: builtins.int
     reference_version: builtins.str
-    """Its name, as runs record it."""
+    """Name of the version, as in Validation.reference_version."""
     source: builtins.str
-    """Where its parts are from, and of which date."""
+    """Origin and date of its parts, as given to ImportReference."""
     code_count: builtins.int
-    """Billing codes in it."""
+    """Number of billing codes."""
     establishment_count: builtins.int
-    """Establishments in it."""
+    """Number of establishments."""
     context_count: builtins.int
-    """Context elements in it."""
+    """Number of context elements."""
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it was loaded."""
+        """When the version was imported."""
 
     def __init__(
         self,
@@ -352,17 +352,17 @@ Global___GetReferenceVersionResponse: typing_extensions.TypeAlias = GetReference
 
 @typing.final
 class ImportReferenceRequest(google.protobuf.message.Message):
-    """One message of an import."""
+    """One message of the ImportReference stream: for each file a header, then its content. At most one file of each kind."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     HEADER_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     data: builtins.bytes
-    """Its bytes: CSV, UTF-8, at most 1 MiB a message."""
+    """Content: CSV in UTF-8, at most 1 MiB per message and 16 MiB per file."""
     @property
     def header(self) -> Global___ReferenceFileHeader:
-        """Which file begins."""
+        """Starts a file."""
 
     def __init__(
         self,
@@ -378,16 +378,16 @@ Global___ImportReferenceRequest: typing_extensions.TypeAlias = ImportReferenceRe
 
 @typing.final
 class ReferenceFileHeader(google.protobuf.message.Message):
-    """Which file begins."""
+    """Describes a reference file."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     KIND_FIELD_NUMBER: builtins.int
     SOURCE_FIELD_NUMBER: builtins.int
     kind: Global___ReferenceKind.ValueType
-    """What it holds."""
+    """Kind of data in the file."""
     source: builtins.str
-    """Where it is from, and of which date."""
+    """Origin and date of the file, at most 300 characters, for example "Manuel des omnipraticiens, 2026-10"."""
     def __init__(
         self,
         *,
@@ -400,7 +400,7 @@ Global___ReferenceFileHeader: typing_extensions.TypeAlias = ReferenceFileHeader
 
 @typing.final
 class ImportReferenceResponse(google.protobuf.message.Message):
-    """The version that was made."""
+    """Response of ImportReference."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -409,13 +409,13 @@ class ImportReferenceResponse(google.protobuf.message.Message):
     REMOVED_FIELD_NUMBER: builtins.int
     CHANGED_FIELD_NUMBER: builtins.int
     reference_version: builtins.str
-    """Its name; the present one if nothing is different."""
+    """Name of the new version; the version in force if the files contain no change."""
     added: builtins.int
-    """Rows that are new in it."""
+    """Number of rows that the previous version did not have."""
     removed: builtins.int
-    """Rows that are gone."""
+    """Number of rows of the previous version that the new one does not have."""
     changed: builtins.int
-    """Rows that are different."""
+    """Number of rows whose values differ."""
     def __init__(
         self,
         *,

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ReferenceServiceStub(object):
-    """What the RAMQ publishes: codes and tariffs, establishments, contexts. Versioned: a run records which one judged it.
+    """Reference data published by the RAMQ: billing codes with tariffs, establishments, context elements. Each import creates an
+    immutable version; one version is in force, and each run records the version it used.
     """
 
     def __init__(self, channel):
@@ -63,40 +64,41 @@ class ReferenceServiceStub(object):
 
 
 class ReferenceServiceServicer(object):
-    """What the RAMQ publishes: codes and tariffs, establishments, contexts. Versioned: a run records which one judged it.
+    """Reference data published by the RAMQ: billing codes with tariffs, establishments, context elements. Each import creates an
+    immutable version; one version is in force, and each run records the version it used.
     """
 
     def ListBillingCodes(self, request, context):
-        """Lists billing codes with their tariffs, by code.
+        """Lists billing codes with their tariffs, ordered by code.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBillingCode(self, request, context):
-        """Reads one billing code.
+        """Returns one billing code. Fails with REFERENCE_NOT_FOUND if the version does not have it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEstablishments(self, request, context):
-        """Lists establishments, by number.
+        """Lists establishments, ordered by number.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReferenceVersion(self, request, context):
-        """Tells which version is in force, or about another one.
+        """Returns the version in force, or another one. Fails with REFERENCE_NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportReference(self, request_iterator, context):
-        """Loads codes, establishments or contexts from CSV as a new version, all or nothing. What is not sent stays as it is in
-        the version in force.
+        """Imports CSV files of codes, establishments or contexts as a new version, all or nothing. Kinds that are not sent are
+        copied from the version in force. Needs the role admin. Fails with BAD_REFERENCE_FILE if a file cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,7 +141,8 @@ def add_ReferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReferenceService(object):
-    """What the RAMQ publishes: codes and tariffs, establishments, contexts. Versioned: a run records which one judged it.
+    """Reference data published by the RAMQ: billing codes with tariffs, establishments, context elements. Each import creates an
+    immutable version; one version is in force, and each run records the version it used.
     """
 
     @staticmethod

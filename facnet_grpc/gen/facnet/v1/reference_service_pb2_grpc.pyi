@@ -106,7 +106,9 @@ _ReferenceServiceImportReferenceType = typing_extensions.TypeVar(
 )
 
 class ReferenceServiceStub(typing.Generic[_ReferenceServiceListBillingCodesType, _ReferenceServiceGetBillingCodeType, _ReferenceServiceListEstablishmentsType, _ReferenceServiceGetReferenceVersionType, _ReferenceServiceImportReferenceType]):
-    """What the RAMQ publishes: codes and tariffs, establishments, contexts. Versioned: a run records which one judged it."""
+    """Reference data published by the RAMQ: billing codes with tariffs, establishments, context elements. Each import creates an
+    immutable version; one version is in force, and each run records the version it used.
+    """
 
     @typing.overload
     def __init__(self: ReferenceServiceStub[
@@ -157,20 +159,20 @@ class ReferenceServiceStub(typing.Generic[_ReferenceServiceListBillingCodesType,
     ], channel: grpc.aio.Channel) -> None: ...
 
     ListBillingCodes: _ReferenceServiceListBillingCodesType
-    """Lists billing codes with their tariffs, by code."""
+    """Lists billing codes with their tariffs, ordered by code."""
 
     GetBillingCode: _ReferenceServiceGetBillingCodeType
-    """Reads one billing code."""
+    """Returns one billing code. Fails with REFERENCE_NOT_FOUND if the version does not have it."""
 
     ListEstablishments: _ReferenceServiceListEstablishmentsType
-    """Lists establishments, by number."""
+    """Lists establishments, ordered by number."""
 
     GetReferenceVersion: _ReferenceServiceGetReferenceVersionType
-    """Tells which version is in force, or about another one."""
+    """Returns the version in force, or another one. Fails with REFERENCE_NOT_FOUND if there is none."""
 
     ImportReference: _ReferenceServiceImportReferenceType
-    """Loads codes, establishments or contexts from CSV as a new version, all or nothing. What is not sent stays as it is in
-    the version in force.
+    """Imports CSV files of codes, establishments or contexts as a new version, all or nothing. Kinds that are not sent are
+    copied from the version in force. Needs the role admin. Fails with BAD_REFERENCE_FILE if a file cannot be read.
     """
 
 ReferenceServiceAsyncStub: typing_extensions.TypeAlias = ReferenceServiceStub[
@@ -197,7 +199,9 @@ ReferenceServiceAsyncStub: typing_extensions.TypeAlias = ReferenceServiceStub[
 ]
 
 class ReferenceServiceServicer(metaclass=abc.ABCMeta):
-    """What the RAMQ publishes: codes and tariffs, establishments, contexts. Versioned: a run records which one judged it."""
+    """Reference data published by the RAMQ: billing codes with tariffs, establishments, context elements. Each import creates an
+    immutable version; one version is in force, and each run records the version it used.
+    """
 
     @abc.abstractmethod
     def ListBillingCodes(
@@ -205,7 +209,7 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.reference_service_pb2.ListBillingCodesRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.reference_service_pb2.ListBillingCodesResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.reference_service_pb2.ListBillingCodesResponse]]:
-        """Lists billing codes with their tariffs, by code."""
+        """Lists billing codes with their tariffs, ordered by code."""
 
     @abc.abstractmethod
     def GetBillingCode(
@@ -213,7 +217,7 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.reference_service_pb2.GetBillingCodeRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.reference_service_pb2.GetBillingCodeResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.reference_service_pb2.GetBillingCodeResponse]]:
-        """Reads one billing code."""
+        """Returns one billing code. Fails with REFERENCE_NOT_FOUND if the version does not have it."""
 
     @abc.abstractmethod
     def ListEstablishments(
@@ -221,7 +225,7 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.reference_service_pb2.ListEstablishmentsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.reference_service_pb2.ListEstablishmentsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.reference_service_pb2.ListEstablishmentsResponse]]:
-        """Lists establishments, by number."""
+        """Lists establishments, ordered by number."""
 
     @abc.abstractmethod
     def GetReferenceVersion(
@@ -229,7 +233,7 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.reference_service_pb2.GetReferenceVersionRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.reference_service_pb2.GetReferenceVersionResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.reference_service_pb2.GetReferenceVersionResponse]]:
-        """Tells which version is in force, or about another one."""
+        """Returns the version in force, or another one. Fails with REFERENCE_NOT_FOUND if there is none."""
 
     @abc.abstractmethod
     def ImportReference(
@@ -237,8 +241,8 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[facnet_grpc.gen.facnet.v1.reference_service_pb2.ImportReferenceRequest],
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.reference_service_pb2.ImportReferenceResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.reference_service_pb2.ImportReferenceResponse]]:
-        """Loads codes, establishments or contexts from CSV as a new version, all or nothing. What is not sent stays as it is in
-        the version in force.
+        """Imports CSV files of codes, establishments or contexts as a new version, all or nothing. Kinds that are not sent are
+        copied from the version in force. Needs the role admin. Fails with BAD_REFERENCE_FILE if a file cannot be read.
         """
 
 def add_ReferenceServiceServicer_to_server(servicer: ReferenceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -28,29 +28,29 @@ class _Severity:
 class _SeverityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Severity.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SEVERITY_UNSPECIFIED: _Severity.ValueType  # 0
-    """Not given."""
+    """Default value; the service never sends it."""
     SEVERITY_ERROR: _Severity.ValueType  # 1
-    """Will be refused or clawed back."""
+    """The RAMQ will refuse or recover the claim."""
     SEVERITY_WARNING: _Severity.ValueType  # 2
-    """Somebody should look at it."""
+    """Somebody should check the claim."""
     SEVERITY_OPTIMIZATION: _Severity.ValueType  # 3
-    """Money not claimed."""
+    """Money that could have been claimed and was not."""
     SEVERITY_INFO: _Severity.ValueType  # 4
-    """Good to know."""
+    """Information; no action needed."""
 
 class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
-    """How bad a result is."""
+    """Severity of a result."""
 
 SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
-"""Not given."""
+"""Default value; the service never sends it."""
 SEVERITY_ERROR: Severity.ValueType  # 1
-"""Will be refused or clawed back."""
+"""The RAMQ will refuse or recover the claim."""
 SEVERITY_WARNING: Severity.ValueType  # 2
-"""Somebody should look at it."""
+"""Somebody should check the claim."""
 SEVERITY_OPTIMIZATION: Severity.ValueType  # 3
-"""Money not claimed."""
+"""Money that could have been claimed and was not."""
 SEVERITY_INFO: Severity.ValueType  # 4
-"""Good to know."""
+"""Information; no action needed."""
 Global___Severity: typing_extensions.TypeAlias = Severity
 
 class _Certainty:
@@ -60,30 +60,30 @@ class _Certainty:
 class _CertaintyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Certainty.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     CERTAINTY_UNSPECIFIED: _Certainty.ValueType  # 0
-    """Not given."""
+    """Default value; the service never sends it."""
     CERTAINTY_CERTAIN: _Certainty.ValueType  # 1
-    """The manual says so."""
+    """The manual states it."""
     CERTAINTY_LIKELY: _Certainty.ValueType  # 2
-    """The manual can be read so."""
+    """The manual can be read this way."""
     CERTAINTY_UNCERTAIN: _Certainty.ValueType  # 3
-    """Practice or conjecture."""
+    """Common practice or conjecture."""
 
 class Certainty(_Certainty, metaclass=_CertaintyEnumTypeWrapper):
-    """How sure the reading of the manual is that a rule rests on."""
+    """How certain the interpretation of the RAMQ manual is that a rule implements."""
 
 CERTAINTY_UNSPECIFIED: Certainty.ValueType  # 0
-"""Not given."""
+"""Default value; the service never sends it."""
 CERTAINTY_CERTAIN: Certainty.ValueType  # 1
-"""The manual says so."""
+"""The manual states it."""
 CERTAINTY_LIKELY: Certainty.ValueType  # 2
-"""The manual can be read so."""
+"""The manual can be read this way."""
 CERTAINTY_UNCERTAIN: Certainty.ValueType  # 3
-"""Practice or conjecture."""
+"""Common practice or conjecture."""
 Global___Certainty: typing_extensions.TypeAlias = Certainty
 
 @typing.final
 class ValidationResult(google.protobuf.message.Message):
-    """One finding of one rule, rendered in the caller's language."""
+    """One finding of one rule. Texts are in the language of the request."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -107,52 +107,56 @@ class ValidationResult(google.protobuf.message.Message):
     MESSAGE_FIELD_NUMBER: builtins.int
     SOLUTION_FIELD_NUMBER: builtins.int
     result_number: builtins.int
-    """Position in the run's results, from 1."""
+    """Position among the results of the run, from 1. Stable once the run is COMPLETED."""
     rule_id: builtins.str
-    """The rule, such as "office_fee"."""
+    """Id of the rule, for example "office_fee". GetRule describes it."""
     rule_version: builtins.str
-    """The rule's version."""
+    """Version of that rule."""
     scenario: builtins.str
-    """Which of the rule's cases, such as "upgrade_registered"."""
+    """Case of the rule that applies, for example "upgrade_registered"."""
     severity: Global___Severity.ValueType
-    """How bad it is."""
+    """Severity of the finding."""
     category: builtins.str
-    """The rule's category, such as "office_fees"."""
+    """Category of the rule, for example "office_fees"."""
     certainty: Global___Certainty.ValueType
-    """How sure the rule's reading of the manual is."""
+    """Certainty of the rule for this scenario."""
     record_number: builtins.int
-    """The line it is about first (1 = first data line); 0 if it is about none."""
+    """Main line concerned (1 is the first data line of the file); 0 if the result concerns no single line."""
     doctor_key: builtins.str
-    """Pseudonym of the doctor: equal within the deployment for the same doctor, and nothing else."""
+    """Pseudonym of the doctor, the same for the same doctor throughout a deployment; the licence number for callers with
+    the scope phi:read. Empty if the result concerns no doctor.
+    """
     doctor: builtins.str
-    """The doctor as the caller may see them, such as "Dr M***"."""
+    """Display name of the doctor: abbreviated, for example "Dr M***"; the full name for callers with the scope phi:read."""
     patient_key: builtins.str
-    """Pseudonym of the patient; empty if the result is about none."""
+    """Pseudonym of the patient; the insurance number for callers with the scope phi:read. Empty if the result concerns no
+    single patient.
+    """
     service_date: builtins.str
-    """Day of service, YYYY-MM-DD; empty if the result is about none."""
+    """Day of service, YYYY-MM-DD; empty if the result concerns no single day."""
     message: builtins.str
-    """What was found."""
+    """One sentence: what was found."""
     solution: builtins.str
-    """What to do about it."""
+    """One sentence: what to do about it."""
     @property
     def affected_records(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """All lines it is about, the main one first."""
+        """All lines concerned, the main one first."""
 
     @property
     def ramq_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """RAMQ invoice ids of these lines, in the same order; empty where a line has none."""
+        """RAMQ ids of `affected_records`, in the same order; an empty string where a line has none."""
 
     @property
     def at_risk(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that may be lost."""
+        """Amount that may be refused or recovered; zero if none."""
 
     @property
     def potential_gain(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that could be gained."""
+        """Amount that could additionally be claimed; zero if none."""
 
     @property
     def data(self) -> google.protobuf.struct_pb2.Struct:
-        """Facts of the scenario: counts, thresholds, amounts in cents."""
+        """Facts of the scenario: counts, thresholds, and amounts in cents (names end in "_cents"). Keys depend on the scenario."""
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class ListRulesRequest(google.protobuf.message.Message):
-    """Which rules."""
+    """Request of ListRules. Filters are combined with AND."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -31,14 +31,14 @@ class ListRulesRequest(google.protobuf.message.Message):
     CATEGORIES_FIELD_NUMBER: builtins.int
     INCLUDE_DISABLED_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """At most this many (default 100, at most 1,000)."""
+    """Maximum number of rules to return: 100 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filters; empty for the first page."""
     include_disabled: builtins.bool
-    """The ones that are switched off too."""
+    """Whether to include disabled rules."""
     @property
     def categories(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only these categories; empty: all."""
+        """Only rules of these categories, at most 100; empty for all."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ Global___ListRulesRequest: typing_extensions.TypeAlias = ListRulesRequest
 
 @typing.final
 class ListRulesResponse(google.protobuf.message.Message):
-    """A page of rules."""
+    """Response of ListRules."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -62,12 +62,12 @@ class ListRulesResponse(google.protobuf.message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     RULE_SET_VERSION_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     rule_set_version: builtins.str
-    """Version of all rules together, as runs record it."""
+    """Version of the whole rule set, as in Validation.rule_set_version."""
     @property
     def rules(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Rule]:
-        """By id."""
+        """Rules, ordered by id."""
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ Global___ListRulesResponse: typing_extensions.TypeAlias = ListRulesResponse
 
 @typing.final
 class GetRuleRequest(google.protobuf.message.Message):
-    """Which rule."""
+    """Request of GetRule."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RULE_ID_FIELD_NUMBER: builtins.int
     rule_id: builtins.str
-    """The rule's id."""
+    """Id of the rule."""
     def __init__(
         self,
         *,
@@ -100,7 +100,7 @@ Global___GetRuleRequest: typing_extensions.TypeAlias = GetRuleRequest
 
 @typing.final
 class GetRuleResponse(google.protobuf.message.Message):
-    """The rule."""
+    """Response of GetRule."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -128,9 +128,9 @@ class LocalizedText(google.protobuf.message.Message):
     FR_FIELD_NUMBER: builtins.int
     EN_FIELD_NUMBER: builtins.int
     fr: builtins.str
-    """French."""
+    """French text."""
     en: builtins.str
-    """English."""
+    """English text."""
     def __init__(
         self,
         *,
@@ -161,44 +161,44 @@ class Rule(google.protobuf.message.Message):
     ENABLED_FIELD_NUMBER: builtins.int
     DISABLED_REASON_FIELD_NUMBER: builtins.int
     rule_id: builtins.str
-    """Its id, such as "office_fee" or "F02"."""
+    """Id, for example "office_fee" or "F02". Never changes."""
     version: builtins.str
-    """Its version."""
+    """Version of the rule."""
     category: builtins.str
-    """Its category."""
+    """Category, for example "office_fees"."""
     certainty: facnet_grpc.gen.facnet.v1.result_pb2.Certainty.ValueType
-    """How sure its reading of the manual is."""
+    """How certain its interpretation of the manual is."""
     source: builtins.str
-    """Where the RAMQ says so."""
+    """Where the RAMQ publishes the rule, for example a paragraph of the manual."""
     enabled: builtins.bool
-    """Whether it runs when no rule is asked for by name."""
+    """Whether runs evaluate the rule when UploadHeader.rule_ids is empty."""
     @property
     def name(self) -> Global___LocalizedText:
-        """Its name."""
+        """Name of the rule."""
 
     @property
     def description(self) -> Global___LocalizedText:
-        """What it checks, and why."""
+        """What the rule checks, and why."""
 
     @property
     def severities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[facnet_grpc.gen.facnet.v1.result_pb2.Severity.ValueType]:
-        """Severities that its results may have."""
+        """Severities that its results can have."""
 
     @property
     def scenarios(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RuleScenario]:
-        """Its scenarios."""
+        """Cases that the rule distinguishes."""
 
     @property
     def needs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Columns that it needs."""
+        """Columns of the claim file that the rule needs. If one is empty in the whole file the rule is not evaluated."""
 
     @property
     def parameters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RuleParameter]:
-        """Its parameters, with the days on which they hold."""
+        """Thresholds, tariffs and sets of codes that the rule applies, each with its period of validity."""
 
     @property
     def disabled_reason(self) -> Global___LocalizedText:
-        """Why it is switched off, if it is."""
+        """Why the rule is disabled; not set if it is enabled."""
 
     def __init__(
         self,
@@ -224,17 +224,17 @@ Global___Rule: typing_extensions.TypeAlias = Rule
 
 @typing.final
 class RuleScenario(google.protobuf.message.Message):
-    """One of a rule's cases."""
+    """One case of a rule."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SCENARIO_FIELD_NUMBER: builtins.int
     TITLE_FIELD_NUMBER: builtins.int
     scenario: builtins.str
-    """Its id."""
+    """Id, for example "upgrade_registered"; unique within the rule."""
     @property
     def title(self) -> Global___LocalizedText:
-        """A few words."""
+        """Title, a few words."""
 
     def __init__(
         self,
@@ -260,18 +260,18 @@ class RuleParameter(google.protobuf.message.Message):
     VALID_TO_FIELD_NUMBER: builtins.int
     SOURCE_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Its name."""
+    """Name of the parameter."""
     unit: builtins.str
-    """Its unit, such as "cents"."""
+    """Unit, for example "cents", "minutes" or "codes"."""
     valid_from: builtins.str
-    """First day on which it holds, YYYY-MM-DD; empty: since ever."""
+    """First day of validity, YYYY-MM-DD; empty if there is no earlier value."""
     valid_to: builtins.str
-    """Last day on which it holds, YYYY-MM-DD; empty: until further notice."""
+    """Last day of validity, YYYY-MM-DD; empty if still valid."""
     source: builtins.str
-    """Where it is from."""
+    """Where the value is published."""
     @property
     def value(self) -> google.protobuf.struct_pb2.Value:
-        """Its value."""
+        """A number, or a list of codes."""
 
     def __init__(
         self,

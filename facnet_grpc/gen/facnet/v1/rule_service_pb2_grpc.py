@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RuleServiceStub(object):
-    """Tells which rules there are, and what they rest on. Names and descriptions come in both languages.
+    """Describes the rules that the service evaluates, in French and English.
     """
 
     def __init__(self, channel):
@@ -48,18 +48,18 @@ class RuleServiceStub(object):
 
 
 class RuleServiceServicer(object):
-    """Tells which rules there are, and what they rest on. Names and descriptions come in both languages.
+    """Describes the rules that the service evaluates, in French and English.
     """
 
     def ListRules(self, request, context):
-        """Lists the rules, by id.
+        """Lists the rules, ordered by id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRule(self, request, context):
-        """Reads one rule.
+        """Returns one rule. Fails with RULE_NOT_FOUND if there is none with this id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_RuleServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RuleService(object):
-    """Tells which rules there are, and what they rest on. Names and descriptions come in both languages.
+    """Describes the rules that the service evaluates, in French and English.
     """
 
     @staticmethod

@@ -58,7 +58,7 @@ _RuleServiceGetRuleType = typing_extensions.TypeVar(
 )
 
 class RuleServiceStub(typing.Generic[_RuleServiceListRulesType, _RuleServiceGetRuleType]):
-    """Tells which rules there are, and what they rest on. Names and descriptions come in both languages."""
+    """Describes the rules that the service evaluates, in French and English."""
 
     @typing.overload
     def __init__(self: RuleServiceStub[
@@ -85,10 +85,10 @@ class RuleServiceStub(typing.Generic[_RuleServiceListRulesType, _RuleServiceGetR
     ], channel: grpc.aio.Channel) -> None: ...
 
     ListRules: _RuleServiceListRulesType
-    """Lists the rules, by id."""
+    """Lists the rules, ordered by id."""
 
     GetRule: _RuleServiceGetRuleType
-    """Reads one rule."""
+    """Returns one rule. Fails with RULE_NOT_FOUND if there is none with this id."""
 
 RuleServiceAsyncStub: typing_extensions.TypeAlias = RuleServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -102,7 +102,7 @@ RuleServiceAsyncStub: typing_extensions.TypeAlias = RuleServiceStub[
 ]
 
 class RuleServiceServicer(metaclass=abc.ABCMeta):
-    """Tells which rules there are, and what they rest on. Names and descriptions come in both languages."""
+    """Describes the rules that the service evaluates, in French and English."""
 
     @abc.abstractmethod
     def ListRules(
@@ -110,7 +110,7 @@ class RuleServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.rule_service_pb2.ListRulesRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.rule_service_pb2.ListRulesResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.rule_service_pb2.ListRulesResponse]]:
-        """Lists the rules, by id."""
+        """Lists the rules, ordered by id."""
 
     @abc.abstractmethod
     def GetRule(
@@ -118,6 +118,6 @@ class RuleServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.rule_service_pb2.GetRuleRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.rule_service_pb2.GetRuleResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.rule_service_pb2.GetRuleResponse]]:
-        """Reads one rule."""
+        """Returns one rule. Fails with RULE_NOT_FOUND if there is none with this id."""
 
 def add_RuleServiceServicer_to_server(servicer: RuleServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

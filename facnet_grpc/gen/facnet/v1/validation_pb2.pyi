@@ -28,33 +28,33 @@ class _ValidationStatus:
 class _ValidationStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ValidationStatus.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     VALIDATION_STATUS_UNSPECIFIED: _ValidationStatus.ValueType  # 0
-    """Not given."""
+    """Default value; the service never sends it."""
     VALIDATION_STATUS_QUEUED: _ValidationStatus.ValueType  # 1
-    """Stored and waiting for a worker."""
+    """Stored and waiting for a worker, or for the time of its next attempt."""
     VALIDATION_STATUS_PROCESSING: _ValidationStatus.ValueType  # 2
-    """A worker is at it."""
+    """A worker is processing the file."""
     VALIDATION_STATUS_COMPLETED: _ValidationStatus.ValueType  # 3
-    """Done: rows and results can be read."""
+    """Finished: lines, results and summary can be read."""
     VALIDATION_STATUS_FAILED: _ValidationStatus.ValueType  # 4
     """Ended without results; `error` says why and what to do."""
     VALIDATION_STATUS_CANCELLED: _ValidationStatus.ValueType  # 5
-    """Cancelled by a caller."""
+    """Ended by CancelValidation, without results."""
 
 class ValidationStatus(_ValidationStatus, metaclass=_ValidationStatusEnumTypeWrapper):
-    """Where a run is in its life."""
+    """Status of a run. COMPLETED, FAILED and CANCELLED are terminal; only RetryValidation leads from FAILED back to QUEUED."""
 
 VALIDATION_STATUS_UNSPECIFIED: ValidationStatus.ValueType  # 0
-"""Not given."""
+"""Default value; the service never sends it."""
 VALIDATION_STATUS_QUEUED: ValidationStatus.ValueType  # 1
-"""Stored and waiting for a worker."""
+"""Stored and waiting for a worker, or for the time of its next attempt."""
 VALIDATION_STATUS_PROCESSING: ValidationStatus.ValueType  # 2
-"""A worker is at it."""
+"""A worker is processing the file."""
 VALIDATION_STATUS_COMPLETED: ValidationStatus.ValueType  # 3
-"""Done: rows and results can be read."""
+"""Finished: lines, results and summary can be read."""
 VALIDATION_STATUS_FAILED: ValidationStatus.ValueType  # 4
 """Ended without results; `error` says why and what to do."""
 VALIDATION_STATUS_CANCELLED: ValidationStatus.ValueType  # 5
-"""Cancelled by a caller."""
+"""Ended by CancelValidation, without results."""
 Global___ValidationStatus: typing_extensions.TypeAlias = ValidationStatus
 
 class _ValidationPhase:
@@ -64,25 +64,25 @@ class _ValidationPhase:
 class _ValidationPhaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ValidationPhase.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     VALIDATION_PHASE_UNSPECIFIED: _ValidationPhase.ValueType  # 0
-    """No worker is at it."""
+    """No worker is processing the run."""
     VALIDATION_PHASE_LOADING: _ValidationPhase.ValueType  # 1
-    """Reading the file and storing its rows; these two overlap (0–75 %)."""
+    """Parsing the file and storing its lines; the two overlap (0–75 %)."""
     VALIDATION_PHASE_RULES: _ValidationPhase.ValueType  # 2
-    """Running the billing rules (75–90 %)."""
+    """Evaluating the billing rules (75–90 %)."""
     VALIDATION_PHASE_STORING_RESULTS: _ValidationPhase.ValueType  # 3
-    """Storing what the rules found (90–100 %)."""
+    """Storing the results (90–100 %)."""
 
 class ValidationPhase(_ValidationPhase, metaclass=_ValidationPhaseEnumTypeWrapper):
-    """What a worker is doing with a run."""
+    """Phase of the current attempt."""
 
 VALIDATION_PHASE_UNSPECIFIED: ValidationPhase.ValueType  # 0
-"""No worker is at it."""
+"""No worker is processing the run."""
 VALIDATION_PHASE_LOADING: ValidationPhase.ValueType  # 1
-"""Reading the file and storing its rows; these two overlap (0–75 %)."""
+"""Parsing the file and storing its lines; the two overlap (0–75 %)."""
 VALIDATION_PHASE_RULES: ValidationPhase.ValueType  # 2
-"""Running the billing rules (75–90 %)."""
+"""Evaluating the billing rules (75–90 %)."""
 VALIDATION_PHASE_STORING_RESULTS: ValidationPhase.ValueType  # 3
-"""Storing what the rules found (90–100 %)."""
+"""Storing the results (90–100 %)."""
 Global___ValidationPhase: typing_extensions.TypeAlias = ValidationPhase
 
 class _Priority:
@@ -92,30 +92,32 @@ class _Priority:
 class _PriorityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
-    """NORMAL."""
+    """Treated as NORMAL in requests; never sent in responses."""
     PRIORITY_LOW: _Priority.ValueType  # 1
-    """After everything else."""
+    """After NORMAL and HIGH."""
     PRIORITY_NORMAL: _Priority.ValueType  # 2
-    """As they come."""
+    """The default."""
     PRIORITY_HIGH: _Priority.ValueType  # 3
-    """Before everything else."""
+    """Before NORMAL and LOW."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """In which order waiting runs are taken."""
+    """Scheduling priority among waiting runs. A lower priority that has not been served for a while (by default 10 minutes) is
+    treated as HIGH once, so no run waits forever.
+    """
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
-"""NORMAL."""
+"""Treated as NORMAL in requests; never sent in responses."""
 PRIORITY_LOW: Priority.ValueType  # 1
-"""After everything else."""
+"""After NORMAL and HIGH."""
 PRIORITY_NORMAL: Priority.ValueType  # 2
-"""As they come."""
+"""The default."""
 PRIORITY_HIGH: Priority.ValueType  # 3
-"""Before everything else."""
+"""Before NORMAL and LOW."""
 Global___Priority: typing_extensions.TypeAlias = Priority
 
 @typing.final
 class SeverityCounts(google.protobuf.message.Message):
-    """How many results there are of each severity."""
+    """Number of results of each severity."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -124,13 +126,13 @@ class SeverityCounts(google.protobuf.message.Message):
     OPTIMIZATION_FIELD_NUMBER: builtins.int
     INFO_FIELD_NUMBER: builtins.int
     error: builtins.int
-    """Lines that will be refused or clawed back."""
+    """Results of severity ERROR: the RAMQ will refuse or recover the claim."""
     warning: builtins.int
-    """Lines that somebody should look at."""
+    """Results of severity WARNING: somebody should check the claim."""
     optimization: builtins.int
-    """Money that could have been claimed."""
+    """Results of severity OPTIMIZATION: money that could have been claimed."""
     info: builtins.int
-    """Good to know."""
+    """Results of severity INFO: no action needed."""
     def __init__(
         self,
         *,
@@ -145,7 +147,7 @@ Global___SeverityCounts: typing_extensions.TypeAlias = SeverityCounts
 
 @typing.final
 class RunError(google.protobuf.message.Message):
-    """Why a run failed, in the caller's language."""
+    """Why a run failed, in the language of the request."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -153,7 +155,7 @@ class RunError(google.protobuf.message.Message):
     MESSAGE_FIELD_NUMBER: builtins.int
     CURE_FIELD_NUMBER: builtins.int
     code: builtins.str
-    """A name of ErrorReason without its prefix."""
+    """Name of an ErrorReason without its prefix, for example "MISSING_COLUMNS". Stable: programs can branch on it."""
     message: builtins.str
     """One sentence: what is wrong, and where."""
     cure: builtins.str
@@ -171,7 +173,7 @@ Global___RunError: typing_extensions.TypeAlias = RunError
 
 @typing.final
 class Validation(google.protobuf.message.Message):
-    """One validation of one claim file."""
+    """One validation ("run") of one claim file."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -220,46 +222,48 @@ class Validation(google.protobuf.message.Message):
     QUEUE_POSITION_FIELD_NUMBER: builtins.int
     ETA_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """UUID (version 7)."""
+    """UUID version 7, so ids sort by creation time."""
     job_id: builtins.str
-    """"validation-" and the id."""
+    """"validation-" followed by validation_id."""
     file_name: builtins.str
-    """The name that the client gave the file; a label only."""
+    """File name from the upload header; a label only."""
     status: Global___ValidationStatus.ValueType
-    """Where the run is in its life."""
+    """Current status."""
     phase: Global___ValidationPhase.ValueType
-    """What a worker is doing with it."""
+    """Current phase while PROCESSING; unspecified otherwise."""
     percent: builtins.float
-    """0 to 100."""
+    """Progress of the current attempt, 0 to 100."""
     size_bytes: builtins.int
-    """The file's size in bytes, as uploaded."""
+    """Size of the uploaded file in bytes (before decompression)."""
     sha256: builtins.str
-    """The file's SHA-256, 64 hexadecimal digits."""
+    """SHA-256 of the uploaded file, 64 hexadecimal digits."""
     encoding: builtins.str
-    """The encoding that was found, such as "cp1252"; empty until then."""
+    """Detected encoding, for example "cp1252"; empty until detected."""
     delimiter: builtins.str
-    """The delimiter that was found; empty until then."""
+    """Detected delimiter, one character; empty until detected."""
     total_rows: builtins.int
-    """Data lines of the file, accepted and rejected; 0 until known."""
+    """Data lines read so far, accepted and rejected. Final once COMPLETED."""
     processed_rows: builtins.int
-    """Lines stored."""
+    """Lines stored so far. Final once COMPLETED."""
     rejected_rows: builtins.int
-    """Lines rejected."""
+    """Lines rejected so far. Final once COMPLETED."""
     attempt: builtins.int
-    """How many times work on it has begun."""
+    """Number of attempts started; 0 before the first. RetryValidation does not reset it."""
     rule_set_version: builtins.str
-    """Version of the rules that judged it."""
+    """Version of the rule set that evaluated the file; empty unless COMPLETED."""
     reference_version: builtins.str
-    """Version of the reference data that judged it."""
+    """Version of the reference data that the rules used; empty unless COMPLETED, or if the deployment has none."""
     batch_id: builtins.str
-    """The batch that it belongs to."""
+    """Batch that the run belongs to; empty if it belongs to none."""
     priority: Global___Priority.ValueType
-    """In which order it is taken."""
+    """Scheduling priority."""
     queue_position: builtins.int
-    """Runs that are begun before it while it waits; not set when unknown."""
+    """Number of runs that start before this one; 0 for the next to start. Set only while QUEUED and if it is known. Only
+    GetValidation and ListValidations set it.
+    """
     @property
     def result_counts(self) -> Global___SeverityCounts:
-        """Results by severity; complete once COMPLETED."""
+        """Results by severity. Final once COMPLETED."""
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -267,31 +271,31 @@ class Validation(google.protobuf.message.Message):
 
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When work on the present or last attempt began."""
+        """When the current or last attempt started; not set before the first one."""
 
     @property
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it ended."""
+        """When the run reached its terminal status; not set before."""
 
     @property
     def next_attempt_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the next attempt may begin, if it waits for one."""
+        """Earliest start of the next attempt; set only while QUEUED after a temporary failure."""
 
     @property
     def error(self) -> Global___RunError:
-        """Why it failed."""
+        """Why the run failed; set only if FAILED."""
 
     @property
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Labels that the client gave it."""
+        """Labels from the upload header."""
 
     @property
     def rule_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The rules that were asked for; empty: all that are on."""
+        """Rules requested in the upload header; empty if the run uses all enabled rules."""
 
     @property
     def eta(self) -> google.protobuf.duration_pb2.Duration:
-        """Time until its end, if it can be told."""
+        """Estimated time until the run ends; not set if there is no estimate. Only GetValidation and ListValidations set it."""
 
     def __init__(
         self,

@@ -32,29 +32,29 @@ class _LogLevel:
 class _LogLevelEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LogLevel.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     LOG_LEVEL_UNSPECIFIED: _LogLevel.ValueType  # 0
-    """Any."""
+    """In requests the same as DEBUG; never sent in responses."""
     LOG_LEVEL_DEBUG: _LogLevel.ValueType  # 1
-    """Details."""
+    """Details for debugging."""
     LOG_LEVEL_INFO: _LogLevel.ValueType  # 2
-    """What happened."""
+    """Normal operation."""
     LOG_LEVEL_WARNING: _LogLevel.ValueType  # 3
-    """What somebody should look at."""
+    """Unexpected, but handled."""
     LOG_LEVEL_ERROR: _LogLevel.ValueType  # 4
-    """What failed."""
+    """A failure."""
 
 class LogLevel(_LogLevel, metaclass=_LogLevelEnumTypeWrapper):
-    """How severe a log entry is."""
+    """Level of a log entry."""
 
 LOG_LEVEL_UNSPECIFIED: LogLevel.ValueType  # 0
-"""Any."""
+"""In requests the same as DEBUG; never sent in responses."""
 LOG_LEVEL_DEBUG: LogLevel.ValueType  # 1
-"""Details."""
+"""Details for debugging."""
 LOG_LEVEL_INFO: LogLevel.ValueType  # 2
-"""What happened."""
+"""Normal operation."""
 LOG_LEVEL_WARNING: LogLevel.ValueType  # 3
-"""What somebody should look at."""
+"""Unexpected, but handled."""
 LOG_LEVEL_ERROR: LogLevel.ValueType  # 4
-"""What failed."""
+"""A failure."""
 Global___LogLevel: typing_extensions.TypeAlias = LogLevel
 
 class _ExportContent:
@@ -64,21 +64,21 @@ class _ExportContent:
 class _ExportContentEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ExportContent.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     EXPORT_CONTENT_UNSPECIFIED: _ExportContent.ValueType  # 0
-    """Results."""
+    """The same as RESULTS."""
     EXPORT_CONTENT_RESULTS: _ExportContent.ValueType  # 1
-    """What was found."""
+    """The results, as in ListValidationResults."""
     EXPORT_CONTENT_RECORDS: _ExportContent.ValueType  # 2
-    """The lines."""
+    """The accepted lines, as in ListBillingRecords."""
 
 class ExportContent(_ExportContent, metaclass=_ExportContentEnumTypeWrapper):
-    """What to export."""
+    """Which rows to export."""
 
 EXPORT_CONTENT_UNSPECIFIED: ExportContent.ValueType  # 0
-"""Results."""
+"""The same as RESULTS."""
 EXPORT_CONTENT_RESULTS: ExportContent.ValueType  # 1
-"""What was found."""
+"""The results, as in ListValidationResults."""
 EXPORT_CONTENT_RECORDS: ExportContent.ValueType  # 2
-"""The lines."""
+"""The accepted lines, as in ListBillingRecords."""
 Global___ExportContent: typing_extensions.TypeAlias = ExportContent
 
 class _ExportFormat:
@@ -88,27 +88,31 @@ class _ExportFormat:
 class _ExportFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ExportFormat.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     EXPORT_FORMAT_UNSPECIFIED: _ExportFormat.ValueType  # 0
-    """JSON Lines."""
+    """The same as JSONL."""
     EXPORT_FORMAT_JSONL: _ExportFormat.ValueType  # 1
-    """One JSON object a line."""
+    """JSON Lines: one JSON object per line."""
     EXPORT_FORMAT_CSV: _ExportFormat.ValueType  # 2
-    """Comma-separated, UTF-8 with a byte order mark; cells that a spreadsheet would run as a formula are quoted."""
+    """Comma-separated values, UTF-8 with a byte order mark. Cells that a spreadsheet would run as a formula are prefixed with
+    an apostrophe.
+    """
     EXPORT_FORMAT_PARQUET: _ExportFormat.ValueType  # 3
-    """Apache Parquet."""
+    """Apache Parquet, compressed with zstd."""
     EXPORT_FORMAT_ARROW: _ExportFormat.ValueType  # 4
     """Apache Arrow IPC stream."""
 
 class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper):
-    """In which form to export."""
+    """File format of an export."""
 
 EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
-"""JSON Lines."""
+"""The same as JSONL."""
 EXPORT_FORMAT_JSONL: ExportFormat.ValueType  # 1
-"""One JSON object a line."""
+"""JSON Lines: one JSON object per line."""
 EXPORT_FORMAT_CSV: ExportFormat.ValueType  # 2
-"""Comma-separated, UTF-8 with a byte order mark; cells that a spreadsheet would run as a formula are quoted."""
+"""Comma-separated values, UTF-8 with a byte order mark. Cells that a spreadsheet would run as a formula are prefixed with
+an apostrophe.
+"""
 EXPORT_FORMAT_PARQUET: ExportFormat.ValueType  # 3
-"""Apache Parquet."""
+"""Apache Parquet, compressed with zstd."""
 EXPORT_FORMAT_ARROW: ExportFormat.ValueType  # 4
 """Apache Arrow IPC stream."""
 Global___ExportFormat: typing_extensions.TypeAlias = ExportFormat
@@ -120,30 +124,30 @@ class _ChangeKind:
 class _ChangeKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
-    """Not given."""
+    """Default value; the service never sends it."""
     CHANGE_KIND_ADDED: _ChangeKind.ValueType  # 1
-    """The present rules find it, the run did not."""
+    """The current rules find the result; the run did not."""
     CHANGE_KIND_GONE: _ChangeKind.ValueType  # 2
-    """The run found it, the present rules do not."""
+    """The run found the result; the current rules do not."""
     CHANGE_KIND_CHANGED: _ChangeKind.ValueType  # 3
-    """Both find it, with other figures."""
+    """Both find the result, with different severity, amounts, lines or data."""
 
 class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
-    """How a result would change."""
+    """How a result differs."""
 
 CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
-"""Not given."""
+"""Default value; the service never sends it."""
 CHANGE_KIND_ADDED: ChangeKind.ValueType  # 1
-"""The present rules find it, the run did not."""
+"""The current rules find the result; the run did not."""
 CHANGE_KIND_GONE: ChangeKind.ValueType  # 2
-"""The run found it, the present rules do not."""
+"""The run found the result; the current rules do not."""
 CHANGE_KIND_CHANGED: ChangeKind.ValueType  # 3
-"""Both find it, with other figures."""
+"""Both find the result, with different severity, amounts, lines or data."""
 Global___ChangeKind: typing_extensions.TypeAlias = ChangeKind
 
 @typing.final
 class SubmitValidationRequest(google.protobuf.message.Message):
-    """One message of an upload."""
+    """One message of the SubmitValidation stream."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -151,11 +155,11 @@ class SubmitValidationRequest(google.protobuf.message.Message):
     CHUNK_FIELD_NUMBER: builtins.int
     @property
     def header(self) -> Global___UploadHeader:
-        """What is being sent; the first message and no other."""
+        """Describes the file; only in the first message."""
 
     @property
     def chunk(self) -> Global___UploadChunk:
-        """Bytes of the file."""
+        """The next bytes of the file."""
 
     def __init__(
         self,
@@ -171,7 +175,7 @@ Global___SubmitValidationRequest: typing_extensions.TypeAlias = SubmitValidation
 
 @typing.final
 class UploadHeader(google.protobuf.message.Message):
-    """What is being sent."""
+    """Describes a file and how to process it."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -204,34 +208,42 @@ class UploadHeader(google.protobuf.message.Message):
     DELIMITER_HINT_FIELD_NUMBER: builtins.int
     WEBHOOK_URL_FIELD_NUMBER: builtins.int
     file_name: builtins.str
-    """Name of the file; a label only, never part of a path."""
+    """File name, 1 to 255 characters. A label only: never part of a path."""
     size_bytes: builtins.int
-    """Size of the file in bytes, if known; checked at the end."""
+    """File size in bytes, if known. The upload fails with SIZE_MISMATCH if it differs."""
     sha256: builtins.str
-    """SHA-256 of the file, 64 hexadecimal digits, if known; checked at the end."""
+    """SHA-256 of the file, 64 hexadecimal digits, if known. The upload fails with CHECKSUM_MISMATCH if it differs. A client
+    that reads the file only once sends UploadChunk.file_sha256 instead.
+    """
     idempotency_key: builtins.str
-    """Submitting again with the same key gives the same run back. At most 128 characters."""
+    """Key that makes submission idempotent: submitting the same file with the same key returns the same run; another file with
+    that key fails with IDEMPOTENCY_CONFLICT. Unique per owner, at most 128 characters; empty for none.
+    """
     upload_id: builtins.str
-    """Names this upload, so that it can be gone on with: a UUID that the client makes. The same id again goes on."""
+    """UUID chosen by the client that identifies this upload. A later stream with the same id resumes it. If empty,
+    SubmitValidation generates one (metadata `x-upload-id`); required by UploadChunk.
+    """
     batch_id: builtins.str
-    """Groups runs. At most 128 characters."""
+    """Name of the batch that the run joins, at most 128 characters; empty for none. Runs of one owner with the same name form
+    one batch.
+    """
     priority: facnet_grpc.gen.facnet.v1.validation_pb2.Priority.ValueType
-    """In which order waiting runs are taken."""
+    """Scheduling priority; unspecified means NORMAL."""
     encoding_hint: builtins.str
-    """Encoding of the file, if the client knows better than the service can find out."""
+    """Encoding of the file, for example "windows-1252"; empty to detect it."""
     delimiter_hint: builtins.str
-    """Delimiter of the file, likewise."""
+    """Delimiter of the file, one character; empty to detect it."""
     webhook_url: builtins.str
-    """Where to say that the run has ended: an https address of a host that the operator allows, at most 2,048 characters.
-    It gets a CloudEvent with ids and counts, signed, perhaps more than once.
+    """URL to notify when the run ends: https, a host that the operator allows, at most 2,048 characters; empty for none. It
+    receives a signed CloudEvent with ids and counts, delivered at least once. Fails with WEBHOOK_REFUSED if not allowed.
     """
     @property
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Free labels, at most 16, keys and values of at most 64 characters."""
+        """Arbitrary labels: at most 16, keys and values of at most 64 characters."""
 
     @property
     def rule_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Rules to run; empty: all that are on."""
+        """Ids of the rules to evaluate, at most 100; empty for all enabled rules. An unknown id fails with RULE_NOT_FOUND."""
 
     def __init__(
         self,
@@ -257,7 +269,7 @@ Global___UploadHeader: typing_extensions.TypeAlias = UploadHeader
 
 @typing.final
 class UploadChunk(google.protobuf.message.Message):
-    """Bytes of the file."""
+    """A sequence of bytes of the file."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -266,14 +278,16 @@ class UploadChunk(google.protobuf.message.Message):
     CRC32C_FIELD_NUMBER: builtins.int
     FILE_SHA256_FIELD_NUMBER: builtins.int
     offset: builtins.int
-    """Where these bytes begin in the file."""
+    """Position of the first byte of `data` in the file. Must equal the number of bytes received so far, else the call fails
+    with WRONG_OFFSET.
+    """
     data: builtins.bytes
     """At most 1 MiB."""
     crc32c: builtins.int
-    """CRC-32C of `data`, if the client wants it checked."""
+    """CRC-32C of `data`; if set, a mismatch fails with CHUNK_CORRUPT."""
     file_sha256: builtins.str
-    """With the last chunk, whose `data` may be empty: SHA-256 of the whole file, 64 hexadecimal digits. It is checked at the end,
-    like that of the header, which a client can only know if it reads the file twice.
+    """SHA-256 of the whole file, 64 hexadecimal digits. Sent with the last chunk, whose `data` may be empty; checked when the
+    file ends, like UploadHeader.sha256.
     """
     def __init__(
         self,
@@ -291,7 +305,7 @@ Global___UploadChunk: typing_extensions.TypeAlias = UploadChunk
 
 @typing.final
 class UploadChunkRequest(google.protobuf.message.Message):
-    """A part of an upload, and perhaps its last."""
+    """Request of UploadChunk. Set `chunk`, `finish` or both."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -299,14 +313,14 @@ class UploadChunkRequest(google.protobuf.message.Message):
     CHUNK_FIELD_NUMBER: builtins.int
     FINISH_FIELD_NUMBER: builtins.int
     finish: builtins.bool
-    """The file ends with this chunk."""
+    """Whether the file ends after this chunk."""
     @property
     def header(self) -> Global___UploadHeader:
-        """What is being sent, with its upload_id. Needed on every call; the same each time."""
+        """Describes the file; `upload_id` is required. The same in every call of an upload."""
 
     @property
     def chunk(self) -> Global___UploadChunk:
-        """The bytes; may be empty with `finish`."""
+        """The next bytes."""
 
     def __init__(
         self,
@@ -322,7 +336,7 @@ Global___UploadChunkRequest: typing_extensions.TypeAlias = UploadChunkRequest
 
 @typing.final
 class UploadChunkResponse(google.protobuf.message.Message):
-    """How far the upload is, and what it became."""
+    """Response of UploadChunk."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -331,13 +345,13 @@ class UploadChunkResponse(google.protobuf.message.Message):
     JOB_ID_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     committed_bytes: builtins.int
-    """Bytes safely stored: the offset of the next chunk."""
+    """Bytes stored so far: the offset of the next chunk."""
     validation_id: builtins.str
-    """The run, once finished."""
+    """Id of the run; set once the upload is finished."""
     job_id: builtins.str
-    """"validation-" and the id, once finished."""
+    """"validation-" followed by validation_id; set once the upload is finished."""
     status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
-    """The run's status, once finished."""
+    """Status of the run; set once the upload is finished."""
     def __init__(
         self,
         *,
@@ -352,7 +366,7 @@ Global___UploadChunkResponse: typing_extensions.TypeAlias = UploadChunkResponse
 
 @typing.final
 class SubmitValidationResponse(google.protobuf.message.Message):
-    """The promise: the run is stored and will end."""
+    """Response of SubmitValidation: the run is stored and will reach a terminal status."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -360,11 +374,11 @@ class SubmitValidationResponse(google.protobuf.message.Message):
     JOB_ID_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     job_id: builtins.str
-    """"validation-" and the id."""
+    """"validation-" followed by validation_id."""
     status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
-    """QUEUED, or the present status if the idempotency key was known."""
+    """QUEUED for a new run; the current status if the idempotency key or the upload id belongs to an existing run."""
     def __init__(
         self,
         *,
@@ -378,13 +392,13 @@ Global___SubmitValidationResponse: typing_extensions.TypeAlias = SubmitValidatio
 
 @typing.final
 class GetUploadRequest(google.protobuf.message.Message):
-    """Which upload."""
+    """Request of GetUpload."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: builtins.int
     upload_id: builtins.str
-    """The upload's id."""
+    """Id of the upload."""
     def __init__(
         self,
         *,
@@ -396,7 +410,7 @@ Global___GetUploadRequest: typing_extensions.TypeAlias = GetUploadRequest
 
 @typing.final
 class GetUploadResponse(google.protobuf.message.Message):
-    """How far an upload is."""
+    """State of an upload."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -405,14 +419,14 @@ class GetUploadResponse(google.protobuf.message.Message):
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     upload_id: builtins.str
-    """The upload's id."""
+    """Id of the upload."""
     committed_bytes: builtins.int
-    """Bytes safely stored: the offset to go on at."""
+    """Bytes stored so far: the offset to resume at."""
     validation_id: builtins.str
-    """The run that the upload became, once it is finished."""
+    """Id of the run; set once the upload is finished."""
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Until when they are kept."""
+        """When the stored bytes expire."""
 
     def __init__(
         self,
@@ -429,7 +443,7 @@ Global___GetUploadResponse: typing_extensions.TypeAlias = GetUploadResponse
 
 @typing.final
 class WatchValidationRequest(google.protobuf.message.Message):
-    """What to follow."""
+    """Request of WatchValidation. Set either `validation_id` or `batch_id`."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -437,11 +451,11 @@ class WatchValidationRequest(google.protobuf.message.Message):
     AFTER_CURSOR_FIELD_NUMBER: builtins.int
     BATCH_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run. Either this or batch_id."""
+    """Id of the run to watch."""
     after_cursor: builtins.str
-    """Cursor of the last message that was received, to go on after a broken stream."""
+    """`cursor` of the last message received, to resume a broken stream without seeing progress decrease; empty for a new one."""
     batch_id: builtins.str
-    """The batch. Either this or validation_id."""
+    """Name of the batch to watch."""
     def __init__(
         self,
         *,
@@ -455,7 +469,7 @@ Global___WatchValidationRequest: typing_extensions.TypeAlias = WatchValidationRe
 
 @typing.final
 class WatchValidationResponse(google.protobuf.message.Message):
-    """The state of a run at one moment; or that of a batch, with the figures of all its runs together."""
+    """State of a run at one moment, or the combined state of the runs of a batch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -477,52 +491,52 @@ class WatchValidationResponse(google.protobuf.message.Message):
     PREVIEW_FIELD_NUMBER: builtins.int
     BATCH_FIELD_NUMBER: builtins.int
     cursor: builtins.str
-    """Where to go on after a broken stream; opaque."""
+    """Opaque position to resume at after a broken stream; see WatchValidationRequest.after_cursor."""
     validation_id: builtins.str
-    """The run; empty for a batch."""
+    """Id of the run; empty for a batch."""
     attempt: builtins.int
-    """Which attempt this is about; 0 for a batch."""
+    """Number of attempts started; 0 before the first, and for a batch."""
     status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
-    """Where the run is in its life."""
+    """Current status. For a batch: QUEUED until a run has started, PROCESSING until all runs are terminal, then FAILED if any
+    run failed, else CANCELLED if any was cancelled, else COMPLETED.
+    """
     phase: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationPhase.ValueType
-    """What a worker is doing with it."""
+    """Current phase while PROCESSING; unspecified otherwise, and for a batch."""
     percent: builtins.float
-    """0 to 100; never goes back within an attempt."""
+    """Progress, 0 to 100. Never decreases within an attempt."""
     bytes_parsed: builtins.int
-    """Bytes of the file read."""
+    """Bytes of the file parsed so far (compressed bytes, if the file is compressed)."""
     total_bytes: builtins.int
-    """Bytes of the file."""
+    """Size of the file in bytes."""
     rows_parsed: builtins.int
-    """Lines read."""
+    """Lines parsed so far."""
     rows_loaded: builtins.int
-    """Lines stored."""
+    """Lines stored so far."""
     rows_rejected: builtins.int
-    """Lines rejected."""
+    """Lines rejected so far."""
     queue_position: builtins.int
-    """Runs ahead of it while it waits; not set when unknown."""
+    """Number of runs that start before this one; 0 for the next to start. Set only while QUEUED and if it is known."""
     @property
     def result_counts(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts:
-        """Results so far."""
+        """Results found so far; final in the terminal message of a completed run."""
 
     @property
     def eta(self) -> google.protobuf.duration_pb2.Duration:
-        """Time until the end, if it can be told."""
+        """Estimated time until the end; not set if there is no estimate."""
 
     @property
     def error(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.RunError:
-        """Why it failed; on the terminal message of a failed run."""
+        """Why the run failed; set only if FAILED."""
 
     @property
     def preview(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult]:
-        """The first results that were found, at most 10, while the rest is still being worked on. They say nothing of
-        doctors, patients, days and amounts, and their numbers are not final.
+        """The first results found, at most 10, while the run is PROCESSING. They name no doctor, patient, day or amount, and
+        their result_number is provisional.
         """
 
     @property
     def batch(self) -> Global___BatchCounts:
-        """The runs of the batch by status, if a batch is followed. Its own status is QUEUED while none has begun, PROCESSING
-        while one is not over, then FAILED if one failed, CANCELLED if one was cancelled, else COMPLETED.
-        """
+        """Runs of the batch by status; set only for a batch."""
 
     def __init__(
         self,
@@ -553,7 +567,7 @@ Global___WatchValidationResponse: typing_extensions.TypeAlias = WatchValidationR
 
 @typing.final
 class BatchCounts(google.protobuf.message.Message):
-    """How many runs of a batch there are of each status."""
+    """Number of runs of a batch in each status."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -564,17 +578,17 @@ class BatchCounts(google.protobuf.message.Message):
     FAILED_FIELD_NUMBER: builtins.int
     CANCELLED_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
-    """The batch."""
+    """Name of the batch."""
     queued: builtins.int
-    """Waiting."""
+    """Runs that are QUEUED."""
     processing: builtins.int
-    """Being worked on."""
+    """Runs that are PROCESSING."""
     completed: builtins.int
-    """Done."""
+    """Runs that are COMPLETED."""
     failed: builtins.int
-    """Ended without results."""
+    """Runs that are FAILED."""
     cancelled: builtins.int
-    """Cancelled by a caller."""
+    """Runs that are CANCELLED."""
     def __init__(
         self,
         *,
@@ -591,16 +605,18 @@ Global___BatchCounts: typing_extensions.TypeAlias = BatchCounts
 
 @typing.final
 class GetBatchRequest(google.protobuf.message.Message):
-    """Which batch."""
+    """Request of GetBatch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     BATCH_ID_FIELD_NUMBER: builtins.int
     INCLUDE_DUPLICATES_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
-    """The batch, as the runs were submitted with it."""
+    """Name of the batch, as in UploadHeader.batch_id. Fails with BATCH_NOT_FOUND if none of the caller's runs has it."""
     include_duplicates: builtins.bool
-    """Look for lines that are in more than one file; takes about a second per million lines."""
+    """Whether to search for lines that occur in more than one file. Takes about one second per million lines; the search
+    fails with BACKEND_UNAVAILABLE after 25 seconds.
+    """
     def __init__(
         self,
         *,
@@ -613,7 +629,7 @@ Global___GetBatchRequest: typing_extensions.TypeAlias = GetBatchRequest
 
 @typing.final
 class GetBatchResponse(google.protobuf.message.Message):
-    """The batch."""
+    """State and totals of a batch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -630,20 +646,20 @@ class GetBatchResponse(google.protobuf.message.Message):
     DUPLICATES_FIELD_NUMBER: builtins.int
     DUPLICATE_COUNT_FIELD_NUMBER: builtins.int
     status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
-    """Its status, as in WatchValidationResponse."""
+    """Combined status, as in WatchValidationResponse."""
     percent: builtins.float
-    """0 to 100: its runs by the size of their files."""
+    """Progress, 0 to 100, weighted by file size. A terminal run counts as 100."""
     total_rows: builtins.int
-    """Data lines, accepted and rejected, of all runs."""
+    """Data lines of all runs, accepted and rejected."""
     processed_rows: builtins.int
     """Lines stored."""
     rejected_rows: builtins.int
     """Lines rejected."""
     duplicate_count: builtins.int
-    """How many such lines there are; not set unless they were asked for."""
+    """Number of such lines; not set unless requested."""
     @property
     def counts(self) -> Global___BatchCounts:
-        """Its runs by status."""
+        """Runs by status."""
 
     @property
     def result_counts(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts:
@@ -651,19 +667,19 @@ class GetBatchResponse(google.protobuf.message.Message):
 
     @property
     def at_risk(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that may be lost, of the completed runs; a line counts at most once within its file."""
+        """Amount that may be refused or recovered, over the completed runs. Each line counts at most once within its file."""
 
     @property
     def potential_gain(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that could be gained, of the completed runs."""
+        """Amount that could additionally be claimed, over the completed runs."""
 
     @property
     def validations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.validation_pb2.Validation]:
-        """Its runs, oldest first; the first 1,000. ListValidations has all."""
+        """The first 1,000 runs, oldest first. ListValidations returns all."""
 
     @property
     def duplicates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BatchDuplicate]:
-        """Lines that are in more than one file, the first 100 by day and code; empty unless they were asked for."""
+        """Lines that occur in more than one file: the first 100, ordered by day and code. Empty unless requested."""
 
     def __init__(
         self,
@@ -689,7 +705,7 @@ Global___GetBatchResponse: typing_extensions.TypeAlias = GetBatchResponse
 
 @typing.final
 class BatchDuplicate(google.protobuf.message.Message):
-    """A line that is in several files of a batch: the same RAMQ id, code, day and doctor, with an amount above zero."""
+    """A line that occurs in several files of a batch: same RAMQ id, code, day and doctor, and an amount above zero."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -702,22 +718,22 @@ class BatchDuplicate(google.protobuf.message.Message):
     MESSAGE_FIELD_NUMBER: builtins.int
     SOLUTION_FIELD_NUMBER: builtins.int
     severity: facnet_grpc.gen.facnet.v1.result_pb2.Severity.ValueType
-    """WARNING."""
+    """Always WARNING."""
     ramq_id: builtins.str
-    """RAMQ invoice id."""
+    """RAMQ id of the line."""
     code: builtins.str
-    """Billing code."""
+    """Billing code, 5 digits."""
     service_date: builtins.str
     """Day of service, YYYY-MM-DD."""
     doctor_key: builtins.str
-    """Pseudonym of the doctor."""
+    """Pseudonym of the doctor; the licence number for callers with the scope phi:read."""
     message: builtins.str
-    """What was found."""
+    """One sentence: what was found."""
     solution: builtins.str
-    """What to do about it."""
+    """One sentence: what to do about it."""
     @property
     def places(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BatchPlace]:
-        """Where it is; the first 10 places."""
+        """Where the line occurs; the first 10 occurrences."""
 
     def __init__(
         self,
@@ -737,7 +753,7 @@ Global___BatchDuplicate: typing_extensions.TypeAlias = BatchDuplicate
 
 @typing.final
 class BatchPlace(google.protobuf.message.Message):
-    """A line of one of the batch's files."""
+    """One occurrence of a line in a batch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -745,11 +761,11 @@ class BatchPlace(google.protobuf.message.Message):
     FILE_NAME_FIELD_NUMBER: builtins.int
     RECORD_NUMBER_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run."""
+    """Id of the run."""
     file_name: builtins.str
-    """The name of its file."""
+    """File name of that run."""
     record_number: builtins.int
-    """The line (1 = first data line)."""
+    """Line number (1 is the first data line of the file)."""
     def __init__(
         self,
         *,
@@ -763,13 +779,13 @@ Global___BatchPlace: typing_extensions.TypeAlias = BatchPlace
 
 @typing.final
 class GetValidationRequest(google.protobuf.message.Message):
-    """Which run."""
+    """Request of GetValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     def __init__(
         self,
         *,
@@ -781,14 +797,14 @@ Global___GetValidationRequest: typing_extensions.TypeAlias = GetValidationReques
 
 @typing.final
 class GetValidationResponse(google.protobuf.message.Message):
-    """The run."""
+    """Response of GetValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_FIELD_NUMBER: builtins.int
     @property
     def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
-        """The run."""
+        """The run, with its queue position and estimated end."""
 
     def __init__(
         self,
@@ -802,7 +818,7 @@ Global___GetValidationResponse: typing_extensions.TypeAlias = GetValidationRespo
 
 @typing.final
 class ListValidationsRequest(google.protobuf.message.Message):
-    """Which runs."""
+    """Request of ListValidations. Filters are combined with AND."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -814,20 +830,20 @@ class ListValidationsRequest(google.protobuf.message.Message):
     CREATED_FROM_FIELD_NUMBER: builtins.int
     CREATED_BEFORE_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """At most this many (default 50, at most 1,000)."""
+    """Maximum number of runs to return: 50 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filters; empty for the first page."""
     batch_id: builtins.str
-    """Only this batch."""
+    """Only runs of this batch; empty for all."""
     file_name_contains: builtins.str
-    """Only files whose name contains this, whatever its case."""
+    """Only runs whose file name contains this text, ignoring case; at most 128 characters, empty for all."""
     @property
     def statuses(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType]:
-        """Only these statuses; empty: all."""
+        """Only runs with one of these statuses; empty for all."""
 
     @property
     def created_from(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Only runs accepted at this time or later."""
+        """Only runs accepted at or after this time."""
 
     @property
     def created_before(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -851,17 +867,17 @@ Global___ListValidationsRequest: typing_extensions.TypeAlias = ListValidationsRe
 
 @typing.final
 class ListValidationsResponse(google.protobuf.message.Message):
-    """A page of runs."""
+    """Response of ListValidations."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATIONS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @property
     def validations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.validation_pb2.Validation]:
-        """Newest first."""
+        """Runs, newest first."""
 
     def __init__(
         self,
@@ -875,13 +891,13 @@ Global___ListValidationsResponse: typing_extensions.TypeAlias = ListValidationsR
 
 @typing.final
 class GetValidationSummaryRequest(google.protobuf.message.Message):
-    """Which run."""
+    """Request of GetValidationSummary."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     def __init__(
         self,
         *,
@@ -893,7 +909,7 @@ Global___GetValidationSummaryRequest: typing_extensions.TypeAlias = GetValidatio
 
 @typing.final
 class GetValidationSummaryResponse(google.protobuf.message.Message):
-    """What was found, in figures."""
+    """Totals of a completed run."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -909,34 +925,34 @@ class GetValidationSummaryResponse(google.protobuf.message.Message):
     REVERSAL_ROWS_FIELD_NUMBER: builtins.int
     DAYS_FIELD_NUMBER: builtins.int
     reversal_rows: builtins.int
-    """Lines with an amount of zero or less; they count in no rule."""
+    """Lines with an amount of zero or less (reversals). No rule evaluates them."""
     @property
     def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
         """The run."""
 
     @property
     def result_counts(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts:
-        """All results."""
+        """Results by severity."""
 
     @property
     def at_risk(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that may be lost, each line counted at most once."""
+        """Amount that may be refused or recovered. Each line counts at most once, however many results concern it."""
 
     @property
     def potential_gain(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that could be gained."""
+        """Amount that could additionally be claimed."""
 
     @property
     def scenarios(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ScenarioSummary]:
-        """Counts by rule, scenario and severity, ordered so."""
+        """Results grouped and ordered by rule, scenario and severity."""
 
     @property
     def passes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PassCount]:
-        """What was found to be right, counted."""
+        """Number of items that rules evaluated and found correct."""
 
     @property
     def not_evaluable(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NotEvaluable]:
-        """Rules that could not be evaluated, and why."""
+        """Rules that could not be evaluated."""
 
     @property
     def rejections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RejectionCount]:
@@ -944,11 +960,11 @@ class GetValidationSummaryResponse(google.protobuf.message.Message):
 
     @property
     def defects(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DefectCount]:
-        """Values that were unreadable in lines that were kept, by column."""
+        """Unreadable values in accepted lines, by column."""
 
     @property
     def days(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DaySummary]:
-        """Figures per day of service, for a calendar, oldest first."""
+        """Totals per day of service, oldest first."""
 
     def __init__(
         self,
@@ -972,7 +988,7 @@ Global___GetValidationSummaryResponse: typing_extensions.TypeAlias = GetValidati
 
 @typing.final
 class ScenarioSummary(google.protobuf.message.Message):
-    """Results of one scenario of one rule."""
+    """Results of one scenario of one rule with one severity."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -985,24 +1001,24 @@ class ScenarioSummary(google.protobuf.message.Message):
     RULE_NAME_FIELD_NUMBER: builtins.int
     TITLE_FIELD_NUMBER: builtins.int
     rule_id: builtins.str
-    """The rule."""
+    """Id of the rule."""
     scenario: builtins.str
-    """The scenario."""
+    """Id of the scenario."""
     severity: facnet_grpc.gen.facnet.v1.result_pb2.Severity.ValueType
-    """The severity."""
+    """Severity of the results."""
     count: builtins.int
-    """Results."""
+    """Number of results."""
     rule_name: builtins.str
-    """Name of the rule in the caller's language."""
+    """Name of the rule in the language of the request."""
     title: builtins.str
-    """The scenario in the caller's language, a few words."""
+    """Title of the scenario in the language of the request, a few words."""
     @property
     def at_risk(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that may be lost."""
+        """Amount that may be refused or recovered."""
 
     @property
     def potential_gain(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that could be gained."""
+        """Amount that could additionally be claimed."""
 
     def __init__(
         self,
@@ -1023,7 +1039,7 @@ Global___ScenarioSummary: typing_extensions.TypeAlias = ScenarioSummary
 
 @typing.final
 class PassCount(google.protobuf.message.Message):
-    """What a rule looked at and found right."""
+    """Number of items that a rule evaluated and found correct."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1031,11 +1047,11 @@ class PassCount(google.protobuf.message.Message):
     SCENARIO_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
     rule_id: builtins.str
-    """The rule."""
+    """Id of the rule."""
     scenario: builtins.str
-    """The scenario, such as "valid"."""
+    """Kind of item, for example "valid"."""
     count: builtins.int
-    """How often."""
+    """Number of items."""
     def __init__(
         self,
         *,
@@ -1056,10 +1072,12 @@ class NotEvaluable(google.protobuf.message.Message):
     RULE_ID_FIELD_NUMBER: builtins.int
     MISSING_COLUMNS_FIELD_NUMBER: builtins.int
     rule_id: builtins.str
-    """The rule."""
+    """Id of the rule."""
     @property
     def missing_columns(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Columns that are missing or empty in the whole file."""
+        """Columns that the rule needs and that are missing or empty in the whole file; or the missing part of the reference data,
+        for example "establishments".
+        """
 
     def __init__(
         self,
@@ -1073,7 +1091,7 @@ Global___NotEvaluable: typing_extensions.TypeAlias = NotEvaluable
 
 @typing.final
 class RejectionCount(google.protobuf.message.Message):
-    """Rejected lines of one kind."""
+    """Rejected lines with the same reason and column."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1081,11 +1099,11 @@ class RejectionCount(google.protobuf.message.Message):
     COLUMN_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
     reason: builtins.str
-    """Reason code, such as "bad_date"."""
+    """Reason code, for example "bad_date"."""
     column: builtins.str
-    """The column; empty if the whole line is at fault."""
+    """Name of the column; empty if the reason concerns the whole line."""
     count: builtins.int
-    """Lines."""
+    """Number of lines."""
     def __init__(
         self,
         *,
@@ -1099,16 +1117,16 @@ Global___RejectionCount: typing_extensions.TypeAlias = RejectionCount
 
 @typing.final
 class DefectCount(google.protobuf.message.Message):
-    """Unreadable values of one column in lines that were kept."""
+    """Unreadable values of one column in accepted lines."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     COLUMN_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
     column: builtins.str
-    """The column."""
+    """Name of the column."""
     count: builtins.int
-    """Lines."""
+    """Number of lines."""
     def __init__(
         self,
         *,
@@ -1121,7 +1139,7 @@ Global___DefectCount: typing_extensions.TypeAlias = DefectCount
 
 @typing.final
 class DaySummary(google.protobuf.message.Message):
-    """Figures of one day of service."""
+    """Totals of one day of service."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1131,20 +1149,20 @@ class DaySummary(google.protobuf.message.Message):
     AT_RISK_FIELD_NUMBER: builtins.int
     POTENTIAL_GAIN_FIELD_NUMBER: builtins.int
     service_date: builtins.str
-    """The day, YYYY-MM-DD."""
+    """Day of service, YYYY-MM-DD."""
     rows: builtins.int
     """Lines of that day."""
     @property
     def result_counts(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts:
-        """Results about that day."""
+        """Results that concern that day."""
 
     @property
     def at_risk(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that may be lost, each line counted at most once."""
+        """Amount that may be refused or recovered. Each line counts at most once."""
 
     @property
     def potential_gain(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Money that could be gained."""
+        """Amount that could additionally be claimed."""
 
     def __init__(
         self,
@@ -1162,7 +1180,7 @@ Global___DaySummary: typing_extensions.TypeAlias = DaySummary
 
 @typing.final
 class ListValidationResultsRequest(google.protobuf.message.Message):
-    """Which results."""
+    """Request of ListValidationResults. Filters are combined with AND; each list has at most 100 values."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1177,32 +1195,34 @@ class ListValidationResultsRequest(google.protobuf.message.Message):
     SERVICE_DATE_FROM_FIELD_NUMBER: builtins.int
     SERVICE_DATE_TO_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     page_size: builtins.int
-    """At most this many (default 100, at most 1,000)."""
+    """Maximum number of results to return: 100 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filters; empty for the first page."""
     doctor_key: builtins.str
-    """Only this doctor, by the pseudonym that results carry."""
+    """Only results about this doctor, given as in ValidationResult.doctor_key; empty for all. Pseudonyms made with an older
+    key are accepted while the service still has that key.
+    """
     service_date_from: builtins.str
-    """Only this day of service or later, YYYY-MM-DD."""
+    """Only results on or after this day of service, YYYY-MM-DD; empty for no limit."""
     service_date_to: builtins.str
-    """Only this day of service or earlier, YYYY-MM-DD."""
+    """Only results on or before this day of service, YYYY-MM-DD; empty for no limit."""
     @property
     def rule_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only these rules; empty: all."""
+        """Only results of these rules; empty for all."""
 
     @property
     def severities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[facnet_grpc.gen.facnet.v1.result_pb2.Severity.ValueType]:
-        """Only these severities; empty: all."""
+        """Only results with these severities; empty for all."""
 
     @property
     def categories(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only these categories; empty: all."""
+        """Only results with these categories; empty for all."""
 
     @property
     def scenarios(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only these scenarios; empty: all."""
+        """Only results with these scenarios; empty for all."""
 
     def __init__(
         self,
@@ -1224,17 +1244,17 @@ Global___ListValidationResultsRequest: typing_extensions.TypeAlias = ListValidat
 
 @typing.final
 class ListValidationResultsResponse(google.protobuf.message.Message):
-    """A page of results."""
+    """Response of ListValidationResults."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @property
     def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult]:
-        """Ordered by rule, then by line."""
+        """Results, ordered by rule, then by line."""
 
     def __init__(
         self,
@@ -1248,7 +1268,7 @@ Global___ListValidationResultsResponse: typing_extensions.TypeAlias = ListValida
 
 @typing.final
 class ListRejectedRowsRequest(google.protobuf.message.Message):
-    """Which rejected lines."""
+    """Request of ListRejectedRows."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1256,11 +1276,11 @@ class ListRejectedRowsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     page_size: builtins.int
-    """At most this many (default 100, at most 1,000)."""
+    """Maximum number of lines to return: 100 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -1274,7 +1294,7 @@ Global___ListRejectedRowsRequest: typing_extensions.TypeAlias = ListRejectedRows
 
 @typing.final
 class ListRejectedRowsResponse(google.protobuf.message.Message):
-    """A page of rejected lines."""
+    """Response of ListRejectedRows."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1282,12 +1302,12 @@ class ListRejectedRowsResponse(google.protobuf.message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     TOTAL_REJECTED_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     total_rejected: builtins.int
-    """How many lines were rejected, the ones that are not kept included."""
+    """Number of rejected lines, including those beyond the first 1,000, which are not stored."""
     @property
     def rejected_rows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RejectedRow]:
-        """Ordered by line."""
+        """Rejected lines, ordered by line number."""
 
     def __init__(
         self,
@@ -1312,15 +1332,15 @@ class RejectedRow(google.protobuf.message.Message):
     MESSAGE_FIELD_NUMBER: builtins.int
     RAW_FIELD_NUMBER: builtins.int
     record_number: builtins.int
-    """Its number (1 = first data line)."""
+    """Line number (1 is the first data line of the file)."""
     column: builtins.str
-    """The column at fault; empty if the whole line is."""
+    """Name of the column with the unreadable value; empty if the reason concerns the whole line."""
     reason: builtins.str
-    """Reason code, such as "bad_date"."""
+    """Reason code, for example "bad_date"."""
     message: builtins.str
-    """The reason in the caller's language."""
+    """The reason as a sentence, in the language of the request."""
     raw: builtins.str
-    """The line as the file has it, its first 1,000 characters; only for callers with the scope phi:read."""
+    """Text of the line, its first 1,000 characters; empty unless the caller has the scope phi:read."""
     def __init__(
         self,
         *,
@@ -1336,7 +1356,7 @@ Global___RejectedRow: typing_extensions.TypeAlias = RejectedRow
 
 @typing.final
 class ListBillingRecordsRequest(google.protobuf.message.Message):
-    """Which lines."""
+    """Request of ListBillingRecords."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1345,14 +1365,14 @@ class ListBillingRecordsRequest(google.protobuf.message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     RECORD_NUMBERS_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     page_size: builtins.int
-    """At most this many (default 100, at most 1,000)."""
+    """Maximum number of lines to return: 100 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filter; empty for the first page."""
     @property
     def record_numbers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Only these lines, at most 1,000; empty: all."""
+        """Only lines with these numbers, at most 1,000; empty for all."""
 
     def __init__(
         self,
@@ -1368,17 +1388,17 @@ Global___ListBillingRecordsRequest: typing_extensions.TypeAlias = ListBillingRec
 
 @typing.final
 class ListBillingRecordsResponse(google.protobuf.message.Message):
-    """A page of lines."""
+    """Response of ListBillingRecords."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RECORDS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @property
     def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BillingRecord]:
-        """Ordered by number."""
+        """Lines, ordered by line number."""
 
     def __init__(
         self,
@@ -1392,7 +1412,7 @@ Global___ListBillingRecordsResponse: typing_extensions.TypeAlias = ListBillingRe
 
 @typing.final
 class BillingRecord(google.protobuf.message.Message):
-    """A line of a claim file, as it was read."""
+    """A line of a claim file as it was read. Texts are empty if the file has no value."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1417,50 +1437,50 @@ class BillingRecord(google.protobuf.message.Message):
     PATIENT_KEY_FIELD_NUMBER: builtins.int
     AGENCY_FIELD_NUMBER: builtins.int
     record_number: builtins.int
-    """Its number (1 = first data line)."""
+    """Line number (1 is the first data line of the file)."""
     invoice: builtins.str
-    """The invoice."""
+    """Invoice number (facture)."""
     ramq_id: builtins.str
-    """RAMQ invoice id."""
+    """Number that the RAMQ gave the claim line."""
     service_date: builtins.str
     """Day of service, YYYY-MM-DD."""
     start_time: builtins.str
-    """Start, HH:MM:SS; empty if unknown."""
+    """Start of the service, HH:MM:SS."""
     end_time: builtins.str
-    """End, HH:MM:SS; empty if unknown."""
+    """End of the service, HH:MM:SS."""
     payment_period: builtins.str
     """Payment period, YYYYWW."""
     place: builtins.str
-    """Place of practice, 5 digits; empty if unknown."""
+    """Place of practice, 5 digits."""
     activity_sector: builtins.str
-    """Activity sector."""
+    """Activity sector (secteur d'activité)."""
     diagnosis: builtins.str
     """Diagnosis code."""
     code: builtins.str
     """Billing code, 5 digits."""
     units: builtins.int
-    """Units; not set if unknown."""
+    """Number of units; not set if the file has no value."""
     role: builtins.str
-    """Role."""
+    """Role of the doctor in the act."""
     doctor_key: builtins.str
-    """Pseudonym of the doctor."""
+    """Pseudonym of the doctor; the licence number for callers with the scope phi:read."""
     doctor: builtins.str
-    """The doctor as the caller may see them."""
+    """Display name of the doctor: abbreviated, for example "Dr M***"; the full name for callers with the scope phi:read."""
     patient_key: builtins.str
-    """Pseudonym of the patient; empty if the line has none."""
+    """Pseudonym of the patient; the insurance number for callers with the scope phi:read."""
     agency: builtins.str
-    """The agency."""
+    """Billing agency."""
     @property
     def context(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Context elements."""
+        """Context elements, for example "G160"."""
 
     @property
     def preliminary(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Preliminary amount."""
+        """Amount claimed (montant préliminaire)."""
 
     @property
     def paid(self) -> facnet_grpc.gen.facnet.v1.money_pb2.Money:
-        """Paid amount; not set if the file does not say."""
+        """Amount paid so far (montant payé); not set if the file has no value."""
 
     def __init__(
         self,
@@ -1494,7 +1514,7 @@ Global___BillingRecord: typing_extensions.TypeAlias = BillingRecord
 
 @typing.final
 class ListValidationLogsRequest(google.protobuf.message.Message):
-    """Which log."""
+    """Request of ListValidationLogs."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1504,15 +1524,15 @@ class ListValidationLogsRequest(google.protobuf.message.Message):
     MIN_LEVEL_FIELD_NUMBER: builtins.int
     SOURCE_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     page_size: builtins.int
-    """At most this many (default 100, at most 1,000)."""
+    """Maximum number of entries to return: 100 if 0; values above 1,000 are reduced to 1,000."""
     page_token: builtins.str
-    """Where the last page ended."""
+    """`next_page_token` of the previous page, with the same filters; empty for the first page."""
     min_level: Global___LogLevel.ValueType
-    """Only entries at least this severe."""
+    """Only entries with this level or a higher one; unspecified for all."""
     source: builtins.str
-    """Only entries of this source, such as "worker"; empty: all."""
+    """Only entries of this component, for example "worker"; empty for all."""
     def __init__(
         self,
         *,
@@ -1528,17 +1548,17 @@ Global___ListValidationLogsRequest: typing_extensions.TypeAlias = ListValidation
 
 @typing.final
 class ListValidationLogsResponse(google.protobuf.message.Message):
-    """A page of a log."""
+    """Response of ListValidationLogs."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ENTRIES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @property
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LogEntry]:
-        """Oldest first."""
+        """Entries, oldest first."""
 
     def __init__(
         self,
@@ -1552,7 +1572,7 @@ Global___ListValidationLogsResponse: typing_extensions.TypeAlias = ListValidatio
 
 @typing.final
 class LogEntry(google.protobuf.message.Message):
-    """Something that happened to a run."""
+    """One log entry of a run."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1562,18 +1582,18 @@ class LogEntry(google.protobuf.message.Message):
     EVENT_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     level: Global___LogLevel.ValueType
-    """How severe."""
+    """Level of the entry."""
     source: builtins.str
-    """Which part of the system."""
+    """Component that wrote the entry, for example "server" or "worker"."""
     event: builtins.str
-    """What, as a code such as "file_understood"."""
+    """Name of the event, for example "file_understood"."""
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When."""
+        """When the event happened."""
 
     @property
     def data(self) -> google.protobuf.struct_pb2.Struct:
-        """Counts, codes and column names."""
+        """Details: counts, codes and column names, never content of the file. Keys depend on the event."""
 
     def __init__(
         self,
@@ -1591,7 +1611,7 @@ Global___LogEntry: typing_extensions.TypeAlias = LogEntry
 
 @typing.final
 class ExportValidationRequest(google.protobuf.message.Message):
-    """What to export, and how."""
+    """Request of ExportValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1599,11 +1619,11 @@ class ExportValidationRequest(google.protobuf.message.Message):
     CONTENT_FIELD_NUMBER: builtins.int
     FORMAT_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     content: Global___ExportContent.ValueType
-    """What to export."""
+    """Which rows to export; unspecified means results."""
     format: Global___ExportFormat.ValueType
-    """In which form."""
+    """File format; unspecified means JSON Lines."""
     def __init__(
         self,
         *,
@@ -1617,7 +1637,7 @@ Global___ExportValidationRequest: typing_extensions.TypeAlias = ExportValidation
 
 @typing.final
 class ExportValidationResponse(google.protobuf.message.Message):
-    """A part of the file."""
+    """A part of the exported file. The file is the concatenation of `data`; it is complete once the stream ends with OK."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1626,13 +1646,13 @@ class ExportValidationResponse(google.protobuf.message.Message):
     ROWS_FIELD_NUMBER: builtins.int
     TOTAL_ROWS_FIELD_NUMBER: builtins.int
     data: builtins.bytes
-    """Its next bytes."""
+    """Next bytes of the file."""
     media_type: builtins.str
-    """Media type of the file; on the first message."""
+    """Media type of the file, for example "text/csv"; only in the first message."""
     rows: builtins.int
-    """Results or lines that the bytes so far are of."""
+    """Rows contained in the bytes sent so far, including these."""
     total_rows: builtins.int
-    """Results or lines that the whole file is of."""
+    """Rows of the whole file."""
     def __init__(
         self,
         *,
@@ -1647,13 +1667,13 @@ Global___ExportValidationResponse: typing_extensions.TypeAlias = ExportValidatio
 
 @typing.final
 class RevalidateValidationRequest(google.protobuf.message.Message):
-    """Which run."""
+    """Request of RevalidateValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     def __init__(
         self,
         *,
@@ -1665,7 +1685,7 @@ Global___RevalidateValidationRequest: typing_extensions.TypeAlias = RevalidateVa
 
 @typing.final
 class RevalidateValidationResponse(google.protobuf.message.Message):
-    """A change, or at the end the sum of them."""
+    """One message of the RevalidateValidation stream."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1673,11 +1693,11 @@ class RevalidateValidationResponse(google.protobuf.message.Message):
     SUMMARY_FIELD_NUMBER: builtins.int
     @property
     def change(self) -> Global___ResultChange:
-        """A result that would change."""
+        """One result that would change."""
 
     @property
     def summary(self) -> Global___RevalidationSummary:
-        """What all of it comes to."""
+        """Totals; the last message of the stream."""
 
     def __init__(
         self,
@@ -1701,14 +1721,14 @@ class ResultChange(google.protobuf.message.Message):
     BEFORE_FIELD_NUMBER: builtins.int
     AFTER_FIELD_NUMBER: builtins.int
     kind: Global___ChangeKind.ValueType
-    """How."""
+    """How the result differs."""
     @property
     def before(self) -> facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult:
-        """As the run found it; not set if ADDED."""
+        """The result as stored in the run; not set if ADDED."""
 
     @property
     def after(self) -> facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult:
-        """As the present rules find it; not set if GONE."""
+        """The result under the current rules; not set if GONE."""
 
     def __init__(
         self,
@@ -1724,7 +1744,7 @@ Global___ResultChange: typing_extensions.TypeAlias = ResultChange
 
 @typing.final
 class RevalidationSummary(google.protobuf.message.Message):
-    """What all changes come to."""
+    """Totals of a revalidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1737,21 +1757,21 @@ class RevalidationSummary(google.protobuf.message.Message):
     REFERENCE_VERSION_BEFORE_FIELD_NUMBER: builtins.int
     REFERENCE_VERSION_AFTER_FIELD_NUMBER: builtins.int
     added: builtins.int
-    """Results that would be new."""
+    """Number of results that would be added."""
     gone: builtins.int
-    """Results that would go."""
+    """Number of results that would disappear."""
     changed: builtins.int
-    """Results with other figures."""
+    """Number of results that would change."""
     unchanged: builtins.int
-    """Results that stay as they are."""
+    """Number of results that would stay the same."""
     rule_set_version_before: builtins.str
-    """Rules that judged the run."""
+    """Version of the rule set that the run used."""
     rule_set_version_after: builtins.str
-    """The present rules."""
+    """Version of the current rule set."""
     reference_version_before: builtins.str
-    """Reference data that judged the run."""
+    """Version of the reference data that the run used; empty if none."""
     reference_version_after: builtins.str
-    """The present reference data."""
+    """Version of the current reference data; empty if none."""
     def __init__(
         self,
         *,
@@ -1770,13 +1790,13 @@ Global___RevalidationSummary: typing_extensions.TypeAlias = RevalidationSummary
 
 @typing.final
 class CancelValidationRequest(google.protobuf.message.Message):
-    """Which run."""
+    """Request of CancelValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     def __init__(
         self,
         *,
@@ -1788,14 +1808,14 @@ Global___CancelValidationRequest: typing_extensions.TypeAlias = CancelValidation
 
 @typing.final
 class CancelValidationResponse(google.protobuf.message.Message):
-    """The run."""
+    """Response of CancelValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_FIELD_NUMBER: builtins.int
     @property
     def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
-        """As it is now: CANCELLED, PROCESSING until its worker notices, or over already."""
+        """The run: CANCELLED, PROCESSING until its worker notices the request, or already terminal."""
 
     def __init__(
         self,
@@ -1809,13 +1829,13 @@ Global___CancelValidationResponse: typing_extensions.TypeAlias = CancelValidatio
 
 @typing.final
 class RetryValidationRequest(google.protobuf.message.Message):
-    """Which run."""
+    """Request of RetryValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     def __init__(
         self,
         *,
@@ -1827,14 +1847,14 @@ Global___RetryValidationRequest: typing_extensions.TypeAlias = RetryValidationRe
 
 @typing.final
 class RetryValidationResponse(google.protobuf.message.Message):
-    """The run."""
+    """Response of RetryValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_FIELD_NUMBER: builtins.int
     @property
     def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
-        """QUEUED again, with its attempts counted anew."""
+        """The run: QUEUED, and allowed the full number of attempts again. `attempt` keeps its value."""
 
     def __init__(
         self,
@@ -1848,13 +1868,13 @@ Global___RetryValidationResponse: typing_extensions.TypeAlias = RetryValidationR
 
 @typing.final
 class DeleteValidationRequest(google.protobuf.message.Message):
-    """Which run."""
+    """Request of DeleteValidation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VALIDATION_ID_FIELD_NUMBER: builtins.int
     validation_id: builtins.str
-    """The run's id."""
+    """Id of the run."""
     def __init__(
         self,
         *,
@@ -1866,7 +1886,7 @@ Global___DeleteValidationRequest: typing_extensions.TypeAlias = DeleteValidation
 
 @typing.final
 class DeleteValidationResponse(google.protobuf.message.Message):
-    """Nothing is left but an audit line without PHI."""
+    """Response of DeleteValidation. Only an audit log entry without personal data remains."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

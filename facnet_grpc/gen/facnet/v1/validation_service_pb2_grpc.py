@@ -26,10 +26,11 @@ if _version_not_supported:
 
 
 class ValidationServiceStub(object):
-    """Takes claim files, checks them, and says what was found.
+    """Accepts claim files, validates them in the background, and serves progress and results.
 
-    Texts come in the language of the `accept-language` metadata: French unless English is asked for.
-    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and LocalizedMessage.
+    Texts are in French, or in English if the `accept-language` metadata asks for it.
+    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and two LocalizedMessage details: what is wrong,
+    then what to do about it. A run, upload or batch of another owner is answered like one that does not exist (NOT_FOUND).
     """
 
     def __init__(self, channel):
@@ -126,45 +127,49 @@ class ValidationServiceStub(object):
 
 
 class ValidationServiceServicer(object):
-    """Takes claim files, checks them, and says what was found.
+    """Accepts claim files, validates them in the background, and serves progress and results.
 
-    Texts come in the language of the `accept-language` metadata: French unless English is asked for.
-    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and LocalizedMessage.
+    Texts are in French, or in English if the `accept-language` metadata asks for it.
+    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and two LocalizedMessage details: what is wrong,
+    then what to do about it. A run, upload or batch of another owner is answered like one that does not exist (NOT_FOUND).
     """
 
     def SubmitValidation(self, request_iterator, context):
-        """Takes a file: one header, then chunks; closing the stream ends the file. Once answered, the file is kept and will be
-        checked, whatever happens. A stream that breaks keeps what arrived for an hour; see GetUpload.
+        """Uploads a file: one header, then chunks; closing the stream ends the file. Once this call has answered OK, the file is
+        stored and the run reaches a terminal status whatever fails afterwards. If the stream breaks, the received bytes are kept
+        for an hour by default; GetUpload says where to resume. The initial metadata `x-upload-id` holds the upload id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UploadChunk(self, request, context):
-        """The same upload, a chunk a call, for clients that cannot stream, such as browsers.
+        """Uploads one chunk per call, for clients that cannot stream. A client may switch between this call and SubmitValidation
+        within one upload.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUpload(self, request, context):
-        """Says how much of an interrupted upload is safely stored.
+        """Returns how many bytes of an interrupted upload are stored. Fails with UPLOAD_NOT_FOUND once the upload has expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchValidation(self, request, context):
-        """Follows a run: its present state at once, every change after that, its terminal state, then OK. Never goes back
-        within an attempt. A slow reader gets the latest state, not a backlog.
-        Follows a batch instead if one is named: all its runs together, until none is left that waits or is worked on.
+        """Streams the state of a run: the current state first, then each change, then the terminal state, then OK. Without changes
+        the state is repeated every 15 seconds by default, as a heartbeat. Progress never decreases within an attempt. A slow
+        reader receives the latest state and skips intermediate ones.
+        With `batch_id`, streams the combined state of all runs of a batch until all of them are terminal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetValidation(self, request, context):
-        """Reads one run.
+        """Returns one run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,78 +183,83 @@ class ValidationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetValidationSummary(self, request, context):
-        """Sums up what was found in a completed run.
+        """Returns the totals of a run. Fails with WRONG_STATE unless the run is COMPLETED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListValidationResults(self, request, context):
-        """Lists what was found in a completed run, ordered by rule, then by line.
+        """Lists the results of a run, ordered by rule, then by line. Fails with WRONG_STATE unless the run is COMPLETED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRejectedRows(self, request, context):
-        """Lists the lines of a completed run that could not be read; the first 1,000 are kept.
+        """Lists the lines of a run that could not be read. The first 1,000 are stored. Fails with WRONG_STATE unless the run is
+        COMPLETED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListBillingRecords(self, request, context):
-        """Lists the lines of a completed run, as they were read.
+        """Lists the accepted lines of a run as they were read. Fails with WRONG_STATE unless the run is COMPLETED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListValidationLogs(self, request, context):
-        """Lists what happened to a run, oldest first.
+        """Lists the log entries of a run in any status, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportValidation(self, request, context):
-        """Sends all results or lines of a completed run as one file, in chunks.
+        """Streams all results or all lines of a run as one file, in chunks. Fails with WRONG_STATE unless the run is COMPLETED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBatch(self, request, context):
-        """Sums up a batch: its runs by status, its figures, and lines that are in more than one of its files.
+        """Returns the totals of a batch, its runs by status, and optionally lines that occur in more than one of its files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevalidateValidation(self, request, context):
-        """Runs the present rules over the stored lines of a completed run and tells what would change; stores nothing.
+        """Evaluates the current rules on the stored lines of a run and streams the differences from its stored results. Changes
+        nothing. The call waits for a worker; revalidations are processed one at a time. Fails with WRONG_STATE unless the run
+        is COMPLETED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelValidation(self, request, context):
-        """Ends a run that is not over: a waiting one at once, a running one at its next batch or rule. Saying it again, or of a
-        run that is over, changes nothing.
+        """Cancels a run: a waiting one immediately, a running one at its next batch of lines or rule, within about two seconds.
+        Idempotent: a run that is already terminal stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryValidation(self, request, context):
-        """Queues a failed run again, as long as its file is kept.
+        """Queues a failed run again. Fails with WRONG_STATE unless the run is FAILED, and with BLOB_MISSING once its file has been
+        deleted (a day after the failure by default).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteValidation(self, request, context):
-        """Removes a run that is over, with its lines, results, logs and file.
+        """Deletes a terminal run with its lines, results, logs and file. Fails with WRONG_STATE while the run is QUEUED or
+        PROCESSING. Repeating the call after success fails with VALIDATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -352,10 +362,11 @@ def add_ValidationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ValidationService(object):
-    """Takes claim files, checks them, and says what was found.
+    """Accepts claim files, validates them in the background, and serves progress and results.
 
-    Texts come in the language of the `accept-language` metadata: French unless English is asked for.
-    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and LocalizedMessage.
+    Texts are in French, or in English if the `accept-language` metadata asks for it.
+    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and two LocalizedMessage details: what is wrong,
+    then what to do about it. A run, upload or batch of another owner is answered like one that does not exist (NOT_FOUND).
     """
 
     @staticmethod

@@ -298,10 +298,11 @@ _ValidationServiceDeleteValidationType = typing_extensions.TypeVar(
 )
 
 class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationType, _ValidationServiceUploadChunkType, _ValidationServiceGetUploadType, _ValidationServiceWatchValidationType, _ValidationServiceGetValidationType, _ValidationServiceListValidationsType, _ValidationServiceGetValidationSummaryType, _ValidationServiceListValidationResultsType, _ValidationServiceListRejectedRowsType, _ValidationServiceListBillingRecordsType, _ValidationServiceListValidationLogsType, _ValidationServiceExportValidationType, _ValidationServiceGetBatchType, _ValidationServiceRevalidateValidationType, _ValidationServiceCancelValidationType, _ValidationServiceRetryValidationType, _ValidationServiceDeleteValidationType]):
-    """Takes claim files, checks them, and says what was found.
+    """Accepts claim files, validates them in the background, and serves progress and results.
 
-    Texts come in the language of the `accept-language` metadata: French unless English is asked for.
-    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and LocalizedMessage.
+    Texts are in French, or in English if the `accept-language` metadata asks for it.
+    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and two LocalizedMessage details: what is wrong,
+    then what to do about it. A run, upload or batch of another owner is answered like one that does not exist (NOT_FOUND).
     """
 
     @typing.overload
@@ -449,62 +450,75 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
     ], channel: grpc.aio.Channel) -> None: ...
 
     SubmitValidation: _ValidationServiceSubmitValidationType
-    """Takes a file: one header, then chunks; closing the stream ends the file. Once answered, the file is kept and will be
-    checked, whatever happens. A stream that breaks keeps what arrived for an hour; see GetUpload.
+    """Uploads a file: one header, then chunks; closing the stream ends the file. Once this call has answered OK, the file is
+    stored and the run reaches a terminal status whatever fails afterwards. If the stream breaks, the received bytes are kept
+    for an hour by default; GetUpload says where to resume. The initial metadata `x-upload-id` holds the upload id.
     """
 
     UploadChunk: _ValidationServiceUploadChunkType
-    """The same upload, a chunk a call, for clients that cannot stream, such as browsers."""
+    """Uploads one chunk per call, for clients that cannot stream. A client may switch between this call and SubmitValidation
+    within one upload.
+    """
 
     GetUpload: _ValidationServiceGetUploadType
-    """Says how much of an interrupted upload is safely stored."""
+    """Returns how many bytes of an interrupted upload are stored. Fails with UPLOAD_NOT_FOUND once the upload has expired."""
 
     WatchValidation: _ValidationServiceWatchValidationType
-    """Follows a run: its present state at once, every change after that, its terminal state, then OK. Never goes back
-    within an attempt. A slow reader gets the latest state, not a backlog.
-    Follows a batch instead if one is named: all its runs together, until none is left that waits or is worked on.
+    """Streams the state of a run: the current state first, then each change, then the terminal state, then OK. Without changes
+    the state is repeated every 15 seconds by default, as a heartbeat. Progress never decreases within an attempt. A slow
+    reader receives the latest state and skips intermediate ones.
+    With `batch_id`, streams the combined state of all runs of a batch until all of them are terminal.
     """
 
     GetValidation: _ValidationServiceGetValidationType
-    """Reads one run."""
+    """Returns one run."""
 
     ListValidations: _ValidationServiceListValidationsType
     """Lists the caller's runs, newest first."""
 
     GetValidationSummary: _ValidationServiceGetValidationSummaryType
-    """Sums up what was found in a completed run."""
+    """Returns the totals of a run. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     ListValidationResults: _ValidationServiceListValidationResultsType
-    """Lists what was found in a completed run, ordered by rule, then by line."""
+    """Lists the results of a run, ordered by rule, then by line. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     ListRejectedRows: _ValidationServiceListRejectedRowsType
-    """Lists the lines of a completed run that could not be read; the first 1,000 are kept."""
+    """Lists the lines of a run that could not be read. The first 1,000 are stored. Fails with WRONG_STATE unless the run is
+    COMPLETED.
+    """
 
     ListBillingRecords: _ValidationServiceListBillingRecordsType
-    """Lists the lines of a completed run, as they were read."""
+    """Lists the accepted lines of a run as they were read. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     ListValidationLogs: _ValidationServiceListValidationLogsType
-    """Lists what happened to a run, oldest first."""
+    """Lists the log entries of a run in any status, oldest first."""
 
     ExportValidation: _ValidationServiceExportValidationType
-    """Sends all results or lines of a completed run as one file, in chunks."""
+    """Streams all results or all lines of a run as one file, in chunks. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     GetBatch: _ValidationServiceGetBatchType
-    """Sums up a batch: its runs by status, its figures, and lines that are in more than one of its files."""
+    """Returns the totals of a batch, its runs by status, and optionally lines that occur in more than one of its files."""
 
     RevalidateValidation: _ValidationServiceRevalidateValidationType
-    """Runs the present rules over the stored lines of a completed run and tells what would change; stores nothing."""
+    """Evaluates the current rules on the stored lines of a run and streams the differences from its stored results. Changes
+    nothing. The call waits for a worker; revalidations are processed one at a time. Fails with WRONG_STATE unless the run
+    is COMPLETED.
+    """
 
     CancelValidation: _ValidationServiceCancelValidationType
-    """Ends a run that is not over: a waiting one at once, a running one at its next batch or rule. Saying it again, or of a
-    run that is over, changes nothing.
+    """Cancels a run: a waiting one immediately, a running one at its next batch of lines or rule, within about two seconds.
+    Idempotent: a run that is already terminal stays as it is.
     """
 
     RetryValidation: _ValidationServiceRetryValidationType
-    """Queues a failed run again, as long as its file is kept."""
+    """Queues a failed run again. Fails with WRONG_STATE unless the run is FAILED, and with BLOB_MISSING once its file has been
+    deleted (a day after the failure by default).
+    """
 
     DeleteValidation: _ValidationServiceDeleteValidationType
-    """Removes a run that is over, with its lines, results, logs and file."""
+    """Deletes a terminal run with its lines, results, logs and file. Fails with WRONG_STATE while the run is QUEUED or
+    PROCESSING. Repeating the call after success fails with VALIDATION_NOT_FOUND.
+    """
 
 ValidationServiceAsyncStub: typing_extensions.TypeAlias = ValidationServiceStub[
     grpc.aio.StreamUnaryMultiCallable[
@@ -578,10 +592,11 @@ ValidationServiceAsyncStub: typing_extensions.TypeAlias = ValidationServiceStub[
 ]
 
 class ValidationServiceServicer(metaclass=abc.ABCMeta):
-    """Takes claim files, checks them, and says what was found.
+    """Accepts claim files, validates them in the background, and serves progress and results.
 
-    Texts come in the language of the `accept-language` metadata: French unless English is asked for.
-    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and LocalizedMessage.
+    Texts are in French, or in English if the `accept-language` metadata asks for it.
+    Errors are google.rpc.Status with ErrorInfo (its reason is an ErrorReason) and two LocalizedMessage details: what is wrong,
+    then what to do about it. A run, upload or batch of another owner is answered like one that does not exist (NOT_FOUND).
     """
 
     @abc.abstractmethod
@@ -590,8 +605,9 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationRequest],
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.SubmitValidationResponse]]:
-        """Takes a file: one header, then chunks; closing the stream ends the file. Once answered, the file is kept and will be
-        checked, whatever happens. A stream that breaks keeps what arrived for an hour; see GetUpload.
+        """Uploads a file: one header, then chunks; closing the stream ends the file. Once this call has answered OK, the file is
+        stored and the run reaches a terminal status whatever fails afterwards. If the stream breaks, the received bytes are kept
+        for an hour by default; GetUpload says where to resume. The initial metadata `x-upload-id` holds the upload id.
         """
 
     @abc.abstractmethod
@@ -600,7 +616,9 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.UploadChunkResponse]]:
-        """The same upload, a chunk a call, for clients that cannot stream, such as browsers."""
+        """Uploads one chunk per call, for clients that cannot stream. A client may switch between this call and SubmitValidation
+        within one upload.
+        """
 
     @abc.abstractmethod
     def GetUpload(
@@ -608,7 +626,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.GetUploadRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetUploadResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetUploadResponse]]:
-        """Says how much of an interrupted upload is safely stored."""
+        """Returns how many bytes of an interrupted upload are stored. Fails with UPLOAD_NOT_FOUND once the upload has expired."""
 
     @abc.abstractmethod
     def WatchValidation(
@@ -616,9 +634,10 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.WatchValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.WatchValidationResponse], collections.abc.AsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.WatchValidationResponse]]:
-        """Follows a run: its present state at once, every change after that, its terminal state, then OK. Never goes back
-        within an attempt. A slow reader gets the latest state, not a backlog.
-        Follows a batch instead if one is named: all its runs together, until none is left that waits or is worked on.
+        """Streams the state of a run: the current state first, then each change, then the terminal state, then OK. Without changes
+        the state is repeated every 15 seconds by default, as a heartbeat. Progress never decreases within an attempt. A slow
+        reader receives the latest state and skips intermediate ones.
+        With `batch_id`, streams the combined state of all runs of a batch until all of them are terminal.
         """
 
     @abc.abstractmethod
@@ -627,7 +646,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.GetValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetValidationResponse]]:
-        """Reads one run."""
+        """Returns one run."""
 
     @abc.abstractmethod
     def ListValidations(
@@ -643,7 +662,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.GetValidationSummaryRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetValidationSummaryResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetValidationSummaryResponse]]:
-        """Sums up what was found in a completed run."""
+        """Returns the totals of a run. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     @abc.abstractmethod
     def ListValidationResults(
@@ -651,7 +670,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationResultsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationResultsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationResultsResponse]]:
-        """Lists what was found in a completed run, ordered by rule, then by line."""
+        """Lists the results of a run, ordered by rule, then by line. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     @abc.abstractmethod
     def ListRejectedRows(
@@ -659,7 +678,9 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListRejectedRowsResponse]]:
-        """Lists the lines of a completed run that could not be read; the first 1,000 are kept."""
+        """Lists the lines of a run that could not be read. The first 1,000 are stored. Fails with WRONG_STATE unless the run is
+        COMPLETED.
+        """
 
     @abc.abstractmethod
     def ListBillingRecords(
@@ -667,7 +688,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListBillingRecordsResponse]]:
-        """Lists the lines of a completed run, as they were read."""
+        """Lists the accepted lines of a run as they were read. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     @abc.abstractmethod
     def ListValidationLogs(
@@ -675,7 +696,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.ListValidationLogsResponse]]:
-        """Lists what happened to a run, oldest first."""
+        """Lists the log entries of a run in any status, oldest first."""
 
     @abc.abstractmethod
     def ExportValidation(
@@ -683,7 +704,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse], collections.abc.AsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.ExportValidationResponse]]:
-        """Sends all results or lines of a completed run as one file, in chunks."""
+        """Streams all results or all lines of a run as one file, in chunks. Fails with WRONG_STATE unless the run is COMPLETED."""
 
     @abc.abstractmethod
     def GetBatch(
@@ -691,7 +712,7 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.GetBatchResponse]]:
-        """Sums up a batch: its runs by status, its figures, and lines that are in more than one of its files."""
+        """Returns the totals of a batch, its runs by status, and optionally lines that occur in more than one of its files."""
 
     @abc.abstractmethod
     def RevalidateValidation(
@@ -699,7 +720,10 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse], collections.abc.AsyncIterator[facnet_grpc.gen.facnet.v1.validation_service_pb2.RevalidateValidationResponse]]:
-        """Runs the present rules over the stored lines of a completed run and tells what would change; stores nothing."""
+        """Evaluates the current rules on the stored lines of a run and streams the differences from its stored results. Changes
+        nothing. The call waits for a worker; revalidations are processed one at a time. Fails with WRONG_STATE unless the run
+        is COMPLETED.
+        """
 
     @abc.abstractmethod
     def CancelValidation(
@@ -707,8 +731,8 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.CancelValidationResponse]]:
-        """Ends a run that is not over: a waiting one at once, a running one at its next batch or rule. Saying it again, or of a
-        run that is over, changes nothing.
+        """Cancels a run: a waiting one immediately, a running one at its next batch of lines or rule, within about two seconds.
+        Idempotent: a run that is already terminal stays as it is.
         """
 
     @abc.abstractmethod
@@ -717,7 +741,9 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.RetryValidationResponse]]:
-        """Queues a failed run again, as long as its file is kept."""
+        """Queues a failed run again. Fails with WRONG_STATE unless the run is FAILED, and with BLOB_MISSING once its file has been
+        deleted (a day after the failure by default).
+        """
 
     @abc.abstractmethod
     def DeleteValidation(
@@ -725,6 +751,8 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse]]:
-        """Removes a run that is over, with its lines, results, logs and file."""
+        """Deletes a terminal run with its lines, results, logs and file. Fails with WRONG_STATE while the run is QUEUED or
+        PROCESSING. Repeating the call after success fails with VALIDATION_NOT_FOUND.
+        """
 
 def add_ValidationServiceServicer_to_server(servicer: ValidationServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
