@@ -14,8 +14,8 @@ from chaos_exports import Exported, Wanted
 from chaos_stack import PATIENT, Broken, ChaosStack
 
 from facnet_client import FacnetClient, FacnetError
-from facnet_client.backoff import Backoff
 from facnet_client.errors import Conflict, NotFound
+from facnet_client.retry import Backoff
 from facnet_client.values import Status, Update
 
 MOST_RETRIES = 30  # of one run: faults come one after the other, but not for ever

@@ -10,8 +10,8 @@ from chaos_client import FILE_NAME, Submission
 from chaos_stack import PATIENT, ChaosStack
 
 from facnet_client import FacnetClient, FacnetError
-from facnet_client.backoff import Backoff
 from facnet_client.errors import NotFound
+from facnet_client.retry import Backoff
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 
 PIECES = (1, 3, 8)  # of a file, unless they are too large
@@ -35,7 +35,7 @@ class ChunkedSubmission(Submission):
 
 class _Chunks:
     def __init__(self, client: FacnetClient, content: bytes, key: str, chance: Random) -> None:
-        self._calls = client._calls
+        self._connection = client.connection
         self._content = content
         self._chance = chance
         self._size = min(MAX_CHUNK, len(content) // chance.choice(PIECES) + 1)
@@ -59,7 +59,7 @@ class _Chunks:
     def _send(self, offset: int) -> tuple[int, str]:
         """Send the chunk at `offset`; return where to go on, and the run once there is one."""
         try:
-            answer = self._calls.unary(self._calls.stub.UploadChunk, self._request(offset))
+            answer = self._connection.unary(self._connection.stub.UploadChunk, self._request(offset))
         except FacnetError as error:
             if not (error.is_passing or error.reason in ASK) or not self._backoff.wait():
                 raise
@@ -84,7 +84,7 @@ class _Chunks:
     def _look(self) -> tuple[int, str]:
         request = pb.GetUploadRequest(upload_id=self._header.upload_id)
         try:
-            upload = self._calls.unary(self._calls.stub.GetUpload, request)
+            upload = self._connection.unary(self._connection.stub.GetUpload, request)
         except NotFound:  # it never began
             return 0, ""
         return upload.committed_bytes, upload.validation_id

@@ -19,8 +19,7 @@ from chaos_exports import Wanted
 from chaos_stack import Broken, ChaosStack
 
 from facnet_client import FacnetError
-from facnet_client.record import ExportFormat
-from facnet_client.values import Status
+from facnet_client.values import ExportFormat, Status
 
 CLIENTS = 4
 SIZES = ((SMALL, 0.75), (LARGE, 0.15), (UNREADABLE, 0.1))

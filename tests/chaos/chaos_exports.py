@@ -14,7 +14,7 @@ from chaos_truth import KEYS, MOST, snapshot
 from pyarrow import ipc
 from pyarrow import parquet as pq
 
-from facnet_client.record import ExportFormat
+from facnet_client.values import ExportFormat
 from facnet_grpc.export import layout
 from facnet_grpc.export.formats import Format, make_writer
 from facnet_grpc.export.lines import shaped

@@ -21,7 +21,7 @@ from chaos_proxy import Proxy
 from chaos_supervisor import Program, Supervisor, family
 
 from facnet_client import FacnetClient
-from facnet_client.backoff import Retry
+from facnet_client.retry import Retry
 from facnet_grpc import faults
 from facnet_grpc.devstack.embedded import EmbeddedPostgres, EmbeddedValkey
 from facnet_grpc.devstack.probe import is_serving

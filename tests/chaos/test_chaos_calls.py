@@ -15,8 +15,7 @@ from chaos_receiver import Receiver, all_told, receiver
 from chaos_stack import eventually
 from chaos_truth import attempts, outcome
 
-from facnet_client.record import ExportFormat
-from facnet_client.values import Status
+from facnet_client.values import ExportFormat, Status
 
 pytestmark = [pytest.mark.system, pytest.mark.chaos_long]
 

@@ -10,7 +10,7 @@ import grpc
 
 from facnet_cli.exits import ExitCode
 from facnet_cli.problem import Problem
-from facnet_client.access import transport
+from facnet_client.connection import tls_credentials
 
 TOKEN_VARIABLE = "FACNET_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -29,7 +29,7 @@ class Access:
         """Return what the channel is opened with. Raises `OSError`, `Problem`."""
         if (self.cert is None) != (self.key is None):
             raise Problem("cert_and_key", ExitCode.USAGE)
-        return transport(tls=self.tls, ca=self.ca, cert=self.cert, key=self.key)
+        return tls_credentials(tls=self.tls, ca=self.ca, cert=self.cert, key=self.key)
 
     def token_of_file(self) -> str | None:
         """Return the token in the file that was named. Raises `OSError`, `Problem`."""

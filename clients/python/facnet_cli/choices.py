@@ -8,8 +8,7 @@ from enum import StrEnum
 from facnet_cli.exits import ExitCode
 from facnet_cli.output import printable
 from facnet_cli.problem import Problem
-from facnet_client.record import LogLevel
-from facnet_client.values import Priority, Severity, Status
+from facnet_client.values import LogLevel, Priority, Severity, Status
 
 
 class PriorityWord(StrEnum):

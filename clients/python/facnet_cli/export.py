@@ -12,7 +12,7 @@ from facnet_cli.output import print_json, printable
 from facnet_cli.problem import Problem
 from facnet_cli.progress import Bars
 from facnet_cli.session import session
-from facnet_client.record import ExportFormat
+from facnet_client.values import ExportFormat
 
 
 def export(

@@ -8,8 +8,8 @@ from facnet_cli.exits import ExitCode
 from facnet_cli.problem import Problem
 from facnet_cli.session import Session
 from facnet_client.client import FacnetClient
-from facnet_client.upload import OnBreak
 from facnet_client.values import Status, Update
+from facnet_client.watch import OnBreak
 
 
 def follow(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from facnet_client.reading import LARGEST_PAGE
+from facnet_client.results import LARGEST_PAGE
 
 Since = Annotated[str | None, typer.Option("--from", help="help.list.from", metavar="metavar.day")]
 Before = Annotated[str | None, typer.Option("--before", help="help.list.before", metavar="metavar.day")]

@@ -11,9 +11,7 @@ from rich.text import Text
 from facnet_cli.output import printable
 from facnet_cli.render import SEVERITY_STYLES, STATUS_STYLES, Renderer
 from facnet_cli.texts import Texts
-from facnet_client.batch import Batch
-from facnet_client.record import LogEntry, LogLevel, Record
-from facnet_client.values import Severity
+from facnet_client.values import Batch, LogEntry, LogLevel, Record, Severity
 
 _DUPLICATES = 10  # shown; a program gets more of them
 _LEVEL_STYLES = {LogLevel.WARNING: "yellow", LogLevel.ERROR: "red", LogLevel.DEBUG: "dim"}

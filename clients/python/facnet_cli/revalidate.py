@@ -10,7 +10,7 @@ from rich.text import Text
 from facnet_cli.output import print_json
 from facnet_cli.render import Renderer
 from facnet_cli.session import Session, session
-from facnet_client.revalidation import ChangeKind, ResultChange, RevalidationSummary
+from facnet_client.values import ChangeKind, ResultChange, RevalidationSummary
 
 _MARKS = {ChangeKind.ADDED: ("+", "green"), ChangeKind.GONE: ("-", "red"), ChangeKind.CHANGED: ("~", "yellow")}
 

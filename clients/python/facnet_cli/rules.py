@@ -14,7 +14,7 @@ from facnet_cli.local import become
 from facnet_cli.output import print_json, printable
 from facnet_cli.session import Session, session
 from facnet_cli.stack import require
-from facnet_client.rulebook import Rule, RuleParameter
+from facnet_client.rules import Rule, RuleParameter
 
 _MOST_VALUES = 12
 _Pack = Annotated[Path, typer.Argument(help="help.rules.pack", metavar="metavar.pack")]

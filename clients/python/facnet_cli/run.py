@@ -18,7 +18,7 @@ from facnet_cli.render import Renderer
 from facnet_cli.session import Session, session
 from facnet_cli.stack import embedded_stack
 from facnet_client.client import FacnetClient
-from facnet_client.replacing import replacing
+from facnet_client.export import atomic_write
 from facnet_client.values import Result, Summary, Update
 
 DEAREST = 10
@@ -96,7 +96,7 @@ def _collect(client: FacnetClient, validation_id: str, path: Path | None) -> lis
     """Write all results, if wanted, and return the dearest, in one pass and constant memory."""
     if path is None:
         return _dearest(client.results(validation_id))
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         return _dearest(_written(client.results(validation_id), file))
 
 

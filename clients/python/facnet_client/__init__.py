@@ -1,7 +1,6 @@
-"""The client: submit, watch, read, from Python and from the command line.
+"""The client of a facnet service: submit claim files, watch their runs, read what was found.
 
-What is imported from here is loaded when it is asked for, so that the command line can say how gRPC has to behave
-before gRPC is loaded.
+What is imported from here is loaded when it is used, so that a program can set how gRPC behaves before gRPC is loaded.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from facnet_client.backoff import Retry
-    from facnet_client.batch import Batch
     from facnet_client.client import FacnetClient
+    from facnet_client.connection import CallOptions
     from facnet_client.errors import (
         Conflict,
         CorruptData,
@@ -24,12 +22,17 @@ if TYPE_CHECKING:
         Unavailable,
         UploadLost,
     )
-    from facnet_client.record import ExportFormat, LogEntry, LogLevel, Record
+    from facnet_client.retry import Retry
     from facnet_client.values import (
+        Batch,
         BatchCounts,
         Certainty,
+        ExportFormat,
+        LogEntry,
+        LogLevel,
         Phase,
         Priority,
+        Record,
         RejectedRow,
         Result,
         Severity,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "BatchCounts",
+    "CallOptions",
     "Certainty",
     "Conflict",
     "CorruptData",
@@ -71,7 +75,7 @@ __all__ = [
     "Validation",
 ]
 
-_HOMES = ("client", "errors", "values", "backoff", "batch", "record")
+_HOMES = ("client", "errors", "values", "retry", "connection")
 
 
 def __getattr__(name: str) -> object:

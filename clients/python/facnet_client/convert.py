@@ -1,185 +1,156 @@
-"""Messages of the API to values of this library, and the few ways back."""
+"""Values, and how messages of the API become them.
+
+A value is a frozen dataclass. Its fields are declared once, with the names of the message's fields and the types that a
+Python program wants; `Value.from_message` reads the message by these declarations. Nothing is copied by hand.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from functools import cache
+from operator import attrgetter
+from types import NoneType
+from typing import Any, ClassVar, Self, dataclass_transform, get_args, get_origin, get_type_hints
 
+from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Value as JsonValue
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from facnet_client.values import (
-    BatchCounts,
-    Certainty,
-    DaySummary,
-    DefectCount,
-    NotEvaluable,
-    PassCount,
-    Phase,
-    Priority,
-    RejectedRow,
-    RejectionCount,
-    Result,
-    RunError,
-    ScenarioSummary,
-    Severity,
-    SeverityCounts,
-    Status,
-    Submitted,
-    Summary,
-    Update,
-    Validation,
-)
-from facnet_grpc.gen.facnet.v1 import money_pb2, result_pb2, validation_pb2
-from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as service_pb2
+from facnet_grpc.gen.facnet.v1.money_pb2 import Money
 
 _NANOS_PER_CENT = 10_000_000
-_Enum = TypeVar("_Enum", bound=StrEnum)
+_Convert = Callable[[Any], Any]
 
 
-def submitted(message: service_pb2.SubmitValidationResponse) -> Submitted:
-    """Return the value of an answer to SubmitValidation."""
-    return Submitted(message.validation_id, message.job_id, status(message.status))
+@dataclass_transform(frozen_default=True)
+class Value:
+    """Base of all values: immutable, comparable, and made from a message.
+
+    How a field is read follows from its type:
+
+    - `int | None` and the like: None if the message does not have the field; if the field has no presence, if it is 0
+      or empty.
+    - an enumeration: by name; UNSPECIFIED for a value that is newer than this library.
+    - `name_cents`, `name_seconds`: the amount or the duration `name` of the message.
+    - `datetime`: in UTC.
+    - `tuple[...]`: a repeated field.
+    - `Mapping`: a Struct, a map, a text in several languages (by language), or a repeated message of two fields, which
+      are key and value.
+    """
+
+    # Where a field of the message has another name.
+    sources: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, repr=False)(cls)
+
+    def __repr__(self) -> str:
+        """Name what the value is about: ids, numbers of lines and enumerations; never a text, which may be a person."""
+        told = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]  # it is one
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in told if _is_harmless(k, v))})"
+
+    @classmethod
+    def from_message(cls, message: Message) -> Self:
+        """Return the value of a message."""
+        readers = _readers(cls, message.DESCRIPTOR)  # type: ignore[arg-type]  # classes are hashable, Self is one
+        return cls(*[read(message) for read in readers])
 
 
-def update(message: service_pb2.WatchValidationResponse) -> Update:
-    """Return the value of one message of a watch."""
-    return Update(
-        validation_id=message.validation_id,
-        cursor=message.cursor,
-        attempt=message.attempt,
-        status=status(message.status),
-        phase=_phase(message.phase),
-        percent=message.percent,
-        bytes_parsed=message.bytes_parsed,
-        total_bytes=message.total_bytes,
-        rows_parsed=message.rows_parsed,
-        rows_loaded=message.rows_loaded,
-        rows_rejected=message.rows_rejected,
-        result_counts=severity_counts(message.result_counts),
-        **_expected(message),
-        error=_error(message),
-        preview=tuple(result(found) for found in message.preview),
-        batch=batch_counts(message.batch) if message.HasField("batch") else None,
-    )
+def _is_harmless(name: str, value: object) -> bool:
+    return isinstance(value, StrEnum) or name.endswith("_id") or name in {"record_number", "percent"}
 
 
-def batch_counts(message: service_pb2.BatchCounts) -> BatchCounts:
-    """Return the value of a batch's runs by status."""
-    return BatchCounts(
-        batch_id=message.batch_id,
-        queued=message.queued,
-        processing=message.processing,
-        completed=message.completed,
-        failed=message.failed,
-        cancelled=message.cancelled,
-    )
-
-
-def validation(message: validation_pb2.Validation) -> Validation:
-    """Return the value of a run."""
-    return Validation(
-        validation_id=message.validation_id,
-        job_id=message.job_id,
-        file_name=message.file_name,
-        status=status(message.status),
-        phase=_phase(message.phase),
-        percent=message.percent,
-        size_bytes=message.size_bytes,
-        sha256=message.sha256,
-        encoding=message.encoding,
-        delimiter=message.delimiter,
-        total_rows=message.total_rows,
-        processed_rows=message.processed_rows,
-        rejected_rows=message.rejected_rows,
-        result_counts=severity_counts(message.result_counts),
-        attempt=message.attempt,
-        create_time=moment(message, "create_time"),
-        start_time=moment(message, "start_time"),
-        end_time=moment(message, "end_time"),
-        next_attempt_time=moment(message, "next_attempt_time"),
-        error=_error(message),
-        rule_set_version=message.rule_set_version,
-        reference_version=message.reference_version,
-        batch_id=message.batch_id,
-        priority=named(Priority, validation_pb2.Priority, message.priority, "PRIORITY_"),
-        labels=dict(sorted(message.labels.items())),
-        rule_ids=tuple(message.rule_ids),
-        **_expected(message),
-    )
-
-
-def summary(message: service_pb2.GetValidationSummaryResponse) -> Summary:
-    """Return the value of a summary."""
-    return Summary(
-        validation=validation(message.validation),
-        result_counts=severity_counts(message.result_counts),
-        at_risk_cents=cents(message.at_risk),
-        potential_gain_cents=cents(message.potential_gain),
-        scenarios=tuple(_scenario(item) for item in message.scenarios),
-        passes=tuple(PassCount(item.rule_id, item.scenario, item.count) for item in message.passes),
-        not_evaluable=tuple(NotEvaluable(item.rule_id, tuple(item.missing_columns)) for item in message.not_evaluable),
-        rejections=tuple(RejectionCount(item.reason, item.column, item.count) for item in message.rejections),
-        defects=tuple(DefectCount(item.column, item.count) for item in message.defects),
-        reversal_rows=message.reversal_rows,
-        days=tuple(_day(item) for item in message.days),
-    )
-
-
-def result(message: result_pb2.ValidationResult) -> Result:
-    """Return the value of a finding."""
-    return Result(
-        rule_id=message.rule_id,
-        rule_version=message.rule_version,
-        scenario=message.scenario,
-        severity=severity(message.severity),
-        category=message.category,
-        certainty=named(Certainty, result_pb2.Certainty, message.certainty, "CERTAINTY_"),
-        record_number=message.record_number or None,
-        affected_records=tuple(message.affected_records),
-        ramq_ids=tuple(message.ramq_ids),
-        doctor_key=message.doctor_key,
-        doctor=message.doctor,
-        patient_key=message.patient_key,
-        service_date=message.service_date,
-        at_risk_cents=cents(message.at_risk),
-        potential_gain_cents=cents(message.potential_gain),
-        data=plain(message.data),
-        message=message.message,
-        solution=message.solution,
-    )
-
-
-def rejected_row(message: service_pb2.RejectedRow) -> RejectedRow:
-    """Return the value of a rejected line."""
-    return RejectedRow(message.record_number, message.column, message.reason, message.message)
-
-
-def cents(money: money_pb2.Money) -> int:
+def cents(money: Money) -> int:
     """Return an amount in cents; exact, because nanos are whole cents."""
     return money.units * 100 + round(money.nanos / _NANOS_PER_CENT)
 
 
-def plain(struct: Struct) -> dict[str, Any]:
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return a moment for a request; one without a zone is taken as local time."""
+    if moment is None:
+        return None
+    made = Timestamp()
+    made.FromDatetime(moment.astimezone(UTC))
+    return made
+
+
+@cache
+def _readers(kind: Any, message: Descriptor) -> tuple[_Convert, ...]:
+    hints = get_type_hints(kind)
+    return tuple(_reader(kind, message, field.name, hints[field.name]) for field in fields(kind))
+
+
+def _reader(kind: type[Value], message: Descriptor, name: str, hint: Any) -> _Convert:
+    """Return what reads one field of a value from the whole message."""
+    source = kind.sources.get(name) or name.removesuffix("_cents").removesuffix("_seconds")
+    field = message.fields_by_name[source]
+    read, convert = attrgetter(source), _converter(field, _without_none(hint))
+    if not field.has_presence:
+        if _is_optional(hint):
+            return lambda found: read(found) or None
+        return read if convert is _same else lambda found: convert(read(found))
+    if _is_optional(hint):
+        return lambda found: convert(read(found)) if found.HasField(source) else None
+    if get_origin(hint) is Mapping:
+        return lambda found: convert(read(found)) if found.HasField(source) else {}
+    return lambda found: convert(read(found))
+
+
+def _is_optional(hint: Any) -> bool:
+    return NoneType in get_args(hint)
+
+
+def _without_none(hint: Any) -> Any:
+    return next(part for part in get_args(hint) if part is not NoneType) if _is_optional(hint) else hint
+
+
+def _converter(field: Any, hint: Any) -> _Convert:
+    """Return what makes the value of a field that is set."""
+    if get_origin(hint) is tuple:
+        item = _converter(field, get_args(hint)[0])
+        return tuple if item is _same else lambda items: tuple(map(item, items))
+    if get_origin(hint) is Mapping:
+        return _mapping_converter(field, get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, Value):
+        return hint.from_message
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _enum_converter(hint, field.enum_type)
+    return _CONVERTERS.get(field.message_type.full_name, _same) if field.message_type else _same
+
+
+def _mapping_converter(field: Any, hints: tuple[Any, ...]) -> _Convert:
+    message = field.message_type
+    if message.full_name == Struct.DESCRIPTOR.full_name:
+        return _plain_struct
+    if message.GetOptions().map_entry:
+        return lambda entries: dict(sorted(entries.items()))
+    first, second = message.fields[:2]
+    if not field.is_repeated:
+        return lambda texts: {first.name: getattr(texts, first.name), second.name: getattr(texts, second.name)}
+    key, value = _converter(first, hints[0]), _converter(second, hints[1])
+    return lambda pairs: {key(getattr(pair, first.name)): value(getattr(pair, second.name)) for pair in pairs}
+
+
+def _enum_converter(kind: type[StrEnum], wire: EnumDescriptor) -> _Convert:
+    prefix = wire.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    known = {
+        number: kind.__members__.get(value.name.removeprefix(prefix)) for number, value in wire.values_by_number.items()
+    }
+    unspecified = kind["UNSPECIFIED"]
+    return lambda number: known.get(number) or unspecified
+
+
+def _plain_struct(struct: Struct) -> dict[str, Any]:
     """Return a Struct as plain values, keys sorted: whole numbers are int again, although Struct only knows doubles."""
     return {name: _plain(struct.fields[name]) for name in sorted(struct.fields)}
 
 
-def timestamp(value: datetime) -> Timestamp:
-    """Return a moment for a request; one without a zone is taken as local time."""
-    made = Timestamp()
-    made.FromDatetime(value.astimezone(UTC))
-    return made
-
-
-def status(number: int) -> Status:
-    """Return the status behind a number of the wire."""
-    return named(Status, validation_pb2.ValidationStatus, number, "VALIDATION_STATUS_")
-
-
-def _plain(value: Value) -> Any:
+def _plain(value: JsonValue) -> Any:
     match value.WhichOneof("kind"):
         case "number_value":
             number = value.number_value
@@ -191,72 +162,23 @@ def _plain(value: Value) -> Any:
         case "list_value":
             return [_plain(item) for item in value.list_value.values]
         case "struct_value":
-            return plain(value.struct_value)
+            return _plain_struct(value.struct_value)
         case _:
             return None
 
 
-def _scenario(message: service_pb2.ScenarioSummary) -> ScenarioSummary:
-    return ScenarioSummary(
-        rule_id=message.rule_id,
-        rule_name=message.rule_name,
-        scenario=message.scenario,
-        title=message.title,
-        severity=severity(message.severity),
-        count=message.count,
-        at_risk_cents=cents(message.at_risk),
-        potential_gain_cents=cents(message.potential_gain),
-    )
+def _plain_parameter(value: JsonValue) -> Any:
+    found = _plain(value)
+    return tuple(found) if isinstance(found, list) else found
 
 
-def _day(message: service_pb2.DaySummary) -> DaySummary:
-    return DaySummary(
-        service_date=message.service_date,
-        rows=message.rows,
-        result_counts=severity_counts(message.result_counts),
-        at_risk_cents=cents(message.at_risk),
-        potential_gain_cents=cents(message.potential_gain),
-    )
+def _same(value: Any) -> Any:
+    return value
 
 
-def severity_counts(message: validation_pb2.SeverityCounts) -> SeverityCounts:
-    """Return how many results there are of each severity."""
-    return SeverityCounts(message.error, message.warning, message.optimization, message.info)
-
-
-def _error(message: validation_pb2.Validation | service_pb2.WatchValidationResponse) -> RunError | None:
-    if not message.HasField("error"):
-        return None
-    return RunError(message.error.code, message.error.message, message.error.cure)
-
-
-def _expected(message: validation_pb2.Validation | service_pb2.WatchValidationResponse) -> dict[str, Any]:
-    """Return what a run and an update have in common that may be unknown."""
-    return {
-        "queue_position": message.queue_position if message.HasField("queue_position") else None,
-        "eta_seconds": message.eta.ToTimedelta().total_seconds() if message.HasField("eta") else None,
-    }
-
-
-def moment(message: Message, field: str) -> datetime | None:
-    """Return a moment in UTC; None if it is not set."""
-    if not message.HasField(field):
-        return None
-    found: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
-    return found
-
-
-def _phase(number: int) -> Phase:
-    return named(Phase, validation_pb2.ValidationPhase, number, "VALIDATION_PHASE_")
-
-
-def severity(number: int) -> Severity:
-    """Return the severity behind a number of the wire."""
-    return named(Severity, result_pb2.Severity, number, "SEVERITY_")
-
-
-def named(kind: type[_Enum], wire: Any, number: int, prefix: str) -> _Enum:
-    """Return a value of an enumeration by its number on the wire; UNSPECIFIED for one that is newer than we are."""
-    known = wire.DESCRIPTOR.values_by_number.get(number)
-    name = known.name.removeprefix(prefix) if known is not None else "UNSPECIFIED"
-    return kind[name] if name in kind.__members__ else kind["UNSPECIFIED"]
+_CONVERTERS: Mapping[str, _Convert] = {
+    "facnet.v1.Money": cents,
+    "google.protobuf.Duration": lambda duration: duration.ToTimedelta().total_seconds(),
+    "google.protobuf.Timestamp": lambda moment: moment.ToDatetime(tzinfo=UTC),
+    "google.protobuf.Value": _plain_parameter,
+}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
+from typing import Unpack
 
 import grpc
 
-from facnet_client import convert
-from facnet_client.calls import Calls
+from facnet_client.connection import CallOptions, Connection
+from facnet_client.convert import Value
 from facnet_client.errors import from_rpc
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb2
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import ReferenceServiceStub
@@ -29,11 +30,14 @@ class ReferenceKind(StrEnum):
 
 
 # A column that only files of a kind have.
-_TELLTALE = {"tariff": ReferenceKind.CODES, "gmf": ReferenceKind.ESTABLISHMENTS, "context": ReferenceKind.CONTEXTS}
+_MARKER_COLUMNS = {
+    "tariff": ReferenceKind.CODES,
+    "gmf": ReferenceKind.ESTABLISHMENTS,
+    "context": ReferenceKind.CONTEXTS,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(Value):
     """What a code pays at a place; no amount where the manual gives none."""
 
     place: str
@@ -41,8 +45,7 @@ class Tariff:
     base_units: str
 
 
-@dataclass(frozen=True, slots=True)
-class BillingCode:
+class BillingCode(Value):
     """A code of the manual."""
 
     code: str
@@ -51,8 +54,7 @@ class BillingCode:
     section: str
 
 
-@dataclass(frozen=True, slots=True)
-class Establishment:
+class Establishment(Value):
     """A place of practice."""
 
     number: str
@@ -61,8 +63,7 @@ class Establishment:
     gmf: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceVersion:
+class ReferenceVersion(Value):
     """A version, as runs record it."""
 
     reference_version: str
@@ -73,8 +74,7 @@ class ReferenceVersion:
     context_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Value):
     """The version that an import has made, and the rows that differ from the one before."""
 
     reference_version: str
@@ -93,60 +93,92 @@ class ReferenceFile:
 
 
 class Reference:
-    """`client.reference`. Every method raises `FacnetError`; an empty `version` is the one in force."""
+    """`client.reference`. Every method raises `FacnetError` and takes `CallOptions`.
 
-    def __init__(self, channel: grpc.Channel, calls: Calls) -> None:
-        """Read over a channel."""
-        self._stub = ReferenceServiceStub(channel)
-        self._calls = calls
+    An empty `version` is the one in force.
+    """
 
-    def version(self, version: str = "") -> ReferenceVersion:
-        """Return what is known of a version. Raises `NotFound`."""
+    def __init__(self, connection: Connection) -> None:
+        """Make calls over `connection`."""
+        self._stub = ReferenceServiceStub(connection.channel)
+        self._connection = connection
+
+    def version(self, version: str = "", **options: Unpack[CallOptions]) -> ReferenceVersion:
+        """Return what is known of a version. Raises `NotFound`.
+
+        Example:
+            >>> client.reference.version().code_count
+            2
+        """
         request = pb2.GetReferenceVersionRequest(reference_version=version)
-        found = self._calls.unary(self._stub.GetReferenceVersion, request)
-        return ReferenceVersion(
-            reference_version=found.reference_version,
-            source=found.source,
-            create_time=found.create_time.ToDatetime(tzinfo=UTC),
-            code_count=found.code_count,
-            establishment_count=found.establishment_count,
-            context_count=found.context_count,
-        )
+        return ReferenceVersion.from_message(self._connection.unary(self._stub.GetReferenceVersion, request, **options))
 
-    def codes(self, *, prefix: str = "", version: str = "", page_size: int = LARGEST_PAGE) -> Iterator[BillingCode]:
-        """Yield billing codes with their tariffs, by code."""
+    def codes(
+        self, *, prefix: str = "", version: str = "", page_size: int = LARGEST_PAGE, **options: Unpack[CallOptions]
+    ) -> Iterator[BillingCode]:
+        """Yield billing codes with their tariffs (amounts in cents), by code, fetching pages as they are needed.
+
+        Example:
+            >>> [(code.code, code.tariffs[0].amount_cents) for code in client.reference.codes(prefix="158")]
+            [('15803', 4285), ('15804', None)]
+        """
         request = pb2.ListBillingCodesRequest(page_size=page_size, code_prefix=prefix, reference_version=version)
-        for page in self._calls.pages(self._stub.ListBillingCodes, request):
-            yield from map(_code, page.codes)
+        return self._connection.items(self._stub.ListBillingCodes, request, "codes", BillingCode, **options)
 
-    def code(self, code: str, *, version: str = "") -> BillingCode:
-        """Return one billing code. Raises `NotFound`."""
+    def code(self, code: str, *, version: str = "", **options: Unpack[CallOptions]) -> BillingCode:
+        """Return one billing code. Raises `NotFound`.
+
+        Example:
+            >>> client.reference.code("15803").section
+            'B'
+        """
         request = pb2.GetBillingCodeRequest(code=code, reference_version=version)
-        return _code(self._calls.unary(self._stub.GetBillingCode, request).code)
+        return BillingCode.from_message(self._connection.unary(self._stub.GetBillingCode, request, **options).code)
 
     def establishments(
-        self, *, gmf_only: bool = False, version: str = "", page_size: int = LARGEST_PAGE
+        self,
+        *,
+        gmf_only: bool = False,
+        version: str = "",
+        page_size: int = LARGEST_PAGE,
+        **options: Unpack[CallOptions],
     ) -> Iterator[Establishment]:
-        """Yield establishments, by number."""
-        request = pb2.ListEstablishmentsRequest(page_size=page_size, gmf_only=gmf_only, reference_version=version)
-        for page in self._calls.pages(self._stub.ListEstablishments, request):
-            for one in page.establishments:
-                yield Establishment(one.number, one.name, one.type, one.gmf)
+        """Yield establishments, by number, fetching pages as they are needed.
 
-    def load(self, files: Iterable[ReferenceFile]) -> Imported:
-        """Import files as a new version, all or nothing; what is not among them stays as it is."""
+        Example:
+            >>> [place.number for place in client.reference.establishments(gmf_only=True)]
+            ['55001']
+        """
+        request = pb2.ListEstablishmentsRequest(page_size=page_size, gmf_only=gmf_only, reference_version=version)
+        return self._connection.items(
+            self._stub.ListEstablishments, request, "establishments", Establishment, **options
+        )
+
+    def load(self, files: Iterable[ReferenceFile], **options: Unpack[CallOptions]) -> Imported:
+        """Import files as a new version, all or nothing; what is not among them stays as it is.
+
+        Without a `timeout`, it may take 120 s. Raises `InvalidRequest` if a file cannot be used, `Refused` if the
+        caller is no admin.
+
+        Example:
+            >>> codes = Path("codes.csv").read_bytes()
+            >>> client.reference.load([ReferenceFile(ReferenceKind.CODES, codes, source="manual of 2025-03-01")]).added
+            1
+        """
+        timeout = options.get("timeout") or IMPORT_SECONDS
+        metadata = self._connection.metadata(options.get("metadata", ()))
         try:
-            made = self._stub.ImportReference(_messages(files), timeout=IMPORT_SECONDS, metadata=self._calls.metadata)
+            answer = self._stub.ImportReference(_messages(files), timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
-        return Imported(made.reference_version, made.added, made.removed, made.changed)
+        return Imported.from_message(answer)
 
 
 def guess_kind(data: bytes) -> ReferenceKind | None:
     """Return what a file holds, by its header; None if that does not tell."""
     header = data.partition(b"\n")[0].decode("utf-8-sig", "replace").lower().replace(";", ",")
     names = {cell.strip().strip('"') for cell in header.split(",")}
-    found = {kind for column, kind in _TELLTALE.items() if column in names}
+    found = {kind for column, kind in _MARKER_COLUMNS.items() if column in names}
     return found.pop() if len(found) == 1 else None
 
 
@@ -156,11 +188,3 @@ def _messages(files: Iterable[ReferenceFile]) -> Iterator[pb2.ImportReferenceReq
         yield pb2.ImportReferenceRequest(header=pb2.ReferenceFileHeader(kind=kind, source=file.source))
         for start in range(0, len(file.data), CHUNK_BYTES):
             yield pb2.ImportReferenceRequest(data=file.data[start : start + CHUNK_BYTES])
-
-
-def _code(message: pb2.BillingCode) -> BillingCode:
-    tariffs = tuple(
-        Tariff(one.place, convert.cents(one.amount) if one.HasField("amount") else None, one.base_units)
-        for one in message.tariffs
-    )
-    return BillingCode(message.code, tariffs, message.tab, message.section)

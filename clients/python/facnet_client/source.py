@@ -1,4 +1,4 @@
-"""Where the bytes of an upload come from: any part of them can be read again, so that a broken upload can go on.
+"""The bytes of an upload, any part of which can be read again so that a broken upload can go on, and their SHA-256.
 
 A file is simply read at another position. A pipe cannot go back, so the last `REPLAY_BYTES` of it stay in memory: more
 than client, kernel and server can have between them of what was sent and is not stored yet.
@@ -6,6 +6,7 @@ than client, kernel and server can have between them of what was sent and is not
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -17,6 +18,7 @@ from typing import BinaryIO, Protocol
 from facnet_client.errors import UploadLost
 
 REPLAY_BYTES = 32 << 20
+_HASHED_AT_ONCE_BYTES = 1 << 20
 
 
 class Source(Protocol):
@@ -57,7 +59,7 @@ class SeekableSource:
 class PipeSource:
     """Something that can be read once: standard input, a pipe, a socket."""
 
-    def __init__(self, file: BinaryIO, *, owned: bool, replay_bytes: int = REPLAY_BYTES) -> None:
+    def __init__(self, file: BinaryIO, *, owned: bool, replay_bytes: int) -> None:
         """Wrap `file`, keeping its last `replay_bytes`; it is closed with the source only if `owned`."""
         self._file = file
         self._owned = owned
@@ -102,18 +104,57 @@ class PipeSource:
             self._file.close()
 
 
-def open_source(what: str | os.PathLike[str] | BinaryIO) -> Source:
-    """Open a path, or wrap an open binary file. Raises `OSError` if it cannot be read."""
+class FileDigest:
+    """Takes each byte of a file once, in order, however often parts of it are sent again.
+
+    A stream that broke may still be handing over a block when the next one has begun.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Begin before the first byte of `source`."""
+        self._source = source
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._lock = Lock()
+
+    def reach(self, offset: int) -> None:
+        """Read what the server has already and was sent by another program. Raises what reading raises."""
+        while self._size < offset:
+            block = self._source.read_at(self._size, min(_HASHED_AT_ONCE_BYTES, offset - self._size))
+            if not block:  # the file has become shorter: the server will see that it is another one
+                return
+            self.add(self._size, block)
+
+    def add(self, offset: int, data: bytes) -> None:
+        """Take the bytes from `offset` on, as far as they are new."""
+        with self._lock:
+            if offset <= self._size < offset + len(data):
+                self._hash.update(memoryview(data)[self._size - offset :])
+                self._size = offset + len(data)
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of everything so far as 64 hexadecimal digits."""
+        with self._lock:
+            return self._hash.hexdigest()
+
+
+def open_source(what: str | os.PathLike[str] | BinaryIO, *, replay_bytes: int = REPLAY_BYTES) -> Source:
+    """Open a path, or wrap an open binary file. Raises `OSError` if it cannot be read.
+
+    Of what cannot be read twice, the last `replay_bytes` are kept in memory.
+    """
     if not isinstance(what, str | os.PathLike):
-        return SeekableSource(what, owned=False) if what.seekable() else PipeSource(what, owned=False)
+        if what.seekable():
+            return SeekableSource(what, owned=False)
+        return PipeSource(what, owned=False, replay_bytes=replay_bytes)
     file: io.FileIO = Path(what).open("rb", buffering=0)  # noqa: SIM115 - the source closes it
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return SeekableSource(file, owned=True)
-    return PipeSource(file, owned=True)
+    return PipeSource(file, owned=True, replay_bytes=replay_bytes)
 
 
-def label(what: str | os.PathLike[str] | BinaryIO) -> str:
-    """Return the name to give a file: its last part, as valid Unicode whatever the bytes of the path are."""
+def display_name(what: str | os.PathLike[str] | BinaryIO) -> str:
+    """Return the name of a file: the last part of its path, as valid Unicode whatever the bytes of the path are."""
     name = what if isinstance(what, str | os.PathLike) else getattr(what, "name", "")
     if not isinstance(name, str | os.PathLike):  # a file made from a descriptor has its number for a name
         return "stdin"

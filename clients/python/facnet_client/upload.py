@@ -13,21 +13,17 @@ from threading import Event
 import google_crc32c
 import grpc
 
-from facnet_client.backoff import Backoff, Retry
-from facnet_client.calls import Calls
-from facnet_client.convert import submitted, validation
-from facnet_client.digest import FileDigest
+from facnet_client.connection import Connection, Metadata
 from facnet_client.errors import FacnetError, NotFound, from_rpc
-from facnet_client.source import Source
+from facnet_client.retry import Backoff
+from facnet_client.source import FileDigest, Source
 from facnet_client.values import Submitted
+from facnet_client.watch import OnBreak
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
 CHUNK_BYTES = 512 << 10
 
-# Called with what broke the connection when it is about to be made again, and with None once it is.
-OnBreak = Callable[[FacnetError | None], None]
-
-# Called with the bytes handed over so far and the size of the file (None if unknown), from another thread.
+#: Called with the bytes handed over so far and the size of the file (None if unknown), from another thread.
 OnProgress = Callable[[int, int | None], None]
 
 # Errors of a stream after which the server says where to go on.
@@ -39,72 +35,77 @@ class Upload:
 
     def __init__(
         self,
-        calls: Calls,
+        connection: Connection,
         source: Source,
         header: pb2.UploadHeader,
-        retry: Retry,
+        backoff: Backoff,
+        *,
         on_progress: OnProgress | None = None,
         on_break: OnBreak | None = None,
-        *,
-        resumed: bool = False,
+        metadata: Metadata = (),
     ) -> None:
-        """Prepare to send `source`; `header` must have an upload id. If `resumed`, the server may know it already."""
-        self._calls = calls
+        """Prepare to send `source`; `header` must have an upload id."""
+        self._connection = connection
         self._source = source
         self._digest = FileDigest(source)
         self._header = header
-        self._backoff = Backoff(retry)
+        self._backoff = backoff
         self._on_progress = on_progress
         self._on_break = on_break
-        self._resumed = resumed
+        self._metadata = metadata
         self._committed = 0
 
-    def run(self) -> Submitted:
-        """Send everything. Raises `FacnetError`, and `OSError` if the source cannot be read."""
-        upload = self._begin() if self._resumed else pb2.GetUploadResponse()
+    def run(self, *, resume: bool = False) -> Submitted:
+        """Send everything; with `resume`, what the server does not have yet.
+
+        Raises `FacnetError`, and `OSError` if the source cannot be read.
+        """
+        upload = self._resume() if resume else pb2.GetUploadResponse()
         while not upload.validation_id:
             offset = upload.committed_bytes
             self._digest.reach(offset)
             attempt = _Attempt(self._source, self._digest, self._header, offset, self._on_progress)
             try:
-                return attempt.run(self._calls)
+                return attempt.run(self._connection, self._backoff.remaining, self._metadata)
             except FacnetError as error:
                 if not (error.is_passing or error.reason in _RESUMABLE):
                     raise
                 broken = error
             if attempt.connected:
                 self._backoff.connected()
-            upload = self._ask(broken)
-        return self._finished(upload.validation_id)
+            upload = self._reconnect(broken)
+        return self._submitted(upload.validation_id)
 
-    def _begin(self) -> pb2.GetUploadResponse:
-        """Ask how much of an upload the server has that may have been begun by another program."""
+    def _resume(self) -> pb2.GetUploadResponse:
+        """Return the state of an upload that may have been begun by another program."""
         try:
-            return self._look()
+            return self._get_upload()
         except FacnetError as error:
             if not error.is_passing:
                 raise
-            return self._ask(error)
+            return self._reconnect(error)
 
-    def _ask(self, broken: FacnetError) -> pb2.GetUploadResponse:
-        """Wait, then ask how much the server has; until it answers, or patience is over: then `broken` is raised."""
-        self._tell(broken)
+    def _reconnect(self, broken: FacnetError) -> pb2.GetUploadResponse:
+        """Return the state of the upload as soon as the server answers. Raises `broken` when patience is over."""
+        self._report(broken)
         while self._backoff.wait():
             try:
-                upload = self._look()
+                upload = self._get_upload()
             except FacnetError as error:
                 if not error.is_passing:
                     raise
                 continue
-            self._tell(None)
+            self._report(None)
             return upload
         raise broken
 
-    def _look(self) -> pb2.GetUploadResponse:
+    def _get_upload(self) -> pb2.GetUploadResponse:
         request = pb2.GetUploadRequest(upload_id=self._header.upload_id)
         try:
-            upload = self._calls.unary(self._calls.stub.GetUpload, request)
-        except NotFound:  # it never began, or its time is over
+            upload = self._connection.unary(
+                self._connection.stub.GetUpload, request, timeout=self._timeout, metadata=self._metadata
+            )
+        except NotFound:  # it never began, or has expired
             upload = pb2.GetUploadResponse()
         self._backoff.connected()
         if upload.committed_bytes > self._committed:
@@ -112,14 +113,22 @@ class Upload:
             self._backoff.progress()
         return upload
 
-    def _tell(self, broken: FacnetError | None) -> None:
+    def _submitted(self, validation_id: str) -> Submitted:
+        request = pb2.GetValidationRequest(validation_id=validation_id)
+        answer = self._connection.unary(
+            self._connection.stub.GetValidation, request, timeout=self._timeout, metadata=self._metadata
+        )
+        return Submitted.from_message(answer.validation)
+
+    @property
+    def _timeout(self) -> float:
+        """Seconds for a call with one answer: the client's, but never beyond the deadline of the upload."""
+        remaining = self._backoff.remaining
+        return self._connection.timeout if remaining is None else min(self._connection.timeout, remaining)
+
+    def _report(self, broken: FacnetError | None) -> None:
         if self._on_break is not None:
             self._on_break(broken)
-
-    def _finished(self, validation_id: str) -> Submitted:
-        request = pb2.GetValidationRequest(validation_id=validation_id)
-        run = validation(self._calls.unary(self._calls.stub.GetValidation, request).validation)
-        return Submitted(run.validation_id, run.job_id, run.status)
 
 
 class _Attempt:
@@ -144,12 +153,14 @@ class _Attempt:
         self._over = False
         self.connected = False
 
-    def run(self, calls: Calls) -> Submitted:
+    def run(self, connection: Connection, timeout: float | None, metadata: Metadata) -> Submitted:
         """Send, and wait for the answer. Raises `FacnetError`, or what reading the source raised."""
-        self._call = calls.stub.SubmitValidation.future(self._requests(), metadata=calls.metadata)
+        self._call = connection.stub.SubmitValidation.future(
+            self._requests(), timeout=timeout, metadata=connection.metadata(metadata)
+        )
         self._called.set()
         try:
-            return submitted(self._call.result())
+            return Submitted.from_message(self._call.result())
         except grpc.RpcError as error:
             raise from_rpc(error) from None
         except grpc.FutureCancelledError:
@@ -172,17 +183,17 @@ class _Attempt:
 
     def _chunks(self) -> Iterator[pb2.SubmitValidationRequest]:
         offset = self._offset
-        self._tell(offset)
+        self._report(offset)
         while data := self._source.read_at(offset, CHUNK_BYTES):
             yield pb2.SubmitValidationRequest(
                 chunk=pb2.UploadChunk(offset=offset, data=data, crc32c=google_crc32c.value(data)),
             )
             self._digest.add(offset, data)
             offset += len(data)
-            self._tell(offset)
+            self._report(offset)
         end = pb2.UploadChunk(offset=offset, file_sha256=self._digest.hexdigest())
         yield pb2.SubmitValidationRequest(chunk=end)
 
-    def _tell(self, offset: int) -> None:
+    def _report(self, offset: int) -> None:
         if self._on_progress is not None and not self._over:
             self._on_progress(offset, self._source.size)

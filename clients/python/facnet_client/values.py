@@ -1,4 +1,4 @@
-"""What calls return: frozen values, money as integer cents, times in UTC.
+"""What calls return: frozen values, money as integer cents, durations in seconds, times in UTC, shares in percent.
 
 An enumeration value that is newer than this client reads as UNSPECIFIED.
 """
@@ -6,10 +6,11 @@ An enumeration value that is newer than this client reads as UNSPECIFIED.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from facnet_client.convert import Value
 
 
 class Status(StrEnum):
@@ -65,8 +66,35 @@ class Certainty(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class LogLevel(StrEnum):
+    """How severe an entry of a log is."""
+
+    UNSPECIFIED = "unspecified"
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class ExportFormat(StrEnum):
+    """What an exported file can be; also how its name ends."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+class ChangeKind(StrEnum):
+    """How a result would change."""
+
+    UNSPECIFIED = "unspecified"
+    ADDED = "added"
+    GONE = "gone"
+    CHANGED = "changed"
+
+
+class Submitted(Value):
     """The server's promise: the file is kept and will be checked."""
 
     validation_id: str
@@ -74,8 +102,7 @@ class Submitted:
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
-class SeverityCounts:
+class SeverityCounts(Value):
     """How many results there are of each severity."""
 
     error: int = 0
@@ -84,8 +111,7 @@ class SeverityCounts:
     info: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RunError:
+class RunError(Value):
     """Why a run failed, in the client's language."""
 
     code: str
@@ -93,8 +119,7 @@ class RunError:
     cure: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchCounts:
+class BatchCounts(Value):
     """How many runs of a batch there are of each status."""
 
     batch_id: str
@@ -115,8 +140,7 @@ class BatchCounts:
         return self.completed + self.failed + self.cancelled
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Value):
     """The state of a run at one moment; or that of a batch, with the figures of all its runs together."""
 
     validation_id: str  # empty for a batch
@@ -138,8 +162,7 @@ class Update:
     batch: BatchCounts | None = None  # of a batch only
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(Value):
     """One validation of one claim file."""
 
     validation_id: str
@@ -172,8 +195,7 @@ class Validation:
     eta_seconds: float | None = None  # until its end, if that can be told
 
 
-@dataclass(frozen=True, slots=True)
-class ScenarioSummary:
+class ScenarioSummary(Value):
     """Results of one scenario of one rule with one severity."""
 
     rule_id: str
@@ -186,8 +208,7 @@ class ScenarioSummary:
     potential_gain_cents: int
 
 
-@dataclass(frozen=True, slots=True)
-class PassCount:
+class PassCount(Value):
     """What a rule looked at and found right."""
 
     rule_id: str
@@ -195,16 +216,14 @@ class PassCount:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class NotEvaluable:
+class NotEvaluable(Value):
     """A rule that could not be evaluated, and the columns that it lacks."""
 
     rule_id: str
     missing_columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RejectionCount:
+class RejectionCount(Value):
     """Rejected lines of one kind; `column` is empty if the whole line is at fault."""
 
     reason: str
@@ -212,16 +231,14 @@ class RejectionCount:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class DefectCount:
+class DefectCount(Value):
     """Unreadable values of one column in lines that were kept."""
 
     column: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class DaySummary:
+class DaySummary(Value):
     """Figures of one day of service, YYYY-MM-DD."""
 
     service_date: str
@@ -231,8 +248,7 @@ class DaySummary:
     potential_gain_cents: int
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Value):
     """What was found in a run, in figures; totals of money count each line at most once."""
 
     validation: Validation
@@ -248,8 +264,7 @@ class Summary:
     days: tuple[DaySummary, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Value):
     """One finding of one rule. The order of the fields is the order of the keys in JSON Lines files."""
 
     rule_id: str
@@ -272,11 +287,104 @@ class Result:
     solution: str
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
+class RejectedRow(Value):
     """A line that could not be read."""
 
     record_number: int
     column: str
     reason: str
     message: str
+
+
+class Record(Value):
+    """A line of a claim file, as it was read. The order of the fields is that of the keys in JSON Lines files."""
+
+    record_number: int  # 1 = first data line
+    invoice: str
+    ramq_id: str
+    service_date: str  # YYYY-MM-DD
+    start_time: str  # HH:MM:SS; empty if unknown
+    end_time: str
+    payment_period: str  # YYYYWW
+    place: str
+    activity_sector: str
+    diagnosis: str
+    code: str
+    units: int | None
+    role: str
+    context: tuple[str, ...]
+    preliminary_cents: int
+    paid_cents: int | None  # None if the file does not say
+    doctor_key: str
+    doctor: str
+    patient_key: str
+    agency: str
+
+
+class LogEntry(Value):
+    """Something that happened to a run."""
+
+    time: datetime
+    level: LogLevel
+    source: str
+    event: str
+    data: Mapping[str, Any]  # counts, codes and column names
+
+
+class Place(Value):
+    """A line of one of a batch's files."""
+
+    validation_id: str
+    file_name: str
+    record_number: int
+
+
+class Duplicate(Value):
+    """A line that is in several files of a batch."""
+
+    severity: Severity
+    ramq_id: str
+    code: str
+    service_date: str  # YYYY-MM-DD
+    doctor_key: str
+    places: tuple[Place, ...]  # the first 10
+    message: str
+    solution: str
+
+
+class Batch(Value):
+    """Runs that were submitted under one name. Money, in cents, is of the completed ones."""
+
+    counts: BatchCounts
+    status: Status
+    percent: float  # 0-100
+    total_rows: int
+    processed_rows: int
+    rejected_rows: int
+    result_counts: SeverityCounts
+    at_risk_cents: int
+    potential_gain_cents: int
+    validations: tuple[Validation, ...]  # the first 1,000
+    duplicates: tuple[Duplicate, ...]  # the first 100, if they were asked for
+    duplicate_count: int | None  # None if they were not
+
+
+class ResultChange(Value):
+    """A result as the run found it and as the present rules find it; None on the side that has none."""
+
+    kind: ChangeKind
+    before: Result | None
+    after: Result | None
+
+
+class RevalidationSummary(Value):
+    """What all changes come to, and what the run was and would be judged by."""
+
+    added: int
+    gone: int
+    changed: int
+    unchanged: int
+    rule_set_version_before: str
+    rule_set_version_after: str
+    reference_version_before: str
+    reference_version_after: str

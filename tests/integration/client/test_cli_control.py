@@ -17,9 +17,9 @@ from facnet_cli.app import build_app
 from facnet_cli.exits import ExitCode
 from facnet_cli.texts import load
 from facnet_client.client import FacnetClient
-from facnet_client.convert import update
 from facnet_client.errors import Unavailable
 from facnet_client.upload import CHUNK_BYTES
+from facnet_client.values import Update
 from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
 
 
@@ -155,11 +155,11 @@ def test_the_first_findings_are_shown_under_the_bar_until_the_end(screen):
     shown = bars.Bars(load("fr"))
     shown._progress.disable = False
     with shown:
-        shown.run(update(progress(80, preview=[FOUND])))
+        shown.run(Update.from_message(progress(80, preview=[FOUND])))
         shown._progress.refresh()
         assert "au mauvais endroit" in screen.getvalue()
         assert "\x1b[31m au" not in screen.getvalue()
-        shown.run(update(terminal()))
+        shown.run(Update.from_message(terminal()))
         assert shown._progress.below == ()
 
 

@@ -154,8 +154,7 @@ def test_a_file_that_cannot_be_read_to_its_end_never_becomes_a_run(client, fake,
     assert not caplog.records
 
 
-def test_a_pipe_that_lost_too_much_says_so(client, fake, monkeypatch):
-    monkeypatch.setattr("facnet_client.source.PipeSource.__init__.__kwdefaults__", {"replay_bytes": CHUNK_BYTES})
+def test_a_pipe_that_lost_too_much_says_so(target, fake):
     fake.break_after = [6]
     original = fake.GetUpload
 
@@ -165,7 +164,10 @@ def test_a_pipe_that_lost_too_much_says_so(client, fake, monkeypatch):
         return answer
 
     fake.GetUpload = forgetful
-    with pytest.raises(FacnetError) as caught:
+    with (
+        FacnetClient(target, retry=Retry(first_delay=0.01), replay_bytes=CHUNK_BYTES) as client,
+        pytest.raises(FacnetError) as caught,
+    ):
         client.submit(Pipe(content(8)), file_name="x.csv")
     assert caught.value.reason == "UPLOAD_LOST"
 

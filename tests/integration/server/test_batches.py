@@ -12,7 +12,7 @@ import pytest
 from serving import Server, Worker, refused, submit
 
 from facnet_client import FacnetClient, NotFound, Status, Unavailable
-from facnet_client.backoff import Retry
+from facnet_client.retry import Retry
 from facnet_grpc.errors import Reason, TerminalError, TransientError
 from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb

@@ -132,8 +132,7 @@ def test_logs_are_read_by_level_and_source_whatever_the_state(server, client, co
     assert list(client.logs(str(submit(server, b"another")))) == []
 
 
-def test_logs_are_followed_to_the_end(server, client, monkeypatch):
-    monkeypatch.setattr("facnet_client.logs.POLL_SECONDS", 0.02)
+def test_logs_are_followed_to_the_end(server, client):
     run_id = submit(server)
     worker = Worker(server, run_id).start()
 
@@ -142,7 +141,7 @@ def test_logs_are_followed_to_the_end(server, client, monkeypatch):
             logs.add(conn, run_id, "info", "worker", event, {})
 
     say("one")
-    entries = client.logs(str(run_id), follow=True)
+    entries = client.logs(str(run_id), follow=True, poll_seconds=0.02)
     assert next(entries).event == "one"
     say("two")
     assert next(entries).event == "two"

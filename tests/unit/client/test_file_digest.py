@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facnet_client.digest import FileDigest
-from facnet_client.source import open_source
+from facnet_client.source import FileDigest, open_source
 
 DATA = os.urandom(1000)
 

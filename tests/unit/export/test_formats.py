@@ -14,7 +14,7 @@ from pyarrow import ipc
 from pyarrow import parquet as pq
 
 from facnet_cli.output import to_json
-from facnet_client import record, values
+from facnet_client import values
 from facnet_grpc.export import layout
 from facnet_grpc.export.formats import Format, make_writer
 from facnet_grpc.export.lines import shaped
@@ -88,7 +88,7 @@ def written(form, batches, schema):
 def test_names_and_their_order_are_those_of_the_client():
     """The command line writes JSON Lines from these values."""
     assert layout.RESULT.names == [field.name for field in dataclasses.fields(values.Result)]
-    assert layout.LINE.names == [field.name for field in dataclasses.fields(record.Record)]
+    assert layout.LINE.names == [field.name for field in dataclasses.fields(values.Record)]
 
 
 def test_json_lines_are_what_python_would_write():
@@ -105,7 +105,7 @@ def test_json_lines_are_what_python_would_write():
         None,
         None,
     )
-    assert [record.Record(**row | {"context": tuple(row["context"])}).record_number for row in rows] == [1, 2, 3]
+    assert [values.Record(**row | {"context": tuple(row["context"])}).record_number for row in rows] == [1, 2, 3]
 
 
 def test_results_as_json_lines_are_what_the_command_line_writes():
