@@ -34,7 +34,7 @@ class FacnetClient(Results):
     `CallOptions`). `rules`, `reference` and `operations` have calls of their own.
 
     Example:
-        >>> with FacnetClient(target, language="en", timeout=10) as client:
+        >>> with FacnetClient("127.0.0.1:50051", language="en", timeout=10) as client:
         ...     run = client.submit("claims.csv", metadata=[("x-clinic", "7")])
         >>> run.status
         <Status.QUEUED: 'QUEUED'>

@@ -165,10 +165,12 @@ class Reference:
             >>> client.reference.load([ReferenceFile(ReferenceKind.CODES, codes, source="manual of 2025-03-01")]).added
             1
         """
-        timeout = options.get("timeout") or IMPORT_SECONDS
+        timeout = options.get("timeout")
         metadata = self._connection.metadata(options.get("metadata", ()))
         try:
-            answer = self._stub.ImportReference(_messages(files), timeout=timeout, metadata=metadata)
+            answer = self._stub.ImportReference(
+                _messages(files), timeout=IMPORT_SECONDS if timeout is None else timeout, metadata=metadata
+            )
         except grpc.RpcError as error:
             raise from_rpc(error) from None
         return Imported.from_message(answer)

@@ -108,3 +108,9 @@ def test_texts_come_in_the_language_of_the_client(target, fake):
     with FacnetClient(target, language="en") as client:
         client.get(RUN_ID)
     assert fake.languages == ["en-CA"]
+
+
+def test_a_quiet_run_is_followed_for_as_long_as_connections_live(client, fake):
+    quiet = progress(10, cursor="a")
+    fake.watches = [[quiet, gone()], *[[quiet, quiet, gone()] for _ in range(60)], [terminal()]]
+    assert [update.percent for update in client.watch(RUN_ID)] == [10, 100]
