@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from facnet_grpc.storage.blobs import BlobStore
-from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore, MemoryDataKeys
-from facnet_grpc.storage.local_blobs import LocalBlobStore
+from facnet_grpc.storage.blobs.api import BlobStore
+from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryDataKeys
+from facnet_grpc.storage.blobs.local import LocalBlobStore
 
 TIMES = 5
 FLUSH, SYNC, BLOCK, MIB = 256 << 10, 32 << 20, 1 << 20, 1 << 20

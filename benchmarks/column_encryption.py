@@ -17,16 +17,16 @@ import pyarrow as pa
 
 from facnet_grpc.devstack.embedded import start_postgres
 from facnet_grpc.ingest.reader import open_claims
-from facnet_grpc.keys import Keys
 from facnet_grpc.sample.writer import write_sample
-from facnet_grpc.storage import safe
-from facnet_grpc.storage.keyring import Wrapper
-from facnet_grpc.storage.postgres import columns
+from facnet_grpc.settings.keys import Keys
+from facnet_grpc.storage import factory
+from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
+from facnet_grpc.storage.postgres import column_encryption
 from facnet_grpc.storage.postgres.migrate import migrate
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 TIMES = 3
-CHOICES = {"clear": None, "patients": safe.row_wrapper(Keys.parse("a:" + "x" * 32))}
+CHOICES = {"clear": None, "patients": factory.row_key_wrapper(Keys.parse("a:" + "x" * 32))}
 
 
 def main() -> None:
@@ -54,9 +54,9 @@ def read(count: int) -> list[pa.RecordBatch]:
             return [batch.lines for batch in file.batches()]
 
 
-def load(url: str, batches: list[pa.RecordBatch], wrapper: Wrapper | None) -> tuple[float, float, int]:
+def load(url: str, batches: list[pa.RecordBatch], wrapper: KeyWrapper | None) -> tuple[float, float, int]:
     with psycopg.connect(url) as conn:
-        columns.use(conn, wrapper)
+        column_encryption.use(conn, wrapper)
         conn.execute("TRUNCATE billing_records")
         conn.commit()
         started, worked = time.perf_counter(), time.process_time()

@@ -14,19 +14,19 @@ from benchmarks.figures import Figure
 from facnet_grpc.ingest import open_claims
 from facnet_grpc.reference.snapshot import shipped
 from facnet_grpc.rules import registry
-from facnet_grpc.rules.base import Rule
+from facnet_grpc.rules.api import Rule
 from facnet_grpc.rules.engine import RuleOutcome, run_rules
-from facnet_grpc.rules.lines import LineCollector
+from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.sample import write_sample
-from workers.pipeline.beside import rules_at_once
-from workers.pipeline.memory import keep_small
+from workers.process import configure_malloc
+from workers.validation.attempt import rule_concurrency
 
 THREADS = 2  # what FACNET_RULE_THREADS is unless somebody changes it
 
 
 def figures(folder: Path, rows: int, times: int) -> list[Figure]:
     """Measure with files of `rows` lines; each ratio is of neighbours in time."""
-    keep_small()  # as in a worker
+    configure_malloc()  # as in a worker
     good, bad = folder / f"{rows}.csv", folder / "bad.csv"
     if not good.exists():
         write_sample(rows, good)
@@ -76,6 +76,6 @@ def _parse(path: Path) -> tuple[float, pa.Table]:
 
 def _judge(lines: pa.Table, rules: tuple[Rule, ...]) -> float:
     began = time.perf_counter()
-    threads = rules_at_once(lines.num_rows, THREADS)
+    threads = rule_concurrency(lines.num_rows, THREADS)
     run_rules(lines, shipped(), rules, between=lambda _: None, threads=threads)
     return time.perf_counter() - began

@@ -14,10 +14,10 @@ from types import MappingProxyType
 
 from benchmarks import processes
 from facnet_client import FacnetClient
-from facnet_grpc.devstack.child import Child
 from facnet_grpc.devstack.embedded import start_postgres
 from facnet_grpc.devstack.environment import Environment
 from facnet_grpc.devstack.probe import is_serving
+from facnet_grpc.devstack.process import Child
 from facnet_grpc.storage.postgres.migrate import migrate
 
 READY_SECONDS = 60.0

@@ -25,8 +25,7 @@ from facnet_client import FacnetClient
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
-from facnet_grpc.model.event import Event
-from facnet_grpc.model.run import Progress, RunPhase, RunStatus
+from facnet_grpc.model.run import Progress, RunEvent, RunPhase, RunStatus
 from facnet_grpc.sample import write_sample
 
 CHANNELS = 10
@@ -123,5 +122,5 @@ def _publish(stack: Stack, runs: list[str], events: int, heard: Heard) -> None:
             run_id, percent = runs[number % len(runs)], 1.0 + number // len(runs)
             heard.published[run_id, percent] = time.perf_counter()
             progress = Progress(1, RunPhase.LOADING, percent)
-            stream.publish(Event(UUID(run_id), RunStatus.PROCESSING, progress))
+            stream.publish(RunEvent(UUID(run_id), RunStatus.PROCESSING, progress))
             time.sleep(PAUSE_SECONDS)

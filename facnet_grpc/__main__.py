@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from facnet_grpc.settings import Settings
-from facnet_grpc.variables import SettingsError
+from facnet_grpc.settings.environment import SettingsError
 
 FAILED = 1
 BAD_INPUT = 3  # as the client's commands: a file that cannot be read
@@ -111,13 +111,13 @@ def doctor(told: argparse.Namespace) -> int:
 def purge(told: argparse.Namespace) -> int:
     """Take runs away that have ended long enough ago, with their lines and results."""
     from facnet_grpc.errors import FacnetError
-    from facnet_grpc.storage import safe
-    from facnet_grpc.storage.postgres import purge as purging
+    from facnet_grpc.storage import factory
+    from facnet_grpc.storage.postgres import deletion as purging
 
     settings = _settings(told)
     days = settings.retention_days if told.older_than is None else told.older_than
     try:
-        with safe.database(settings, "facnet-purge") as database:
+        with factory.database(settings, "facnet-purge") as database:
             count = purging.everything(database, older_than_seconds=days * 86_400.0, dry_run=told.dry_run)
     except FacnetError as error:
         sys.stderr.write(f"facnet purge: {error}\n")
@@ -167,8 +167,7 @@ def rules(told: argparse.Namespace) -> int:
 
 def inspect(told: argparse.Namespace) -> int:
     """Say what a claim file looks like to the service, without a server; nothing in it can be read any more."""
-    from facnet_grpc.ingest import report
-    from facnet_grpc.ingest.inspect import inspect_file
+    from facnet_grpc.ingest.inspect import as_json, as_text, inspect_file
     from facnet_grpc.ingest.options import ReadOptions
     from facnet_grpc.texts import Locale
 
@@ -179,7 +178,7 @@ def inspect(told: argparse.Namespace) -> int:
         sys.stderr.write(f"facnet inspect: {error.strerror}: {told.file}\n")
         return BAD_INPUT
     locale = Locale(told.lang)
-    said = [report.as_json(seen, locale)] if told.json else report.as_text(seen, locale)
+    said = [as_json(seen, locale)] if told.json else as_text(seen, locale)
     sys.stdout.writelines(f"{line}\n" for line in said)
     return FAILED if seen.error else 0
 

@@ -22,8 +22,8 @@ from prometheus_client import make_wsgi_app
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.local_blobs import LocalBlobStore
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.blobs.local import LocalBlobStore
+from facnet_grpc.storage.postgres.database import Database
 
 KEEP_SECONDS = 2.0  # probes come from several sides at once
 WAIT_SECONDS = 2.0

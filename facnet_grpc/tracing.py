@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.settings import Settings
-from facnet_grpc.variables import SettingsError
+from facnet_grpc.settings.environment import SettingsError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -113,14 +113,14 @@ def mark_failed(error: BaseException) -> None:
     fail(trace.get_current_span(), error)
 
 
-def carried() -> str | None:
+def inject() -> str | None:
     """Return the current span as a W3C `traceparent`, to be sent along; None if there is none."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return carrier.get(HEADER)
 
 
-def understood(traceparent: object) -> str | None:
+def extract(traceparent: object) -> str | None:
     """Return a `traceparent` that came from outside if it is one, else None."""
     return traceparent if isinstance(traceparent, str) and _TRACEPARENT.fullmatch(traceparent) else None
 

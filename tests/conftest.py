@@ -22,11 +22,11 @@ from psycopg.conninfo import make_conninfo
 
 from facnet_grpc.devstack.embedded import start_postgres, start_valkey
 from facnet_grpc.events.stream import connect
-from facnet_grpc.keys import Keys
-from facnet_grpc.storage import safe
-from facnet_grpc.storage.local_blobs import LocalBlobStore
+from facnet_grpc.settings.keys import Keys
+from facnet_grpc.storage import factory
+from facnet_grpc.storage.blobs.local import LocalBlobStore
+from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.migrate import migrate
-from facnet_grpc.storage.postgres.pool import Database
 
 # A program started in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -115,7 +115,7 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _open_database(postgres_url: str) -> Iterator[Database]:
-    wrapper = safe.row_wrapper(Keys.parse("b" * 32))
+    wrapper = factory.row_key_wrapper(Keys.parse("b" * 32))
     with Database(postgres_url, max_connections=8, application_name="facnet-test", wrapper=wrapper) as opened:
         yield opened
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from docs_markdown import anchor, head, table
 
-from facnet_grpc.rules import declarative, registry
-from facnet_grpc.rules.base import Parameter, Rule, RuleInfo
+from facnet_grpc.rules import checks, registry
+from facnet_grpc.rules.api import Parameter, Rule, RuleInfo
 from facnet_grpc.rules.registry import Listed
 from facnet_grpc.texts import Locale, column_name, extend, money, rule_name, scenario_title, sentence
 from facnet_grpc.texts.catalogue import OPTIONAL, load
@@ -81,7 +81,7 @@ WORDS: Mapping[Locale, Mapping[str, str]] = {
 def page(language: str) -> str:
     """Return the page in `fr` or `en`."""
     locale = Locale(language)
-    extend(locale, declarative.entries(language))
+    extend(locale, checks.entries(language))
     rules = registry.load().listed
     words = WORDS[locale]
     lines = head(words["title"], words["source"], locale.value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from docs_markdown import head, table
 from pydantic.fields import FieldInfo
 
-from facnet_grpc.notify_settings import NotifySettings
-from facnet_grpc.queue_settings import QueueSettings
 from facnet_grpc.settings import GIB, MIB, Settings
-from facnet_grpc.variables import variable
+from facnet_grpc.settings.environment import variable
+from facnet_grpc.settings.notify import NotifySettings
+from facnet_grpc.settings.queue import QueueSettings
 
 
 def page() -> str:
@@ -24,7 +24,7 @@ def page() -> str:
     ]
     return "\n".join(
         [
-            *head("Settings", "`facnet_grpc/settings.py`"),
+            *head("Settings", "`facnet_grpc/settings/__init__.py`"),
             "The server and the workers read them from the environment, once, at start; what is wrong is said all at",
             "once. Give both the same ones.",
             "",

@@ -50,7 +50,7 @@ def declare_revalidation(broker: Broker, revalidate: Callable[[UUID], None]) -> 
 
 
 def _span(payload: dict[str, Any], actor: str) -> AbstractContextManager[Any]:
-    parent = tracing.understood(payload.get(tracing.HEADER))
+    parent = tracing.extract(payload.get(tracing.HEADER))
     return tracing.span(actor, kind=SpanKind.CONSUMER, parent=parent, messaging__system="dramatiq")
 
 

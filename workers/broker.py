@@ -14,9 +14,8 @@ from dramatiq.brokers.redis import RedisBroker
 from facnet_grpc.errors import TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import make_broker
-from workers.middleware.fetching import Fetching
-from workers.middleware.job_metrics import JobMetrics
-from workers.middleware.lifecycle import Component, Lifecycle
+from workers.middleware.lifecycle import Component, Fetching, Lifecycle
+from workers.middleware.metrics import JobMetrics
 
 
 def make(redis_url: str, components: Sequence[Component], stop_jobs: Callable[[], None]) -> RedisBroker:

@@ -13,34 +13,32 @@ from functools import partial
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from facnet_grpc import cores, health, logs
+from facnet_grpc import health, logs, process
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage import safe
+from facnet_grpc.settings.environment import SettingsError
+from facnet_grpc.storage import factory
 from facnet_grpc.storage.postgres import locks
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.tracing import Traces
-from facnet_grpc.variables import SettingsError
 from workers import actors, broker
-from workers.middleware.metrics_page import MetricsPage
+from workers.heartbeat import SAY_SECONDS, WorkerHeartbeat
+from workers.middleware.metrics import MetricsPage
 from workers.notifier import Notifier
-from workers.pipeline import ending
-from workers.pipeline.control import Stopping
-from workers.pipeline.memory import keep_small
-from workers.pipeline.references import References
-from workers.pipeline.resources import Resources
-from workers.pipeline.revalidate import Revalidator
-from workers.pipeline.validate import validate
-from workers.pipeline.warming import warm_up
-from workers.presence import SAY_SECONDS, Presence
-from workers.reconcile import Reconciler
-from workers.reference_refresh import NAME, ReferenceRefresh
-from workers.retention import Retention
-from workers.rewrapping import Rewrapping
-from workers.timetable import Chore, Step, Timetable
+from workers.periodic.key_rotation import KeyRotation
+from workers.periodic.reconcile import Reconciler
+from workers.periodic.reference_refresh import NAME, ReferenceRefresh
+from workers.periodic.retention import Retention
+from workers.process import configure_malloc, warmup
+from workers.revalidation import Revalidator
+from workers.scheduler import PeriodicJob, Scheduler, Step
+from workers.validation import finalize
+from workers.validation.job import validate
+from workers.validation.lease_guard import Stopping
+from workers.validation.resources import References, Resources
 
 CANNOT_START = 2
 
@@ -50,10 +48,10 @@ def setup() -> None:
     try:
         settings = Settings.from_env()
         logs.configure(settings.log_level, settings.log_format)
-        cores.forbid()
-        keep_small()
+        process.forbid()
+        configure_malloc()
         dramatiq.set_broker(assemble(settings))
-        warm_up(registry.load(settings.rule_packs_dir))
+        warmup(registry.load(settings.rule_packs_dir))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(CANNOT_START) from None
@@ -70,17 +68,17 @@ def assemble(settings: Settings) -> RedisBroker:
     resources = make_resources(settings)
     revalidator = Revalidator(resources)
     notifier = Notifier(settings, resources.database)
-    presence = Presence(resources.database, threads=settings.worker_threads, run_ids=resources.busy.run_ids)
+    presence = WorkerHeartbeat(resources.database, threads=settings.worker_threads, run_ids=resources.busy.run_ids)
     worker_broker: RedisBroker
     reconciler = Reconciler(
         settings,
         resources.database,
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
-        changed=partial(ending.changed, resources),
+        changed=partial(finalize.changed, resources),
         others=(presence.forget_others, *revalidator.chores, *notifier.chores),
     )
-    timetable = Timetable(
+    timetable = Scheduler(
         resources.database,
         _chores(resources, reconciler),
         own=((presence.say, SAY_SECONDS), (reconciler.measure, settings.reconcile_seconds)),
@@ -100,9 +98,9 @@ def assemble(settings: Settings) -> RedisBroker:
     return worker_broker
 
 
-def _chores(resources: Resources, reconciler: Reconciler) -> list[Chore]:
+def _chores(resources: Resources, reconciler: Reconciler) -> list[PeriodicJob]:
     settings, database = resources.settings, resources.database
-    retention = (*_retention(resources).chores, Rewrapping(database, settings.blob_keys).look)
+    retention = (*_retention(resources).chores, KeyRotation(database, settings.blob_keys).look)
     return [
         _chore(settings, "reconcile", locks.RECONCILER, reconciler.chores),
         _chore(settings, "retention", locks.RETENTION, retention),
@@ -110,11 +108,11 @@ def _chores(resources: Resources, reconciler: Reconciler) -> list[Chore]:
     ]
 
 
-def _chore(settings: Settings, name: str, lock: int, steps: Sequence[Step]) -> Chore:
-    return Chore(name, settings.chore_schedules[name], lock, steps)
+def _chore(settings: Settings, name: str, lock: int, steps: Sequence[Step]) -> PeriodicJob:
+    return PeriodicJob(name, settings.chore_schedules[name], lock, steps)
 
 
-def chores_of_reference(settings: Settings, database: Database) -> list[Chore]:
+def chores_of_reference(settings: Settings, database: Database) -> list[PeriodicJob]:
     """Return the chore that looks into the folder with reference files, if there is one."""
     folder = settings.reference_refresh_dir
     if folder is None:
@@ -136,11 +134,11 @@ def make_resources(settings: Settings) -> Resources:
     """Return what attempts need; the database is not open yet."""
     redis_url = settings.redis_url.get_secret_value()
     # A worker that freezes in a transaction must let go as soon as one that freezes at work.
-    database = safe.database(settings, "facnet-worker", idle_seconds=settings.lease_seconds)
+    database = factory.database(settings, "facnet-worker", idle_seconds=settings.lease_seconds)
     return Resources(
         settings=settings,
         database=database,
-        blobs=safe.blob_store(settings, database),
+        blobs=factory.blob_store(settings, database),
         events=RedisEvents(connect(redis_url)),
         queue=JobQueue(make_broker(redis_url)),
         rules=registry.load(settings.rule_packs_dir),

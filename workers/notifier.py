@@ -17,14 +17,14 @@ from threading import Thread
 from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.logs import exception_fields, get_logger
-from facnet_grpc.model.notification import Channel, Notification, Outcome
+from facnet_grpc.model.notification import Channel, DeliveryOutcome, Notification
 from facnet_grpc.notify.delivery import NotDelivered
 from facnet_grpc.notify.mail import Mails
 from facnet_grpc.notify.webhook import Webhooks
-from facnet_grpc.notify_settings import DAY_SECONDS
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.postgres import notifications
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.settings.notify import DAY_SECONDS
+from facnet_grpc.storage.postgres import outbox
+from facnet_grpc.storage.postgres.database import Database
 
 AT_ONCE = 4  # in each process
 POLL_SECONDS = 1.0
@@ -83,7 +83,7 @@ class Notifier:
         if not free:
             return
         with self._database.connection() as conn:
-            taken = notifications.claim(conn, lease_seconds=self._lease_seconds, limit=free)
+            taken = outbox.claim(conn, lease_seconds=self._lease_seconds, limit=free)
         for one in taken:
             going = self._pool.submit(self._deliver, one)
             self._going.add(going)
@@ -98,7 +98,7 @@ class Notifier:
         if time.monotonic() - self._measured_at < MEASURE_SECONDS:
             return
         with self._database.connection() as conn:
-            count, age = notifications.figures(conn)
+            count, age = outbox.figures(conn)
         metrics.NOTIFICATIONS_PENDING.set(count)
         metrics.NOTIFICATIONS_AGE.set(age)
         self._measured_at = time.monotonic()
@@ -107,7 +107,7 @@ class Notifier:
         """Remove what was sent or given up long ago. Raises `TransientError`."""
         keep = self._settings.notify_retention_days * DAY_SECONDS
         with self._database.connection() as conn:
-            gone = notifications.forget(conn, older_than_seconds=keep, limit=FORGET_AT_ONCE)
+            gone = outbox.forget(conn, older_than_seconds=keep, limit=FORGET_AT_ONCE)
         if gone:
             log.info("notifications_forgotten", count=gone)
 
@@ -128,14 +128,14 @@ class Notifier:
         try:
             faults.point("worker.notification.sent")
             with self._database.connection() as conn:
-                if outcome is Outcome.POSTPONED:
-                    notifications.postpone(conn, one, seconds)
+                if outcome is DeliveryOutcome.POSTPONED:
+                    outbox.postpone(conn, one, seconds)
                 else:
-                    notifications.end(conn, one, outcome)
+                    outbox.end(conn, one, outcome)
         except FacnetError as error:
             log.warning("notification_not_noted", run_id=str(one.run_id), **exception_fields(error))
 
-    def _attempt(self, one: Notification) -> tuple[Outcome, float]:
+    def _attempt(self, one: Notification) -> tuple[DeliveryOutcome, float]:
         told = {"run_id": str(one.run_id), "channel": one.channel, "attempt": one.attempt}
         try:
             self._ways[one.channel](one)
@@ -145,16 +145,16 @@ class Notifier:
             problem, final = type(error).__name__, False
         else:
             log.info("notification_sent", **told)
-            return Outcome.SENT, 0.0
+            return DeliveryOutcome.SENT, 0.0
         if final:
             log.warning("notification_refused", problem=problem, **told)
-            return Outcome.REFUSED, 0.0
+            return DeliveryOutcome.REFUSED, 0.0
         seconds = wait_seconds(one.attempt)
         if one.age_seconds + seconds > self._settings.notify_give_up_seconds:
             log.error("notification_given_up", problem=problem, **told)
-            return Outcome.GIVEN_UP, 0.0
+            return DeliveryOutcome.GIVEN_UP, 0.0
         log.warning("notification_postponed", problem=problem, seconds=round(seconds), **told)
-        return Outcome.POSTPONED, seconds
+        return DeliveryOutcome.POSTPONED, seconds
 
 
 def wait_seconds(attempt: int) -> float:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from facnet_grpc.devstack.child import end_with_parent
+from facnet_grpc.devstack.process import end_with_parent
 from facnet_grpc.devstack.wheels import EmbeddedError, private_dir
 
 START_SECONDS = 30.0

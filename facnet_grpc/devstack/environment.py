@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from facnet_grpc.devstack.borrowed import NotLent, kept_database, redis_database, throw_away_database
 from facnet_grpc.devstack.embedded import start_postgres, start_valkey
+from facnet_grpc.devstack.external import NotLent, kept_database, redis_database, throw_away_database
 
 USUAL_PORT = 50051
 EPHEMERAL_SHUTDOWN_SECONDS = 2.0  # what is thrown away need not be finished

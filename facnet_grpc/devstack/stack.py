@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from facnet_grpc.devstack.child import Child
 from facnet_grpc.devstack.environment import Environment, StackError, data_directory
 from facnet_grpc.devstack.probe import is_serving
+from facnet_grpc.devstack.process import Child
 from facnet_grpc.storage.postgres.migrate import migrate
 
 READY_SECONDS = 60.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from facnet_grpc.doctor.finding import Finding
-from facnet_grpc.server.access import certificates, development, keys
+from facnet_grpc.server.access import certificates, development, jwks
 from facnet_grpc.server.transport import check_pair
 from facnet_grpc.settings import Settings
 
@@ -141,7 +141,7 @@ def check_tokens(settings: Settings) -> Iterator[Finding]:
             yield Finding("tokens", ok=False, code="tokens_off", value=", ".join(without))
         return
     try:
-        known = keys.parse(keys.fetch(settings.jwt_jwks_url))
+        known = jwks.parse(jwks.fetch(settings.jwt_jwks_url))
     except (OSError, ValueError):
         yield Finding("tokens", ok=False, code="tokens_away")
     else:

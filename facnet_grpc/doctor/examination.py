@@ -14,9 +14,9 @@ from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.local_blobs import LocalBlobStore
+from facnet_grpc.storage.blobs.local import LocalBlobStore
+from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.migrate import pending
-from facnet_grpc.storage.postgres.pool import Database
 
 MIN_POSTGRES = 150000  # as PostgreSQL counts: 15.0
 MIN_REDIS = (7, 0)

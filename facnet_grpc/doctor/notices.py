@@ -6,7 +6,7 @@ import smtplib
 from collections.abc import Iterator, Mapping
 
 from facnet_grpc.doctor.finding import Finding
-from facnet_grpc.notify import mail, policy, webhook
+from facnet_grpc.notify import mail, url_policy, webhook
 from facnet_grpc.settings import Settings
 
 NAMES: Mapping[str, Mapping[str, str]] = {
@@ -54,10 +54,10 @@ def check_webhooks(settings: Settings) -> Finding:
         return Finding("webhooks", ok=True, code="webhooks_off")
     for host in hosts:
         try:
-            found = webhook.resolve(host, policy.USUAL_PORTS["https"])
+            found = webhook.resolve(host, url_policy.USUAL_PORTS["https"])
         except (OSError, UnicodeError):
             return Finding("webhooks", ok=False, code="webhooks_unknown", value=host)
-        if not policy.are_open(found, settings):
+        if not url_policy.are_open(found, settings):
             return Finding("webhooks", ok=False, code="webhooks_internal", value=host)
     return Finding("webhooks", ok=True, code="webhooks_ok", value=", ".join(hosts))
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.settings import GIB, Settings
+from facnet_grpc.settings.environment import SettingsError
 from facnet_grpc.storage.postgres import queue
-from facnet_grpc.storage.postgres.pool import Database
-from facnet_grpc.variables import SettingsError
+from facnet_grpc.storage.postgres.database import Database
 
 MIN_FREE_BYTES = GIB
 MAX_SKEW_SECONDS = 5.0  # leases are PostgreSQL's own time; this is for times that people compare

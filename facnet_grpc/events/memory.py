@@ -10,7 +10,7 @@ from uuid import UUID
 
 from facnet_grpc.errors import InvalidInput, Reason
 from facnet_grpc.events.stream import KEEP_EVENTS, is_position
-from facnet_grpc.model.event import Event
+from facnet_grpc.model.run import RunEvent
 
 
 class MemoryEvents:
@@ -18,24 +18,24 @@ class MemoryEvents:
 
     def __init__(self) -> None:
         self._news = Condition()
-        self._events: defaultdict[UUID, deque[Event]] = defaultdict(lambda: deque(maxlen=KEEP_EVENTS))
+        self._events: defaultdict[UUID, deque[RunEvent]] = defaultdict(lambda: deque(maxlen=KEEP_EVENTS))
         self._count = 0
         self._woken = False
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: RunEvent) -> None:
         """Append an event to its run's events."""
         with self._news:
             self._count += 1
             self._events[event.run_id].append(replace(event, position=f"{self._count}-0"))
             self._news.notify_all()
 
-    def latest(self, run_id: UUID) -> Event | None:
+    def latest(self, run_id: UUID) -> RunEvent | None:
         """Return the last event of a run."""
         with self._news:
             kept = self._events.get(run_id)
             return kept[-1] if kept else None
 
-    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[Event]:
+    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[RunEvent]:
         """Return the events after `after`, waiting for the first one."""
         if not all(is_position(position) for position in after.values()):
             raise InvalidInput(Reason.BAD_CURSOR, field="after_cursor")
@@ -58,7 +58,7 @@ class MemoryEvents:
     def check(self) -> None:
         """Return."""
 
-    def _after(self, after: Mapping[UUID, str]) -> list[Event]:
+    def _after(self, after: Mapping[UUID, str]) -> list[RunEvent]:
         return [
             event
             for run_id, position in after.items()

@@ -19,9 +19,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from facnet_grpc.errors import InvalidInput, Reason, TransientError
-from facnet_grpc.model.event import Event
-from facnet_grpc.model.glimpse import Glimpse
-from facnet_grpc.model.run import Progress, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.model.result import ResultPreview
+from facnet_grpc.model.run import Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
 
 KEEP_EVENTS = 200
 KEEP_SECONDS = 3600
@@ -37,13 +36,13 @@ _POSITION = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 class EventStream(Protocol):
     """Where events go. Every method but `interrupt` raises `TransientError` while it is away."""
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: RunEvent) -> None:
         """Append an event to its run's stream; its own position is ignored."""
 
-    def latest(self, run_id: UUID) -> Event | None:
+    def latest(self, run_id: UUID) -> RunEvent | None:
         """Return the last event of a run, None if it has none (any more)."""
 
-    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[Event]:
+    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[RunEvent]:
         """Return the events of several runs after a position each, in order within a run; wait for the first one.
 
         The empty position is before everything that is kept: pass that of `latest()` to skip the past.
@@ -88,7 +87,7 @@ class RedisEvents:
         self._wake_key = f"{prefix}wake:{uuid4()}"
         self._wake_position = _START
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: RunEvent) -> None:
         """Append an event to its run's stream."""
         key = self._key(event.run_id)
         try:
@@ -130,7 +129,7 @@ class RedisEvents:
         except redis.RedisError:
             raise TransientError from None
 
-    def latest(self, run_id: UUID) -> Event | None:
+    def latest(self, run_id: UUID) -> RunEvent | None:
         """Return the last event of a run."""
         try:
             found = cast("list[Any]", self._client.xrevrange(self._key(run_id), count=1))
@@ -138,7 +137,7 @@ class RedisEvents:
             raise TransientError from None
         return _decode(run_id, *found[0]) if found else None
 
-    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[Event]:
+    def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[RunEvent]:
         """Return the events after `after`, waiting for the first one."""
         streams = {self._key(run_id): _checked(position) for run_id, position in after.items()}
         runs = {self._key(run_id).encode(): run_id for run_id in after}
@@ -187,19 +186,19 @@ def _checked(position: str) -> str:
     return position or _START
 
 
-def _encode(event: Event) -> str:
+def _encode(event: RunEvent) -> str:
     progress = asdict(event.progress) if event.progress else None
     return json.dumps({"status": event.status, "progress": progress}, separators=(",", ":"))
 
 
-def _decode(run_id: UUID, position: bytes, fields: Mapping[bytes, bytes]) -> Event:
+def _decode(run_id: UUID, position: bytes, fields: Mapping[bytes, bytes]) -> RunEvent:
     found = json.loads(fields[b"event"])
-    return Event(run_id, RunStatus(found["status"]), _progress(found["progress"]), position.decode())
+    return RunEvent(run_id, RunStatus(found["status"]), _progress(found["progress"]), position.decode())
 
 
 def _progress(found: dict[str, Any] | None) -> Progress | None:
     if found is None:
         return None
     counts = SeverityCounts(**found.pop("result_counts"))
-    preview = tuple(Glimpse.of(fields) for fields in found.pop("preview", ()))
+    preview = tuple(ResultPreview.of(fields) for fields in found.pop("preview", ()))
     return Progress(phase=RunPhase(found.pop("phase")), result_counts=counts, preview=preview, **found)

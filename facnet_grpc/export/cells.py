@@ -7,7 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facnet_grpc.export.layout import JSON_COLUMNS
+from facnet_grpc.export.tables import JSON_COLUMNS
 
 LIST_SEPARATOR = "|"
 FORMULA = r"^[=+\-@\t\r\n]"  # what a spreadsheet would run, or what would hide it

@@ -1,6 +1,7 @@
 """Bytes to Arrow, pure: find out how a file is written, read it as text, cast it with our own kernels."""
 
-from facnet_grpc.ingest.reader import Batch, ClaimFile, Found, ReadOptions, open_claims
-from facnet_grpc.ingest.reasons import RejectReason
+from facnet_grpc.ingest.batches import LineBlock
+from facnet_grpc.ingest.options import ReadOptions, RejectReason
+from facnet_grpc.ingest.reader import ClaimFile, Found, open_claims
 
-__all__ = ["Batch", "ClaimFile", "Found", "ReadOptions", "RejectReason", "open_claims"]
+__all__ = ["ClaimFile", "Found", "LineBlock", "ReadOptions", "RejectReason", "open_claims"]

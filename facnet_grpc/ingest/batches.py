@@ -17,7 +17,7 @@ from facnet_grpc.model.billing import BILLING_SCHEMA, MAX_STORED_REJECTS, REJECT
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class LineBlock:
     """What one block of the file gave."""
 
     lines: pa.RecordBatch
@@ -36,7 +36,7 @@ class Batch:
     """Lines of this batch that are neither: blank ones and totals."""
 
 
-class BatchMaker:
+class LineBlockBuilder:
     """Numbers the lines of a file and sorts them into accepted and rejected ones."""
 
     def __init__(self, caster: LineCaster) -> None:
@@ -44,7 +44,7 @@ class BatchMaker:
         self._stored = 0
         self.rows = 0
 
-    def make(self, block: Block, position: int) -> Batch:
+    def make(self, block: Block, position: int) -> LineBlock:
         """Make the next batch."""
         lines = self._caster.cast(block.cells)
         good, causes = block.good, lines.causes
@@ -59,7 +59,7 @@ class BatchMaker:
         rejected = _Rejected(block, lines, refused)
         stored = rejected.store(positions, first, MAX_STORED_REJECTS - self._stored)
         self._stored += len(stored)
-        return Batch(
+        return LineBlock(
             lines=_accepted(lines, kept, first + np.searchsorted(positions, good[kept])),
             rejected=stored,
             rejected_counts=rejected.counts(),
@@ -69,11 +69,11 @@ class BatchMaker:
             blank_rows=block.blank + len(good) - int(is_row.sum()),
         )
 
-    def _all_good(self, block: Block, lines: ClaimLines, position: int) -> Batch:
+    def _all_good(self, block: Block, lines: ClaimLines, position: int) -> LineBlock:
         """Make a batch of lines that are all accepted, which is how most are."""
         first, self.rows = self.rows + 1, self.rows + len(block.good)
         kept = np.arange(len(block.good))
-        return Batch(
+        return LineBlock(
             lines=_accepted(lines, kept, kept + first),
             rejected=_no_rejects(),
             rejected_counts={},

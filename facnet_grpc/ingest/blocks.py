@@ -16,8 +16,7 @@ from facnet_grpc.errors import FacnetError, Reason
 from facnet_grpc.ingest.dialect import Dialect
 from facnet_grpc.ingest.encoding import MARK_BYTES, Encoding
 from facnet_grpc.ingest.frame import CR, LF, Frame, Framer, Layout, Positions
-from facnet_grpc.ingest.options import MAX_RAW_BYTES
-from facnet_grpc.ingest.reasons import RejectReason
+from facnet_grpc.ingest.options import MAX_RAW_BYTES, RejectReason
 from facnet_grpc.ingest.source import Stream
 
 TOTAL = r"(?i)^\W*(?:(?:grand|sous)[\W_]*)?(?:total|totaux|somme)\b"  # for Arrow and for `re`

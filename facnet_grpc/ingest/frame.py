@@ -16,8 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from facnet_grpc.ingest.options import MAX_LINE_BYTES
-from facnet_grpc.ingest.reasons import RejectReason
+from facnet_grpc.ingest.options import MAX_LINE_BYTES, RejectReason
 
 QUOTE, LF, CR = b'"\n\r'
 _EOL = re.compile(rb"[\r\n]")

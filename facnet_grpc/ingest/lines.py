@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from facnet_grpc.ingest import dates, uniform, values
+from facnet_grpc.ingest import casts, dates, values
 from facnet_grpc.ingest.blocks import TOTAL
-from facnet_grpc.ingest.casts import BAD, EMPTY, OK, Cast, DictionaryCast, States, cast_text
+from facnet_grpc.ingest.casts import BAD, EMPTY, OK, Cast, DictionaryCast, States, UniformCast, cast_text
 from facnet_grpc.ingest.dates import DateOrder
+from facnet_grpc.ingest.options import RejectReason
 from facnet_grpc.ingest.patients import PatientCast
-from facnet_grpc.ingest.reasons import RejectReason
-from facnet_grpc.ingest.uniform import UniformCast
 from facnet_grpc.model.billing import BILLING_SCHEMA, NEEDED, WANTED
 
 # What a canonical column of a file becomes, if not one column of the same name.
@@ -61,10 +60,10 @@ class LineCaster:
         cents = partial(values.cents, decimal_mark=decimal_mark)
         self._casts: Mapping[str, Callable[[Any], Cast]] = {
             "service_date": DictionaryCast(partial(dates.days, order=order), pa.int32()),
-            "start_time": UniformCast(uniform.clocks, DictionaryCast(values.seconds, pa.int32())),
-            "end_time": UniformCast(uniform.clocks, DictionaryCast(values.seconds, pa.int32())),
-            "place": UniformCast(uniform.codes, DictionaryCast(values.place, pa.string())),
-            "code": UniformCast(uniform.codes, DictionaryCast(values.code, pa.string())),
+            "start_time": UniformCast(casts.clocks, DictionaryCast(values.seconds, pa.int32())),
+            "end_time": UniformCast(casts.clocks, DictionaryCast(values.seconds, pa.int32())),
+            "place": UniformCast(casts.codes, DictionaryCast(values.place, pa.string())),
+            "code": UniformCast(casts.codes, DictionaryCast(values.code, pa.string())),
             "units": DictionaryCast(values.units, pa.int32()),
             "context": DictionaryCast(values.context, pa.string()),
             "preliminary_cents": DictionaryCast(cents, pa.int64()),

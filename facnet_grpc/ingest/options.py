@@ -1,8 +1,27 @@
-"""What a caller can tell the reader, and the limits that nobody can."""
+"""Why a line is rejected.
+
+What a caller can tell the reader, and the limits that nobody can.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RejectReason(StrEnum):
+    """Why a line is rejected; the names that callers and the catalogues of texts know."""
+
+    WRONG_FIELD_COUNT = "wrong_field_count"
+    BAD_DATE = "bad_date"
+    BAD_AMOUNT = "bad_amount"
+    BAD_TIME = "bad_time"
+    BAD_CODE = "bad_code"
+    MISSING_REQUIRED = "missing_required"
+    UNTERMINATED_QUOTE = "unterminated_quote"
+    BAD_ENCODING = "bad_encoding"
+    TOO_LONG = "too_long"
+
 
 # Enough for a header below title lines and a few thousand rows to judge by; does not depend on `block_bytes`.
 PROBE_BYTES = 1 << 20

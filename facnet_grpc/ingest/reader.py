@@ -1,4 +1,6 @@
-"""Claim files to claim lines: finds out how a file is written, then reads it block after block.
+"""The beginning of a file as text, and how it got there: compression and encoding.
+
+Claim files to claim lines: finds out how a file is written, then reads it block after block.
 
 A file is read twice: once for what only the whole of it can tell (its encoding; which part of a date is the day), and
 once for its lines. Memory does not grow with it, and the lines do not depend on the size of the blocks.
@@ -12,16 +14,47 @@ from dataclasses import dataclass
 from typing import Self
 
 from facnet_grpc.errors import Reason, TerminalError
+from facnet_grpc.ingest import dialect, encoding
 from facnet_grpc.ingest import dialect as dialects
-from facnet_grpc.ingest.batches import Batch, BatchMaker
-from facnet_grpc.ingest.blocks import BlockReader
+from facnet_grpc.ingest.batches import LineBlock, LineBlockBuilder
+from facnet_grpc.ingest.blocks import BlockReader, read_text
 from facnet_grpc.ingest.dates import DateTally
+from facnet_grpc.ingest.encoding import Encoding
 from facnet_grpc.ingest.lines import LineCaster
-from facnet_grpc.ingest.options import ReadOptions
-from facnet_grpc.ingest.probe import read_probe
+from facnet_grpc.ingest.options import PROBE_BYTES, ReadOptions
 from facnet_grpc.ingest.source import OpenSource, Stream, fetched_once
 
-__all__ = ["Batch", "ClaimFile", "Found", "ReadOptions", "open_claims"]
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is known of a file before its columns are."""
+
+    compression: str | None
+    encoding: Encoding
+    text: bytes
+    """The first megabyte, as UTF-8. It is PHI."""
+
+
+def read_probe(open_source: OpenSource, size_bytes: int, options: ReadOptions) -> Probe:
+    """Read the beginning of a file; all of it, where only that tells the encoding.
+
+    Raises:
+        TerminalError: EMPTY_FILE, NOT_A_CSV, UNKNOWN_ENCODING, CORRUPT_ARCHIVE or EXPANDS_TOO_LARGE.
+    """
+    with Stream(open_source, size_bytes, options) as stream:
+        dialect.refuse_known_binary(stream.read(64))
+    with Stream(open_source, size_bytes, options) as stream:
+        found = encoding.detect(stream, options.encoding_hint, options.block_bytes)
+    text = bytearray()
+    with Stream(open_source, size_bytes, options) as stream:
+        for block in read_text(stream, found, options.block_bytes):
+            text += block
+            if len(text) >= PROBE_BYTES:
+                break
+    probe = bytes(text[:PROBE_BYTES])
+    dialect.refuse_binary(probe)
+    return Probe(stream.compression, found, probe)
+
 
 _PROBED_ROWS = 5000
 
@@ -114,7 +147,7 @@ class ClaimFile:
         self._stream: Stream | None = None
         self.found = opener.found()
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[LineBlock]:
         """Read the file from its beginning, block after block.
 
         Raises:
@@ -124,7 +157,7 @@ class ClaimFile:
         self.close()
         self._stream = stream = opener.stream()
         reader = BlockReader(opener.dialect, opener.encoding, tuple(opener.dialect.columns.positions))
-        maker = BatchMaker(LineCaster(opener.order, opener.decimal_mark))
+        maker = LineBlockBuilder(LineCaster(opener.order, opener.decimal_mark))
         try:
             for block in reader.read(stream, opener.options.block_bytes):
                 yield maker.make(block, stream.position)

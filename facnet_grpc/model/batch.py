@@ -12,7 +12,7 @@ MIN_PERCENT_FOR_ETA = 5.0  # before that the past says nothing about the rest
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RunBatch:
     """The figures of all runs of a batch together, at one moment. Sizes in bytes, percent from 0 to 100."""
 
     batch_id: str

@@ -1,6 +1,8 @@
 """The canonical shape of claim lines: one Arrow schema from the parser to COPY, and the part of it that rules keep.
 
 Domain facts: `docs/glossary.md`. Money is integer cents, a day is a plain calendar date, a time has no zone.
+
+A line of a claim file as it is read back: the part of it that callers may see, once persons are taken out of it.
 """
 
 from __future__ import annotations
@@ -80,3 +82,13 @@ MAX_STORED_REJECTS = 1000
 # Columns without which nothing can be checked, and columns whose absence only costs something.
 NEEDED = ("service_date", "code", "preliminary_cents", "doctor_key")
 WANTED = ("patient_key", "paid_cents", "place", "context", "units", "start_time", "end_time")
+
+
+_NAMES = (
+    "record_number", "invoice", "ramq_id", "service_date", "start_time", "end_time", "payment_period", "place",
+    "activity_sector", "diagnosis", "code", "units", "role", "context", "preliminary_cents", "paid_cents", "doctor_key",
+    "doctor_name", "patient_key", "agency",
+)  # fmt: skip
+
+# `doctor_*` and `patient_key` are PHI: redact them on the way out.
+LINE_SCHEMA = pa.schema([BILLING_SCHEMA.field(name) for name in _NAMES])

@@ -19,7 +19,7 @@ class Channel(StrEnum):
     MAIL = "mail"
 
 
-class Outcome(StrEnum):
+class DeliveryOutcome(StrEnum):
     """What became of an attempt to say it."""
 
     SENT = "sent"

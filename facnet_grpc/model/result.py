@@ -1,4 +1,7 @@
-"""A finding of a rule: its Arrow shape on the way to COPY, and the frozen row that is read back."""
+"""A finding of a rule: its Arrow shape on the way to COPY, and the frozen row that is read back.
+
+A result on its way to watchers while other rules still run: what and how bad, but not of whom, and no amount.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -102,3 +105,25 @@ class RejectedRow:
     column_name: str | None
     reason: str
     raw: str | None = None
+
+
+MAX_PREVIEWS = 10  # that watchers are shown of a run
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPreview:
+    """One of the first results that were found. It travels in events: nothing of a person, no day, no amount."""
+
+    rule_id: str
+    rule_version: str
+    scenario: str
+    severity: Severity
+    category: str
+    certainty: Certainty
+    record_number: int | None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Make one of its fields, as `asdict` gives them."""
+        severity, certainty = Severity(fields["severity"]), Certainty(fields["certainty"])
+        return cls(**{**fields, "severity": severity, "certainty": certainty})

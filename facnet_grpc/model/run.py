@@ -1,4 +1,7 @@
-"""A run: one validation of one claim file, and the states of its life."""
+"""A run: one validation of one claim file, and the states of its life.
+
+An event: a hint to watchers that a run has moved. Ids, counts and codes only; never input to work.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from facnet_grpc.model.glimpse import Glimpse
+from facnet_grpc.model.result import ResultPreview
 
 
 class RunStatus(StrEnum):
@@ -111,7 +114,7 @@ class Progress:
     rows_loaded: int = 0
     rows_rejected: int = 0
     result_counts: SeverityCounts = SeverityCounts()
-    preview: tuple[Glimpse, ...] = ()  # the first results; for watchers, not stored
+    preview: tuple[ResultPreview, ...] = ()  # the first results; for watchers, not stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +175,17 @@ class Claim:
 def job_id(run_id: UUID) -> str:
     """Return `validation-<run_id>`."""
     return f"validation-{run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """The state of a run at one moment, as its worker saw it.
+
+    `position` is the entry's id in the run's stream, empty before it is published. `progress` is None for a state that
+    a worker has nothing to say about (queued again, cancelled while waiting): the reader looks into PostgreSQL.
+    """
+
+    run_id: UUID
+    status: RunStatus
+    progress: Progress | None = None
+    position: str = ""

@@ -13,7 +13,7 @@ from typing import Any
 from facnet_grpc.model.notification import Notification
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.notify.delivery import NotDelivered
-from facnet_grpc.notify_settings import NotifySettings
+from facnet_grpc.settings.notify import NotifySettings
 from facnet_grpc.texts import Locale, error_text, sentence
 
 COUNTS = ("error", "warning", "optimization", "info")

@@ -1,4 +1,6 @@
-"""Sends a webhook: one POST to one machine that was looked at first.
+"""What shows a receiver that a webhook is ours: HMAC-SHA-256 over the time and the body, by every key that is valid.
+
+Sends a webhook: one POST to one machine that was looked at first.
 
 The name is resolved here, every address that it has is checked, and the connection goes to one of them; TLS and the
 Host header go on speaking of the name. So there is no second look-up that could answer otherwise. Proxies of the
@@ -7,6 +9,8 @@ environment are not asked, redirects not followed, answers not read beyond their
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import socket
 import ssl
 import time
@@ -22,10 +26,26 @@ from urllib3.exceptions import HTTPError
 
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.model.notification import Notification
-from facnet_grpc.notify import event, policy, signature
+from facnet_grpc.notify import delivery, url_policy
 from facnet_grpc.notify.delivery import NotDelivered
-from facnet_grpc.notify.policy import Target
-from facnet_grpc.notify_settings import NotifySettings
+from facnet_grpc.notify.url_policy import Target
+from facnet_grpc.settings.keys import Key, Keys
+from facnet_grpc.settings.notify import NotifySettings
+
+HEADER = "Facnet-Signature"
+
+
+def header(keys: Keys, timestamp: int, body: bytes) -> str:
+    """Return `t=<Unix time>,<key id>=<hexadecimal digits>,…`, the current key first.
+
+    While a key is being changed there are two: a receiver takes the one that it knows.
+    """
+    return ",".join([f"t={timestamp}", *(f"{key.id}={_digest(key, timestamp, body)}" for key in keys.all)])
+
+
+def _digest(key: Key, timestamp: int, body: bytes) -> str:
+    return hmac.new(key.secret, b"%d.%s" % (timestamp, body), hashlib.sha256).hexdigest()
+
 
 CONNECT_SECONDS = 3.0  # for one address
 MAX_ADDRESSES = 3
@@ -52,14 +72,14 @@ class Webhooks:
         """Make one attempt. Raises `NotDelivered` unless the receiver says that it has it."""
         settings = self._settings
         try:
-            target = policy.check(one.url or "", settings)
+            target = url_policy.check(one.url or "", settings)
         except InvalidInput as error:
             raise NotDelivered(f"not_allowed_{error.params['webhook_problem']}", final=True) from None
         if settings.signing_keys is None:
             raise NotDelivered("no_key")
-        message = event.message(one, settings.webhook_source)
-        signed = signature.header(settings.signing_keys, int(time.time()), message.body)
-        headers = {**message.headers, signature.HEADER: signed, "User-Agent": AGENT}
+        message = delivery.message(one, settings.webhook_source)
+        signed = header(settings.signing_keys, int(time.time()), message.body)
+        headers = {**message.headers, HEADER: signed, "User-Agent": AGENT}
         _judge(self._post(target, headers, message.body))
 
     def _post(self, target: Target, headers: dict[str, str], body: bytes) -> int:
@@ -91,7 +111,7 @@ class Webhooks:
             found = self._resolve(target.host, target.port)
         except (OSError, UnicodeError):
             raise NotDelivered("not_resolved") from None
-        if not policy.are_open(found, self._settings):
+        if not url_policy.are_open(found, self._settings):
             raise NotDelivered("internal_address")
         return found
 

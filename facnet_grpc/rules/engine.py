@@ -12,8 +12,7 @@ import pyarrow as pa
 import structlog
 
 from facnet_grpc.model.billing import RULE_SCHEMA
-from facnet_grpc.model.glimpse import Glimpse
-from facnet_grpc.model.result import FINDING_SCHEMA, Severity
+from facnet_grpc.model.result import FINDING_SCHEMA, ResultPreview, Severity
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import (
     DayFigures,
@@ -25,10 +24,10 @@ from facnet_grpc.model.summary import (
     Summary,
 )
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
-from facnet_grpc.rules import figures, findings, registry, results
-from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
-from facnet_grpc.rules.lanes import in_lanes
-from facnet_grpc.rules.vocabulary import Claims
+from facnet_grpc.rules import findings, registry, report, results
+from facnet_grpc.rules.api import SYSTEM_ERROR, Outcome, Rule
+from facnet_grpc.rules.table.claims import Claims
+from facnet_grpc.rules.table.parallel import map_ordered
 
 rule_set_version = registry.rule_set_version
 
@@ -52,7 +51,7 @@ class RuleOutcome:
     counts: SeverityCounts  # of all rules so far
     seconds: float  # that this rule took
     error_class: str | None = None  # if it raised
-    preview: tuple[Glimpse, ...] = ()  # the first of its results
+    preview: tuple[ResultPreview, ...] = ()  # the first of its results
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class _Verdict:
     outcome: Outcome
     error_class: str | None
     counts: SeverityCounts
-    preview: tuple[Glimpse, ...]
+    preview: tuple[ResultPreview, ...]
     seconds: float
 
 
@@ -136,25 +135,25 @@ def run_rules(
         return _judge(rule, lines, is_empty, reference, missing_columns)
 
     between(None)
-    with closing(in_lanes(judge, rules, threads)) as verdicts:
+    with closing(map_ordered(judge, rules, threads)) as verdicts:
         for one in verdicts:
             found.append((one.rule, one.outcome))
-            counts = figures.add(counts, one.counts)
+            counts = report.add(counts, one.counts)
             rule_id, done = one.rule.info.id, len(found)
             between(RuleOutcome(rule_id, done, len(rules), counts, one.seconds, one.error_class, one.preview))
     found.sort(key=lambda outcome: outcome[0].info.id)
     fruitful = [(rule, outcome) for rule, outcome in found if outcome.findings.num_rows]
     table = results.table(claims, fruitful)
-    risk = figures.risk_by_row(claims, fruitful)
+    risk = report.risk_by_row(claims, fruitful)
     return RulesReport(
         results=table,
         counts=counts,
-        scenarios=figures.scenarios(table),
-        passes=figures.passes(found),
-        not_evaluable=figures.not_evaluable(found),
-        days=figures.days(claims, fruitful, risk),
+        scenarios=report.scenarios(table),
+        passes=report.passes(found),
+        not_evaluable=report.not_evaluable(found),
+        days=report.days(claims, fruitful, risk),
         at_risk_cents=int(risk.sum()),
-        potential_gain_cents=figures.total_gain(fruitful),
+        potential_gain_cents=report.total_gain(fruitful),
         reversal_rows=len(claims) - int(claims.billed.sum()),
     )
 
@@ -169,9 +168,9 @@ def _judge(
     began = time.perf_counter()
     outcome, error_class = _evaluate(rule, lines, is_empty, reference, missing_columns)
     counts = SeverityCounts()
-    preview: tuple[Glimpse, ...] = ()
+    preview: tuple[ResultPreview, ...] = ()
     if outcome.findings.num_rows:
-        counts = figures.count_severities(outcome.findings)
+        counts = report.count_severities(outcome.findings)
         preview = results.preview(rule, outcome.findings)
     return _Verdict(rule, outcome, error_class, counts, preview, time.perf_counter() - began)
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facnet_grpc.model.result import FINDING_SCHEMA, Severity
-from facnet_grpc.rules.groups import Groups
-from facnet_grpc.rules.vocabulary import Claims, Ints, Mask
+from facnet_grpc.rules.table.claims import Claims, Ints, Mask
+from facnet_grpc.rules.table.groups import Groups
 
 # A fact of every finding: integers (counts, cents), texts without PHI (codes), or ISO days.
 Fact: TypeAlias = int | str | Ints | npt.NDArray[np.str_] | pa.Array
@@ -24,7 +24,7 @@ NONE = FINDING_SCHEMA.empty_table()
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class FindingGroup:
     """Findings of one scenario.
 
     `about` is, for each, a row of the table that tells doctor, day and patient. `risk` are the lines that carry the
@@ -44,13 +44,13 @@ class Batch:
     of_day: bool = True
 
 
-def table(claims: Claims, batches: list[Batch]) -> pa.Table:
+def table(claims: Claims, batches: list[FindingGroup]) -> pa.Table:
     """Return all findings of `batches` that hold any."""
     tables = [_table(claims, batch) for batch in batches if len(batch.about)]
     return pa.concat_tables(tables) if tables else NONE
 
 
-def _table(claims: Claims, batch: Batch) -> pa.Table:
+def _table(claims: Claims, batch: FindingGroup) -> pa.Table:
     count = len(batch.about)
     risk = batch.risk or Groups.empty(count)
     cents = claims.cents[risk.rows] if batch.risk_cents is None else batch.risk_cents
@@ -97,7 +97,7 @@ def _values(fact: Any) -> pa.Array | pa.Scalar:
     return quoted.take(encoded.indices)
 
 
-def _severities(batch: Batch) -> pa.Array:
+def _severities(batch: FindingGroup) -> pa.Array:
     if batch.downgraded is None:
         return pa.array([batch.severity.value] * len(batch.about))
     choices = pa.array([batch.severity.value, Severity.WARNING.value])

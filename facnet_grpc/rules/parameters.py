@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facnet_grpc.rules.base import Parameter
+from facnet_grpc.rules.api import Parameter
 
 _EPOCH = date(1970, 1, 1).toordinal()
 

@@ -20,17 +20,17 @@ from zoneinfo import ZoneInfo
 
 from facnet_grpc.errors import InvalidInput, NotFound, Reason
 from facnet_grpc.model.result import Certainty
-from facnet_grpc.rules import declarative
-from facnet_grpc.rules.base import Rule, RuleInfo
+from facnet_grpc.rules import checks
+from facnet_grpc.rules.api import Rule, RuleInfo
 from facnet_grpc.rules.catalog.annual_visit import AnnualVisit
 from facnet_grpc.rules.catalog.clinical_intervention import ClinicalIntervention
 from facnet_grpc.rules.catalog.gmf_supplement import GmfSupplement
-from facnet_grpc.rules.catalog.office_fee import OfficeFee
+from facnet_grpc.rules.catalog.office_fee.rule import OfficeFee
 from facnet_grpc.rules.catalog.visit_duration import VisitDuration
-from facnet_grpc.rules.declarative import Check, Status
-from facnet_grpc.rules.declarative.catalogue import ENTRY_POINTS
-from facnet_grpc.rules.declarative.rule import CheckRule
-from facnet_grpc.variables import SettingsError, variable
+from facnet_grpc.rules.checks import Check, Status
+from facnet_grpc.rules.checks.compile import CheckRule
+from facnet_grpc.rules.checks.packs import ENTRY_POINTS
+from facnet_grpc.settings.environment import SettingsError, variable
 
 RULES: tuple[Rule, ...] = (
     AnnualVisit(),
@@ -113,8 +113,8 @@ def load(folder: Path | None = None) -> Registry:
     """
     folders = [folder] if folder else []
     try:
-        listed = [Listed(rule.info, rule) for rule in (*RULES, *declarative.discover())]
-        listed += [_check(check) for check in declarative.load_checks(folders).checks]
+        listed = [Listed(rule.info, rule) for rule in (*RULES, *checks.discover())]
+        listed += [_check(check) for check in checks.load_checks(folders).checks]
         return Registry(listed, _version(folders))
     except ValueError as error:
         raise SettingsError(f"{variable('rule_packs_dir')}: these packs cannot be used.\n{error}") from None
@@ -132,7 +132,7 @@ def day_in_quebec(moment: datetime) -> date:
 
 def for_run(rules: Sequence[Rule], created_at: datetime) -> tuple[Rule, ...]:
     """Return rules ready for one run. Drop them with it: they hold on to its lines."""
-    return declarative.for_run(rules, day_in_quebec(created_at))
+    return checks.for_run(rules, day_in_quebec(created_at))
 
 
 @cache

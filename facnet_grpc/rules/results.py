@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facnet_grpc.model.glimpse import MOST, Glimpse
-from facnet_grpc.model.result import RESULT_SCHEMA, Severity
-from facnet_grpc.rules.arrays import slices
-from facnet_grpc.rules.base import SYSTEM_ERROR, Outcome, Rule
-from facnet_grpc.rules.vocabulary import Claims
+from facnet_grpc.model.result import MAX_PREVIEWS, RESULT_SCHEMA, ResultPreview, Severity
+from facnet_grpc.rules.api import SYSTEM_ERROR, Outcome, Rule
+from facnet_grpc.rules.table.arrays import slices
+from facnet_grpc.rules.table.claims import Claims
 
 _CATEGORY_OF_FAILURE = "system"
 
@@ -30,15 +29,15 @@ def table(claims: Claims, found: Sequence[tuple[Rule, Outcome]]) -> pa.Table:
     return joined.add_column(0, RESULT_SCHEMA.field(0), numbers).cast(RESULT_SCHEMA)
 
 
-def preview(rule: Rule, findings: pa.Table) -> tuple[Glimpse, ...]:
+def preview(rule: Rule, findings: pa.Table) -> tuple[ResultPreview, ...]:
     """Return the first findings of a rule, as many as watchers are shown at most."""
     names = ["scenario", "severity", "affected_records"]
-    return tuple(_glimpse(rule, row) for row in findings.select(names).slice(0, MOST).to_pylist())
+    return tuple(_glimpse(rule, row) for row in findings.select(names).slice(0, MAX_PREVIEWS).to_pylist())
 
 
-def _glimpse(rule: Rule, row: dict[str, Any]) -> Glimpse:
+def _glimpse(rule: Rule, row: dict[str, Any]) -> ResultPreview:
     scenario, records = row["scenario"], row["affected_records"]
-    return Glimpse(
+    return ResultPreview(
         rule_id=rule.info.id,
         rule_version=rule.info.version,
         scenario=scenario,

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facnet_grpc.sample import acts, people
+from facnet_grpc.sample.acts import Draw, Ints
 from facnet_grpc.sample.dialect import SampleDialect
-from facnet_grpc.sample.draw import Draw, Ints
 from facnet_grpc.sample.lines import CONTEXTS, NO_PATIENT, NO_TIME, NOT_SAID, Lines
 from facnet_grpc.sample.sheets import working_days
 

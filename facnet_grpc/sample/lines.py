@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facnet_grpc.sample import acts, sheets
-from facnet_grpc.sample.draw import Draw, Ints, Mask
+from facnet_grpc.sample.acts import Draw, Ints, Mask
 from facnet_grpc.sample.sheets import Sheets
 
 NO_TIME = 1440

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facnet_grpc.sample.draw import Draw, Ints, Mask
+from facnet_grpc.sample.acts import Draw, Ints, Mask
 
 _SURNAME_STARTS = (
     "Bél",

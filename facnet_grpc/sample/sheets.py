@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from facnet_grpc.sample.draw import Draw, Ints, Mask
+from facnet_grpc.sample.acts import Draw, Ints, Mask
 
 DOCTORS_PER_CLINIC = 8
 DAYS = 240

@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 
 from facnet_grpc.sample import cells, sheets
+from facnet_grpc.sample.acts import Draw
 from facnet_grpc.sample.dialect import USUAL, SampleDialect
-from facnet_grpc.sample.draw import Draw
 from facnet_grpc.sample.lines import Lines, expand
 
 _SHEETS_PER_BLOCK = 1500  # about 30,000 lines

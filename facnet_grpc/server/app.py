@@ -18,16 +18,13 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
 from facnet_grpc.server import transport
 from facnet_grpc.server.access.identity import Identity
 from facnet_grpc.server.access.limits import OpenCalls, RateLimiter
-from facnet_grpc.server.interceptors.access_log import access_log
-from facnet_grpc.server.interceptors.auth import auth
-from facnet_grpc.server.interceptors.call_metrics import call_metrics
-from facnet_grpc.server.interceptors.call_trace import call_trace
+from facnet_grpc.server.interceptors.auth import auth, limits
 from facnet_grpc.server.interceptors.chain import Chain, Interceptor
 from facnet_grpc.server.interceptors.deadline import deadline
 from facnet_grpc.server.interceptors.errors import status_errors
-from facnet_grpc.server.interceptors.limits import limits
-from facnet_grpc.server.interceptors.request_id import request_id
-from facnet_grpc.server.services.validation import ValidationService
+from facnet_grpc.server.interceptors.observability import access_log, call_metrics, call_trace
+from facnet_grpc.server.interceptors.request_context import request_id
+from facnet_grpc.server.runs.service import ValidationService
 from facnet_grpc.settings import Settings
 
 SERVICES = (

@@ -9,7 +9,7 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.jobs.contract import Job, RevalidateRun, ValidateRun
 from facnet_grpc.jobs.queue import JobQueue
 from facnet_grpc.logs import exception_fields, get_logger
-from facnet_grpc.server.blocking import Background, Blocking
+from facnet_grpc.server.executors import BackgroundTasks, BlockingExecutor
 
 log = get_logger(__name__)
 
@@ -19,7 +19,7 @@ MAX_PENDING = 8  # while Redis is away each holds a thread for a second; the rec
 class Dispatcher:
     """Enqueues in the background. What it cannot send is found by the workers' reconciler within seconds."""
 
-    def __init__(self, queue: JobQueue, blocking: Blocking, background: Background) -> None:
+    def __init__(self, queue: JobQueue, blocking: BlockingExecutor, background: BackgroundTasks) -> None:
         self._queue = queue
         self._blocking = blocking
         self._background = background
@@ -27,11 +27,11 @@ class Dispatcher:
 
     def send(self, run_id: UUID) -> None:
         """Begin to enqueue a run; returns at once."""
-        self._begin(ValidateRun(run_id, tracing.carried()), run_id)
+        self._begin(ValidateRun(run_id, tracing.inject()), run_id)
 
     def send_revalidation(self, revalidation_id: UUID, run_id: UUID) -> None:
         """Begin to enqueue the second judgement of a run; returns at once."""
-        self._begin(RevalidateRun(revalidation_id, tracing.carried()), run_id)
+        self._begin(RevalidateRun(revalidation_id, tracing.inject()), run_id)
 
     def _begin(self, job: Job, run_id: UUID) -> None:
         if self._pending >= MAX_PENDING:

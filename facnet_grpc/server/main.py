@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from facnet_grpc import cores, health, logs
+from facnet_grpc import health, logs, process
 from facnet_grpc.events.stream import EventStream, RedisEvents, connect
 from facnet_grpc.gen.facnet.v1.operations_service_pb2_grpc import add_OperationsServiceServicer_to_server
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import add_ReferenceServiceServicer_to_server
@@ -18,33 +18,33 @@ from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import add_RuleServiceServi
 from facnet_grpc.health import Page, Readiness
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.logs import get_logger
-from facnet_grpc.notify import policy
-from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.rules import declarative, registry
+from facnet_grpc.notify import url_policy
+from facnet_grpc.phi.redaction import Redactor
+from facnet_grpc.rules import checks, registry
 from facnet_grpc.server import app as apps
 from facnet_grpc.server.access import identity
 from facnet_grpc.server.access.limits import RateLimiter
-from facnet_grpc.server.batches import Batches
-from facnet_grpc.server.blocking import Background, Blocking
-from facnet_grpc.server.control import RunControl
 from facnet_grpc.server.dispatch import Dispatcher
-from facnet_grpc.server.exports import Exports
-from facnet_grpc.server.line_reads import LineReads
-from facnet_grpc.server.operations import Operations
-from facnet_grpc.server.outlook import Outlook
-from facnet_grpc.server.reads import Reads
-from facnet_grpc.server.revalidations import Revalidations
-from facnet_grpc.server.services.operations import OperationsService
-from facnet_grpc.server.services.reference import ReferenceService
-from facnet_grpc.server.services.rules import RuleService
-from facnet_grpc.server.services.validation import ValidationService
-from facnet_grpc.server.upload_ledger import UploadLedger, UploadLimits
-from facnet_grpc.server.uploads import Uploads
-from facnet_grpc.server.watch import WatchHub
+from facnet_grpc.server.executors import BackgroundTasks, BlockingExecutor
+from facnet_grpc.server.operations.commands import Operations
+from facnet_grpc.server.operations.service import OperationsService
+from facnet_grpc.server.reference.service import ReferenceService
+from facnet_grpc.server.results.export import Exports
+from facnet_grpc.server.results.queries import RowQueries
+from facnet_grpc.server.revalidations.queries import Revalidations
+from facnet_grpc.server.rules.service import RuleService
+from facnet_grpc.server.runs.commands import RunCommands
+from facnet_grpc.server.runs.estimate import QueueForecast
+from facnet_grpc.server.runs.queries import RunQueries
+from facnet_grpc.server.runs.service import ValidationService
+from facnet_grpc.server.uploads.commands import Uploads
+from facnet_grpc.server.uploads.repository import UploadLimits, UploadRepository
+from facnet_grpc.server.watching.batches import Batches
+from facnet_grpc.server.watching.hub import WatchHub
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage import safe
-from facnet_grpc.storage.blobs import BlobStore
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage import factory
+from facnet_grpc.storage.blobs.api import BlobStore
+from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.texts import Locale, extend
 from facnet_grpc.tracing import Traces
 
@@ -72,7 +72,7 @@ class Running:
     app: apps.App
     hub: WatchHub
     batches: Batches
-    background: Background
+    background: BackgroundTasks
 
     async def stop(self, grace_seconds: float) -> None:
         """Say that it ends, take nothing new, end the watches, and give the other calls `grace_seconds`."""
@@ -87,7 +87,7 @@ class Running:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Open what the server stands on. None of it has to be up yet, save the directory of the blobs."""
     async with AsyncExitStack() as stack:
-        database = safe.database(settings, "facnet-server")
+        database = factory.database(settings, "facnet-server")
         stack.enter_context(database)
         redis_url = settings.redis_url.get_secret_value()
         client = connect(redis_url)
@@ -97,7 +97,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             settings=settings,
             database=database,
-            blobs=safe.blob_store(settings, database),
+            blobs=factory.blob_store(settings, database),
             events=RedisEvents(client),
             queue=JobQueue(broker),
             redactor=Redactor.of(settings.pseudonym_keys),
@@ -109,12 +109,12 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
     """Run a server on resources; on leaving, whatever it still does is cut short."""
     settings = resources.settings
     async with AsyncExitStack() as stack:
-        blocking = Blocking(settings.io_threads)
+        blocking = BlockingExecutor(settings.io_threads)
         stack.callback(blocking.close)
-        background = Background()
+        background = BackgroundTasks()
         stack.push_async_callback(background.close)
         rules = _rules(settings)
-        reads = Reads(resources.database, resources.redactor, Outlook(resources.database, settings))
+        reads = RunQueries(resources.database, resources.redactor, QueueForecast(resources.database, settings))
         hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.heartbeat_seconds)
         hub.start()
         batches = Batches(resources.database, blocking, heartbeat_seconds=settings.heartbeat_seconds)
@@ -129,14 +129,14 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             ttl_seconds=settings.upload_ttl_seconds,
         )
         uploads = Uploads(
-            ledger=UploadLedger(resources.database, resources.blobs, limits, settings.recipients),
+            ledger=UploadRepository(resources.database, resources.blobs, limits, settings.recipients),
             blobs=resources.blobs,
             blocking=blocking,
             background=background,
             dispatcher=dispatcher,
             limits=limits,
         )
-        control = RunControl(resources.database, resources.blobs, resources.events)
+        control = RunCommands(resources.database, resources.blobs, resources.events)
         service = ValidationService(
             rules=rules,
             uploads=uploads,
@@ -147,11 +147,11 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             idle_seconds=settings.upload_idle_seconds,
             control=control,
             dispatcher=dispatcher,
-            lines=LineReads(resources.database),
+            lines=RowQueries(resources.database),
             exports=Exports(resources.database),
             revalidations=Revalidations(resources.database, blocking, background, dispatcher),
             batches=batches,
-            check_webhook=partial(policy.check, settings=settings),
+            check_webhook=partial(url_policy.check, settings=settings),
         )
         redis_url = settings.redis_url.get_secret_value()
         rate = RateLimiter(redis_url, settings.calls_per_minute, settings.calls_burst)
@@ -175,7 +175,7 @@ def _rules(settings: Settings) -> registry.Registry:
     folder = settings.rule_packs_dir
     rules = registry.load(folder)
     for locale in Locale:
-        extend(locale, declarative.entries(locale.value, [folder] if folder else []))
+        extend(locale, checks.entries(locale.value, [folder] if folder else []))
     return rules
 
 
@@ -205,7 +205,7 @@ async def serve(settings: Settings) -> None:
 def run(settings: Settings) -> None:
     """Configure logging and run the server."""
     logs.configure(settings.log_level, settings.log_format)
-    cores.forbid()
+    process.forbid()
     asyncio.run(serve(settings))
 
 

@@ -14,7 +14,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from facnet_grpc.server.access.files import Reloaded, blamed_on
+from facnet_grpc.server.access.reloading import Reloaded, blamed_on
 from facnet_grpc.settings import Settings
 
 
@@ -36,7 +36,7 @@ def serving(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredent
     initial = configuration.get()
     return grpc.dynamic_ssl_server_credentials(
         initial,
-        renewals(initial, configuration.get),
+        renewals(initial, configuration.get),  # type: ignore[arg-type]  # None is "unchanged"; the stub lacks it
         require_client_authentication=client_ca is not None,
     )
 

@@ -17,14 +17,7 @@ names the parameter that counts in its `msgid_plural`: `msgid_plural "{count}"`.
 from facnet_grpc.texts.catalogue import extend
 from facnet_grpc.texts.errors import ErrorText, column_name, error_text, reject_text
 from facnet_grpc.texts.language import Locale, pick
-from facnet_grpc.texts.results import (
-    ResultText,
-    result_text,
-    rule_description,
-    rule_name,
-    scenario_title,
-    sentence,
-)
+from facnet_grpc.texts.results import ResultText, result_text, rule_description, rule_name, scenario_title, sentence
 from facnet_grpc.texts.values import day, money, number, size
 
 __all__ = [

@@ -8,9 +8,8 @@ from functools import partial
 from typing import Any
 
 from facnet_grpc.errors import FacnetError, Reason
-from facnet_grpc.texts.catalogue import Params, load
+from facnet_grpc.texts.catalogue import Params, load, prepare
 from facnet_grpc.texts.language import Locale
-from facnet_grpc.texts.params import prepare
 
 NOTHING = Params({}, {})
 

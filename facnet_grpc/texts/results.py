@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from facnet_grpc.texts.catalogue import Params, load
+from facnet_grpc.texts.catalogue import Params, load, prepare
 from facnet_grpc.texts.language import Locale
-from facnet_grpc.texts.params import prepare
 
 NOTHING = Params({}, {})
 

@@ -15,18 +15,17 @@ from pyarrow import ipc
 from pyarrow import parquet as pq
 
 from facnet_client.values import ExportFormat
-from facnet_grpc.export import layout
-from facnet_grpc.export.formats import Format, make_writer
-from facnet_grpc.export.lines import shaped
-from facnet_grpc.export.results import Shaper
-from facnet_grpc.export.sink import Sink
-from facnet_grpc.keys import Keys
-from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.rules import declarative
-from facnet_grpc.storage.postgres import columns, lines, results
+from facnet_grpc.export import tables
+from facnet_grpc.export.formats import Format, Sink, make_writer
+from facnet_grpc.export.tables import Shaper, shaped
+from facnet_grpc.phi.redaction import Redactor
+from facnet_grpc.rules import checks
+from facnet_grpc.settings.keys import Keys
+from facnet_grpc.storage.postgres import column_encryption, results
+from facnet_grpc.storage.postgres import records as records_module
 from facnet_grpc.texts import Locale, extend
 
-extend(Locale.EN, declarative.entries(Locale.EN.value, []))  # as the server does
+extend(Locale.EN, checks.entries(Locale.EN.value, []))  # as the server does
 _PERSONS = Redactor.of(Keys.parse(SOON["FACNET_PSEUDONYM_KEY"]))
 
 
@@ -58,12 +57,12 @@ class Held(NamedTuple):
 def held(stack: ChaosStack, run_id: str, wanted: Wanted) -> Held:
     """Return the file that PostgreSQL holds of a completed run. Nothing in it tells the run from others like it."""
     with snapshot(stack) as conn:
-        columns.use(conn, KEYS)
+        column_encryption.use(conn, KEYS)
         if wanted.records:
-            schema, batch = layout.LINE, shaped(lines.page(conn, UUID(run_id), limit=MOST), _PERSONS)
+            schema, batch = tables.LINE, shaped(records_module.record_page(conn, UUID(run_id), limit=MOST), _PERSONS)
         else:
             found = results.page(conn, UUID(run_id), limit=MOST)
-            schema, batch = layout.RESULT, Shaper(Locale.EN, _PERSONS).shaped(found)
+            schema, batch = tables.RESULT, Shaper(Locale.EN, _PERSONS).shaped(found)
     sink = Sink()
     writer = make_writer(Format(wanted.form.value), sink, schema)
     writer.write(batch)

@@ -13,7 +13,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Self
 
-from facnet_grpc.devstack.child import Child
+from facnet_grpc.devstack.process import Child
 
 POLL_SECONDS = 0.02
 

@@ -16,10 +16,10 @@ import psycopg
 from chaos_stack import PATIENCE, SOON, Broken, ChaosStack, eventually
 
 from facnet_client.values import Status, Update
-from facnet_grpc.keys import Keys
 from facnet_grpc.model.run import TERMINAL
-from facnet_grpc.storage import safe
-from facnet_grpc.storage.postgres import columns, lines, rejects, results
+from facnet_grpc.settings.keys import Keys
+from facnet_grpc.storage import factory
+from facnet_grpc.storage.postgres import column_encryption, records, results
 
 # One line each, without what differs between two runs on the same file.
 _CONTENT = {
@@ -28,7 +28,7 @@ _CONTENT = {
     "validation_results": "result_number",
 }
 _ENCRYPTED = ["patient_key", "patient_name", "raw"]  # differ from run to run: each has a key of its own
-KEYS = safe.row_wrapper(Keys.parse(SOON["FACNET_BLOB_KEY"]))
+KEYS = factory.row_key_wrapper(Keys.parse(SOON["FACNET_BLOB_KEY"]))
 _ENDED = sorted(status.value for status in TERMINAL)
 LONG_AGO = 48 * 3600
 MOST = 100_000  # more results and rejected lines than any file here has
@@ -181,9 +181,9 @@ def _is_stuck(stack: ChaosStack, key: bytes) -> bool:
 
 def _persons(conn: psycopg.Connection[Any], run_id: UUID) -> str:
     """Return a checksum of the patients in a run's lines and results, and of its rejected lines, as read."""
-    columns.use(conn, KEYS)
-    read = [batch.select(["patient_key", "patient_name"]).to_pydict() for batch in lines.for_rules(conn, run_id)]
-    raw = [row.raw for row in rejects.page(conn, run_id, limit=MOST)]
+    column_encryption.use(conn, KEYS)
+    read = [batch.select(["patient_key", "patient_name"]).to_pydict() for batch in records.read_for_rules(conn, run_id)]
+    raw = [row.raw for row in records.rejected_page(conn, run_id, limit=MOST)]
     found = [result.patient_key for result in results.page(conn, run_id, limit=MOST)]
     return hashlib.md5(repr((read, raw, found)).encode(), usedforsecurity=False).hexdigest()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from facnet_grpc.reference.snapshot import Establishment, ReferenceSnapshot, shipped
-from facnet_grpc.rules.base import Outcome
+from facnet_grpc.rules.api import Outcome
 from tests.rules import naive
 from tests.rules.naive import Finding
 

@@ -8,8 +8,8 @@ import pytest
 
 import facnet_grpc.sample
 from facnet_grpc.ingest.reader import open_claims
-from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.rules.registry import select
+from facnet_grpc.rules.table.columns import LineCollector
 from tests.rules.compare import NAIVE, findings_of, passes_of, with_sites
 
 SAMPLE = Path(facnet_grpc.sample.__file__).parent / "claims-5000.csv"

@@ -11,10 +11,11 @@ import pytest
 import facnet_grpc.sample
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.billing import RULE_SCHEMA
-from facnet_grpc.rules import arrays, digits, numbering, office_days
+from facnet_grpc.rules.catalog.office_fee import days
 from facnet_grpc.rules.engine import columns_of, run_rules
-from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.rules.registry import RULES, for_run, select
+from facnet_grpc.rules.table import arrays, text_ids
+from facnet_grpc.rules.table.columns import LineCollector
 from tests.rules.compare import with_sites
 
 SAMPLE = Path(facnet_grpc.sample.__file__).parent / "claims-5000.csv"
@@ -48,13 +49,13 @@ def test_wide_columns_give_the_same(lines, report):
 
 
 def _widened(column, kind):
-    return (digits.unpack(column) if pa.types.is_string(kind) else column).cast(kind)
+    return (arrays.unpack(column) if pa.types.is_string(kind) else column).cast(kind)
 
 
 def test_slices_give_the_same(monkeypatch, lines, report):
     monkeypatch.setattr(arrays, "_AT_ONCE", 700)
-    monkeypatch.setattr(numbering, "_AT_ONCE", 300)
-    monkeypatch.setattr(office_days, "_LINES_AT_ONCE", 500)
+    monkeypatch.setattr(text_ids, "_AT_ONCE", 300)
+    monkeypatch.setattr(days, "_LINES_AT_ONCE", 500)
     assert judged(lines, select(())) == report
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.rules.engine import run_rules
-from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.rules.registry import select
+from facnet_grpc.rules.table.columns import LineCollector
 from tests.rules.compare import NAIVE, with_sites
 from tests.rules.generate import generate
 from tests.rules.tables import of_rows

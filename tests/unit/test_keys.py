@@ -2,7 +2,7 @@
 
 import pytest
 
-from facnet_grpc.keys import BadKeys, Key, Keys
+from facnet_grpc.settings.keys import BadKeys, Key, Keys
 
 LONG = "s" * 32
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from facnet_grpc.queue_settings import QueueSettings
+from facnet_grpc.settings.queue import QueueSettings
 
 
 def test_everybody_may_have_the_same_unless_somebody_says_otherwise():

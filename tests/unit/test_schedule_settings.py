@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from facnet_grpc.schedule_settings import Schedule, ScheduleSettings
+from facnet_grpc.settings.schedule import Schedule, ScheduleSettings
 
 NOON = datetime(2026, 11, 23, 12, 3, 20, tzinfo=UTC)  # a Monday, 7:03 in Quebec
 

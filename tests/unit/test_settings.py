@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from facnet_grpc.settings import GIB, Settings
-from facnet_grpc.variables import SettingsError, variable
+from facnet_grpc.settings.environment import SettingsError, variable
 
 SECRET = "a canary of a password, long enough"
 NEEDED = {

@@ -39,11 +39,11 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import CABINET, ESTABLISHMENT, ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.base import Outcome, RuleInfo
-from facnet_grpc.rules.findings import Batch, Fact
-from facnet_grpc.rules.groups import Groups, keep_one
+from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.findings import Fact, FindingGroup
 from facnet_grpc.rules.parameters import named
-from facnet_grpc.rules.vocabulary import WORDS, Claims, Column, Ints, Mask
+from facnet_grpc.rules.table.claims import WORDS, Claims, Column, Ints, Mask
+from facnet_grpc.rules.table.groups import Groups, keep_one
 
 # The periodic visit of the same age band and tier as a follow-up.
 _PERIODIC_OF = {"15823": "15819", "15824": "15820", "15837": "15839", "15838": "15840"}
@@ -101,13 +101,13 @@ class _Check:
         self.follow_up = counted & claims.has_code("vulnerable_follow_up_codes") & known_place
         self.a_year = (claims.doctor, claims.patient, claims.year)
 
-    def periodic_twice(self) -> tuple[Batch, int]:
+    def periodic_twice(self) -> tuple[FindingGroup, int]:
         groups = self._groups(self.periodic, self.a_year)
         twice = groups.having(groups.sizes > 1)
         paid = twice.total(self.claims.paid)
         return self._one_too_many("periodic_twice", twice, paid > 1, {}), len(groups) - len(twice)
 
-    def take_charge_twice(self) -> tuple[Batch, int]:
+    def take_charge_twice(self) -> tuple[FindingGroup, int]:
         years = self._groups(self.take_charge, self.a_year)
         paid_twice = np.zeros(len(self.claims), np.bool_)
         paid_twice[years.having(years.total(self.claims.paid) > 1).rows] = True
@@ -119,7 +119,7 @@ class _Check:
         batch = self._one_too_many("take_charge_twice", twice, twice.total(paid_twice) > 0, facts)
         return batch, len(groups) - len(twice)
 
-    def periodic_after_take_charge(self) -> tuple[Batch, int]:
+    def periodic_after_take_charge(self) -> tuple[FindingGroup, int]:
         groups = self._groups(self.periodic | self.take_charge, self.a_year)
         periodic, take_charge = groups.total(self.periodic) > 0, groups.total(self.take_charge) > 0
         both = groups.having(periodic & take_charge)
@@ -132,7 +132,7 @@ class _Check:
         batch = self._one_too_many("periodic_after_take_charge", both, both_paid, facts)
         return batch, int((periodic & ~take_charge).sum())
 
-    def periodic_other_doctor(self) -> tuple[Batch, int]:
+    def periodic_other_doctor(self) -> tuple[FindingGroup, int]:
         doctors = self._groups(self.periodic, (self.claims.patient, self.claims.year, self.claims.doctor))
         one_each = np.zeros(len(self.claims), np.bool_)
         one_each[doctors.first] = True
@@ -143,14 +143,14 @@ class _Check:
         facts: dict[str, Fact] = {"doctors": shared.total(one_each)}
         return self._one_too_many("periodic_other_doctor", shared, never, facts), int((~several).sum())
 
-    def periodic_missing(self, reference: ReferenceSnapshot) -> tuple[Batch, int]:
+    def periodic_missing(self, reference: ReferenceSnapshot) -> tuple[FindingGroup, int]:
         had = self.periodic | self.take_charge
         groups = self._groups(self.follow_up | had, self.a_year)
         followed = groups.total(self.follow_up) > 1
         missing = groups.having(followed & (groups.total(had) == 0))
         tariff = self._periodic_tariffs(missing.first, reference)
         missing, tariff = missing.having(tariff > 0), tariff[tariff > 0]
-        batch = Batch(
+        batch = FindingGroup(
             "periodic_missing",
             Severity.INFO,
             missing.first,
@@ -161,7 +161,7 @@ class _Check:
         )
         return batch, int((followed & (groups.total(had) > 0)).sum())
 
-    def _one_too_many(self, scenario: str, groups: Groups, error: Mask, facts: dict[str, Fact]) -> Batch:
+    def _one_too_many(self, scenario: str, groups: Groups, error: Mask, facts: dict[str, Fact]) -> FindingGroup:
         kept = keep_one(self.claims, groups)
         about = kept.affected.first
         year = self.claims.year[groups.first]
@@ -171,7 +171,7 @@ class _Check:
             "paid_lines": groups.total(self.claims.paid),
             "kept_line": self.claims.record[kept.kept],
         }
-        return Batch(
+        return FindingGroup(
             scenario,
             Severity.ERROR,
             about,

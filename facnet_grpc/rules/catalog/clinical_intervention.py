@@ -33,12 +33,12 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.base import Outcome, RuleInfo
-from facnet_grpc.rules.findings import Batch
-from facnet_grpc.rules.groups import Groups
+from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.interventions import PARAMETERS, find_interventions
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.vocabulary import WORDS, Claims
+from facnet_grpc.rules.table.claims import WORDS, Claims
+from facnet_grpc.rules.table.groups import Groups
 
 _SCENARIO = "daily_limit"
 
@@ -76,7 +76,7 @@ class ClinicalIntervention:
         affected = over.only(beyond)
         total = over.total(found.minutes)
         allowed = numbers("intervention_daily_minutes", claims.day[over.first])
-        batch = Batch(
+        batch = FindingGroup(
             _SCENARIO,
             Severity.ERROR,
             affected.first,

@@ -36,11 +36,11 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.base import Outcome, RuleInfo
-from facnet_grpc.rules.findings import Batch
-from facnet_grpc.rules.groups import Groups, keep_one
+from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.vocabulary import WORDS, Claims, Mask
+from facnet_grpc.rules.table.claims import WORDS, Claims, Mask
+from facnet_grpc.rules.table.groups import Groups, keep_one
 
 _CODES = frozenset({"08875"})
 
@@ -73,13 +73,13 @@ class GmfSupplement:
         return Outcome(findings.table(claims, [batch, missed]), {"duplicate": once, "missed": claimed})
 
 
-def _duplicate(claims: Claims, supplement: Mask) -> tuple[Batch, int]:
+def _duplicate(claims: Claims, supplement: Mask) -> tuple[FindingGroup, int]:
     groups = _by_patient_and_year(claims, supplement)
     twice = groups.having(groups.sizes > 1)
     kept = keep_one(claims, twice)
     about = kept.affected.first
     paid = twice.total(claims.paid)
-    batch = Batch(
+    batch = FindingGroup(
         "duplicate",
         Severity.ERROR,
         about,
@@ -97,7 +97,7 @@ def _duplicate(claims: Claims, supplement: Mask) -> tuple[Batch, int]:
     return batch, len(groups) - len(twice)
 
 
-def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> tuple[Batch, int]:
+def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> tuple[FindingGroup, int]:
     sites = {number for number, place in reference.establishments.items() if place.gmf}
     at_site = claims.at_place(lambda place: place in sites)
     visit = claims.billed & claims.has_patient & at_site & claims.has_code("appointment_visit_codes")
@@ -105,7 +105,7 @@ def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> t
     groups = _by_patient_and_year(claims, visit | supplement)
     visited, claimed = groups.total(visit) > 0, groups.total(supplement) > 0
     first = Groups.single(groups.having(visited & ~claimed).first)
-    batch = Batch(
+    batch = FindingGroup(
         "missed",
         Severity.OPTIMIZATION,
         first.rows,

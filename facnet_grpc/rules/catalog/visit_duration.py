@@ -38,19 +38,13 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.arrays import ask
-from facnet_grpc.rules.base import Outcome, RuleInfo
-from facnet_grpc.rules.findings import Batch
-from facnet_grpc.rules.groups import Groups
-from facnet_grpc.rules.interventions import (
-    FIRST_PERIOD,
-    NEXT_PERIOD,
-    PARAMETERS,
-    find_interventions,
-    is_exempt,
-)
+from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.findings import FindingGroup
+from facnet_grpc.rules.interventions import FIRST_PERIOD, NEXT_PERIOD, PARAMETERS, find_interventions, is_exempt
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.vocabulary import WORDS, Claims, Ints, Mask
+from facnet_grpc.rules.table.arrays import ask
+from facnet_grpc.rules.table.claims import WORDS, Claims, Ints, Mask
+from facnet_grpc.rules.table.groups import Groups
 
 _SCENARIO = "advantageous"
 _SHORTEST, _LONGEST = 25, 97  # minutes
@@ -95,7 +89,7 @@ class VisitDuration:
         order = worth[np.lexsort([claims.record[visits[worth]], -gain[worth], day[visits[worth]]])]
         chosen = order[_fitting(day[visits[order]], claims.minutes[visits[order]], room[order])]
         taken = Groups.single(visits[chosen])
-        batch = Batch(
+        batch = FindingGroup(
             _SCENARIO,
             Severity.OPTIMIZATION,
             taken.rows,

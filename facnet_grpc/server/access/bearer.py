@@ -10,7 +10,7 @@ import jwt
 
 from facnet_grpc.errors import Unauthenticated
 from facnet_grpc.model.access import Caller, Role
-from facnet_grpc.server.access.keys import ALGORITHMS, KeySet
+from facnet_grpc.server.access.jwks import ALGORITHMS, KeySet
 
 MAX_TOKEN = 8192
 MAX_NAME = 128

@@ -21,7 +21,7 @@ from cryptography import x509
 
 from facnet_grpc.errors import Unauthenticated
 from facnet_grpc.model.access import Caller, Role
-from facnet_grpc.server.access.files import Reloaded
+from facnet_grpc.server.access.reloading import Reloaded
 
 _FIELDS = {"owner", "roles", "scopes"}
 

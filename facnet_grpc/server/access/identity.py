@@ -13,8 +13,8 @@ from facnet_grpc.model.access import LOCAL, Caller
 from facnet_grpc.server.access import development
 from facnet_grpc.server.access.bearer import Bearer, TokenPolicy
 from facnet_grpc.server.access.certificates import Certificates
-from facnet_grpc.server.access.files import blamed_on
-from facnet_grpc.server.access.keys import KeySet
+from facnet_grpc.server.access.jwks import KeySet
+from facnet_grpc.server.access.reloading import blamed_on
 from facnet_grpc.server.interceptors.chain import Call
 from facnet_grpc.settings import Settings
 

@@ -1,4 +1,7 @@
-"""Says who calls, and turns away whoever may not make this call, before anything is done for them."""
+"""Says who calls, and turns away whoever may not make this call, before anything is done for them.
+
+Holds every owner to its share: calls a minute, and calls open at once.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from dataclasses import replace
 from facnet_grpc.errors import Forbidden, Unauthenticated
 from facnet_grpc.logs import get_logger
 from facnet_grpc.server.access.identity import Identity
-from facnet_grpc.server.access.table import PUBLIC, check
+from facnet_grpc.server.access.limits import OpenCalls, RateLimiter
+from facnet_grpc.server.access.roles import PUBLIC, check
 from facnet_grpc.server.interceptors.chain import Call, Interceptor
-from facnet_grpc.server.request import CURRENT, current
+from facnet_grpc.server.request_context import CURRENT, current
 
 log = get_logger(__name__)
 
@@ -36,5 +40,21 @@ def auth(identity: Identity) -> Interceptor:
             yield
         finally:
             CURRENT.reset(token)
+
+    return around
+
+
+def limits(rate: RateLimiter, open_calls: OpenCalls) -> Interceptor:
+    """Return the interceptor. Calls that anybody may make belong to no owner and are not counted."""
+
+    @asynccontextmanager
+    async def around(call: Call) -> AsyncIterator[None]:
+        if call.method in PUBLIC:
+            yield
+            return
+        owner = current().caller.owner
+        with open_calls.one(owner):
+            await rate.count(owner)
+            yield
 
     return around

@@ -8,22 +8,22 @@ from psycopg import Connection
 from psycopg.rows import DictRow, class_row, dict_row, scalar_row
 
 from facnet_grpc.errors import NotFound, Reason
-from facnet_grpc.model.batch import Batch, Duplicate, Money, Place
+from facnet_grpc.model.batch import Duplicate, Money, Place, RunBatch
 from facnet_grpc.model.run import SeverityCounts
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("batches")
 _COUNTS = ("error", "warning", "optimization", "info")
 
 
-def figures(conn: Connection, owner: str, batch_id: str) -> Batch:
+def figures(conn: Connection, owner: str, batch_id: str) -> RunBatch:
     """Return the figures of an owner's batch. Raises `NotFound` (BATCH_NOT_FOUND) if no run is in it."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(SQL["figures"], {"owner": owner, "batch_id": batch_id}).fetchone()
     if row is None:
         raise NotFound(Reason.BATCH_NOT_FOUND)
     counts = SeverityCounts(**{name: row.pop(name) for name in _COUNTS})
-    return Batch(batch_id=batch_id, result_counts=counts, **row)
+    return RunBatch(batch_id=batch_id, result_counts=counts, **row)
 
 
 def money(conn: Connection, owner: str, batch_id: str) -> Money:

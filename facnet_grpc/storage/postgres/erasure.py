@@ -8,8 +8,8 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from facnet_grpc.model.run import Run
-from facnet_grpc.storage.postgres import columns, runs
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres import column_encryption, runs
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("erasure")
 TABLES = ("records", "rejects", "results", "logs", "uploads")
@@ -25,7 +25,7 @@ def erase(conn: Connection, run_id: UUID, owner: str | None) -> Run:
     if not run.status.is_terminal:
         raise runs.wrong_state(run)
     removed = {name: conn.execute(SQL[name], {"run_id": run_id}).rowcount for name in TABLES}
-    columns.forget(conn, [run_id])
+    column_encryption.forget(conn, [run_id])
     conn.execute(SQL["revalidations"], {"run_id": run_id})
     runs.delete(conn, run_id)
     detail = {"status": run.status.value, "size_bytes": run.size_bytes, "removed": removed}

@@ -16,10 +16,9 @@ from psycopg.types.json import Jsonb
 from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
 from facnet_grpc.model.run import Claim, Progress, Run, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
-from facnet_grpc.model.turns import Lane
-from facnet_grpc.storage.postgres.queries import load
-from facnet_grpc.storage.postgres.run_lists import get_many
-from facnet_grpc.storage.postgres.run_rows import change, every, one, run_of
+from facnet_grpc.scheduling.order import Lane
+from facnet_grpc.storage.postgres.runs import fetch_all, fetch_one, get_many, run_from_row, transition
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("leases")
 
@@ -37,7 +36,7 @@ def claim_from(conn: Connection, lane: Lane, *, lease_seconds: float, max_attemp
 
 def beat(conn: Connection, claim: Claim, progress: Progress | None, *, lease_seconds: float) -> bool:
     """Extend the lease, store progress, and return whether the run shall stop. Raises `LeaseLost`."""
-    row = one(conn, SQL["beat"], _mine(claim) | _progress(progress) | {"lease_seconds": lease_seconds})
+    row = fetch_one(conn, SQL["beat"], _mine(claim) | _progress(progress) | {"lease_seconds": lease_seconds})
     if row is None:
         raise _lost(claim)
     return bool(row["cancel_requested"])
@@ -73,9 +72,9 @@ def complete(  # noqa: PLR0913 - everything that ends a run is stored by one sta
         "rule_set_version": rule_set_version,
         "reference_version": reference_version,
     }
-    if one(conn, SQL["complete"], _mine(claim) | change(RunStatus.COMPLETED) | params) is not None:
+    if fetch_one(conn, SQL["complete"], _mine(claim) | transition(RunStatus.COMPLETED) | params) is not None:
         return
-    if one(conn, SQL["holds_lease"], _mine(claim)) is None:
+    if fetch_one(conn, SQL["holds_lease"], _mine(claim)) is None:
         raise _lost(claim)
     raise RunCancelled(validation_id=str(claim.run.id))
 
@@ -87,7 +86,7 @@ def fail(conn: Connection, claim: Claim, error: FacnetError) -> None:
         "error_params": Jsonb(dict(error.params)),
         "error_message": str(error),
     }
-    _fenced(conn, "fail", claim, change(RunStatus.FAILED) | params)
+    _fenced(conn, "fail", claim, transition(RunStatus.FAILED) | params)
 
 
 def release(conn: Connection, claim: Claim, *, delay_seconds: float, count_attempt: bool) -> None:
@@ -96,12 +95,12 @@ def release(conn: Connection, claim: Claim, *, delay_seconds: float, count_attem
     An attempt that is not counted still has a number of its own, so that progress never seems to step back.
     """
     params = {"delay_seconds": delay_seconds, "uncounted": 0 if count_attempt else 1}
-    _fenced(conn, "release", claim, change(RunStatus.QUEUED) | params)
+    _fenced(conn, "release", claim, transition(RunStatus.QUEUED) | params)
 
 
 def cancel(conn: Connection, claim: Claim) -> None:
     """End a run because somebody wants it to stop. Raises `LeaseLost`."""
-    _fenced(conn, "cancel", claim, change(RunStatus.CANCELLED))
+    _fenced(conn, "cancel", claim, transition(RunStatus.CANCELLED))
 
 
 def expired(conn: Connection, *, max_attempts: int, delay_seconds: float = 0.0, limit: int = 100) -> list[Run]:
@@ -111,19 +110,19 @@ def expired(conn: Connection, *, max_attempts: int, delay_seconds: float = 0.0, 
     somebody wants them to stop. The fenced writes of the old worker find nothing from here on.
     """
     params = {"max_attempts": max_attempts, "delay_seconds": delay_seconds, "limit": limit}
-    return get_many(conn, [row["id"] for row in every(conn, SQL["expired"], params)])
+    return get_many(conn, [row["id"] for row in fetch_all(conn, SQL["expired"], params)])
 
 
 def _claim(
     conn: Connection, name: str, lease_seconds: float, max_attempts: int, which: Mapping[str, Any]
 ) -> Claim | None:
     params = {"lease_seconds": lease_seconds, "max_attempts": max_attempts}
-    row = one(conn, SQL[name], {**change(RunStatus.PROCESSING), **params, **which})
-    return Claim(run_of(row), row["lease_token"]) if row else None
+    row = fetch_one(conn, SQL[name], {**transition(RunStatus.PROCESSING), **params, **which})
+    return Claim(run_from_row(row), row["lease_token"]) if row else None
 
 
 def _fenced(conn: Connection, name: str, claim: Claim, params: Mapping[str, Any]) -> None:
-    if one(conn, SQL[name], {**_mine(claim), **params}) is None:
+    if fetch_one(conn, SQL[name], {**_mine(claim), **params}) is None:
         raise _lost(claim)
 
 

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.storage.postgres.failures import translate
-from facnet_grpc.storage.postgres.pool import CONNECT_SECONDS
+from facnet_grpc.storage.postgres.database import CONNECT_SECONDS
+from facnet_grpc.storage.postgres.errors import translate
 from facnet_grpc.storage.postgres.reference import load_shipped
 
 # Any number will do that nothing else locks.

@@ -22,7 +22,7 @@ from facnet_grpc.model.operations import (
 )
 from facnet_grpc.model.run import Priority, RunPhase
 from facnet_grpc.storage.postgres import queue
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("operations")
 DAY_SECONDS = 86_400.0

@@ -2,12 +2,14 @@
 
 A database without any version gets the shipped one when it is first asked. A shipped version that is newer than the
 one in force comes into force by itself, unless somebody has imported their own: then it waits to be imported.
+
+From reference files to a new version: read whole, checked whole, stored whole, or not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 from types import MappingProxyType
@@ -17,11 +19,11 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from facnet_grpc.errors import NotFound, Reason
-from facnet_grpc.model.reference import ReferenceChanges, ReferenceVersion
-from facnet_grpc.reference import versions
+from facnet_grpc.model.reference import ReferenceChanges, ReferenceKind, ReferenceVersion
+from facnet_grpc.reference import tables, versions
 from facnet_grpc.reference.snapshot import CodeEntry, ContextElement, Establishment, ReferenceSnapshot, shipped
 from facnet_grpc.storage.postgres import locks
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("reference")
 _CODE_COLUMNS = ("version", "code", "entry_number", "place", "tariff_cents", "base_units", "tab", "label", "valid_from")
@@ -172,3 +174,29 @@ def _copy(conn: Connection, table: str, columns: Sequence[str], rows: Iterable[t
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
+
+
+MAX_FILE_BYTES = 16 << 20  # the shipped codes take 0.4 MB
+STATEMENT_SECONDS = 60.0  # a version has some ten thousand rows
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFile:
+    """A file: CSV, UTF-8. `source` says where it is from, and of which date."""
+
+    kind: ReferenceKind
+    source: str
+    data: bytes
+
+
+def read(files: Sequence[ReferenceFile]) -> Mapping[str, tables.Part]:
+    """Return what files of different kinds hold. Raises `InvalidInput` (BAD_REFERENCE_FILE)."""
+    return {one.kind.value: tables.read(one.kind, one.data) for one in files}
+
+
+def store(
+    conn: Connection, files: Sequence[ReferenceFile], parts: Mapping[str, tables.Part], day: date
+) -> tuple[ReferenceVersion, ReferenceChanges]:
+    """Make what was read from files the version in force; returns it, and what is different from the one before."""
+    source = "; ".join(f"{one.kind}: {one.source}" if one.source else one.kind.value for one in files)
+    return adopt(conn, parts, source=source, day=day)

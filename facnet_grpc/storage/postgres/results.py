@@ -13,10 +13,10 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row, scalar_row
 
 from facnet_grpc.model.result import RESULT_SCHEMA, Certainty, Result, Severity
-from facnet_grpc.storage.postgres import columns
-from facnet_grpc.storage.postgres.columns import Columns
-from facnet_grpc.storage.postgres.copy import RunCopy
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres import column_encryption
+from facnet_grpc.storage.postgres.column_encryption import EncryptedColumns
+from facnet_grpc.storage.postgres.records import RunCopy
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("results")
 _BATCH_ROWS = 8192
@@ -81,7 +81,7 @@ def read(
     table: str = "validation_results",
 ) -> list[Result]:
     """Return what a query finds that reads the columns of `Result` of one run from `table`."""
-    patients = columns.reading(conn, table, run_id)
+    patients = column_encryption.reading(conn, table, run_id)
     with conn.cursor(row_factory=dict_row) as cursor:
         return [_result(row, patients) for row in cursor.execute(query, params)]
 
@@ -96,7 +96,7 @@ def _some(values: Sequence[str]) -> list[str] | None:
     return list(values) or None
 
 
-def _result(row: DictRow, patients: Columns) -> Result:
+def _result(row: DictRow, patients: EncryptedColumns) -> Result:
     return Result(
         **row
         | {

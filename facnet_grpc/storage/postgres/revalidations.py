@@ -12,8 +12,8 @@ from psycopg.rows import class_row, dict_row, scalar_row
 
 from facnet_grpc.model.result import Result
 from facnet_grpc.model.revalidation import Change, ChangeKind, Revalidation
-from facnet_grpc.storage.postgres import columns, results
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres import column_encryption, results
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("revalidations")
 _TABLES = {"before": "validation_results", "after": "revalidated_results"}
@@ -109,7 +109,7 @@ def forget(conn: Connection, ids: Sequence[UUID]) -> None:
     """Remove everything about them."""
     for name in ("forget", "forget_changes", "forget_results"):
         conn.execute(SQL[name], {"ids": list(ids)})
-    columns.forget(conn, ids)
+    column_encryption.forget(conn, ids)
 
 
 def leave(conn: Connection, revalidation_id: UUID) -> None:

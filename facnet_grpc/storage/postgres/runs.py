@@ -1,60 +1,74 @@
-"""Runs in PostgreSQL: the only truth about them.
+"""Rows of `validation_runs` as runs.
+
+Runs in PostgreSQL: the only truth about them.
 
 Every function takes a connection, and with it the transaction, first. This is the front for everything about runs: what
 workers do under a lease is in `leases`, what reads several at once in `run_lists`.
+
+Several runs at once: pages of them, and those whose files are no longer needed.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from facnet_grpc.errors import Conflict, NotFound, Reason, TerminalError, TransientError
-from facnet_grpc.model.run import NewRun, Run, RunStatus
+from facnet_grpc.model.run import TERMINAL, NewRun, Priority, Run, RunPhase, RunStatus, SeverityCounts, sources
 from facnet_grpc.model.summary import Summary
-from facnet_grpc.storage.postgres.leases import beat, cancel, claim, complete, expired, fail, release, set_found
-from facnet_grpc.storage.postgres.queries import load
-from facnet_grpc.storage.postgres.run_lists import (
-    EVERY_RUN,
-    RunFilter,
-    ended_with_blob,
-    forget_blob,
-    get_many,
-    known_blobs,
-    page,
-)
-from facnet_grpc.storage.postgres.run_rows import change, every, one, run_of
+from facnet_grpc.storage.postgres.sql_loader import load
 
-__all__ = [
-    "EVERY_RUN",
-    "RunFilter",
-    "beat",
-    "cancel",
-    "claim",
-    "clear_blob",
-    "complete",
-    "delete",
-    "ended_with_blob",
-    "expired",
-    "fail",
-    "find_by_key",
-    "forget_blob",
-    "get",
-    "get_many",
-    "insert",
-    "known_blobs",
-    "lock",
-    "page",
-    "release",
-    "request_cancel",
-    "retry",
-    "set_found",
-    "summary",
-    "wrong_state",
-]
+# Columns whose values are used as they are, by the name that they have in both places.
+_PLAIN = (
+    "id", "owner", "file_name", "size_bytes", "sha256", "blob_key", "bytes_parsed", "total_rows", "processed_rows",
+    "rejected_rows", "attempt", "uncounted_attempts", "created_at", "idempotency_key", "batch_id", "labels",
+    "encoding_hint", "delimiter_hint", "encoding", "delimiter", "started_at", "finished_at", "next_attempt_at",
+    "cancel_requested_at", "error_code", "error_params", "rule_set_version", "reference_version",
+    "large", "traceparent",
+)  # fmt: skip
+
+
+def run_from_row(row: DictRow) -> Run:
+    """Return the run in a row that has all columns of `run_columns`."""
+    return Run(
+        **{name: row[name] for name in _PLAIN},
+        status=RunStatus(row["status"]),
+        phase=RunPhase(row["phase"]) if row["phase"] else None,
+        percent=row["progress"],
+        priority=Priority(row["priority"]),
+        rule_ids=tuple(row["rule_ids"]),
+        result_counts=SeverityCounts(
+            error=row["error_count"],
+            warning=row["warning_count"],
+            optimization=row["optimization_count"],
+            info=row["info_count"],
+        ),
+    )
+
+
+def fetch_one(conn: Connection, query: str, params: Mapping[str, Any]) -> DictRow | None:
+    """Return the first row that a query gives."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, params).fetchone()
+
+
+def fetch_all(conn: Connection, query: str, params: Mapping[str, Any]) -> list[DictRow]:
+    """Return all rows that a query gives."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, params).fetchall()
+
+
+def transition(target: RunStatus) -> dict[str, Any]:
+    """Return the parameters of a change to `target`: the statuses that it may come from are named in the query."""
+    return {"target": target.value, "sources": [status.value for status in sources(target)]}
+
 
 SQL = load("runs")
 
@@ -69,9 +83,9 @@ def insert(conn: Connection, new: NewRun) -> tuple[Run, bool]:
         "rule_ids": list(new.rule_ids),
         "priority": new.priority.value,
     }
-    row = one(conn, SQL["insert"], params)
+    row = fetch_one(conn, SQL["insert"], params)
     if row is not None:
-        return run_of(row), True
+        return run_from_row(row), True
     known = find_by_key(conn, new.owner, new.idempotency_key or "")
     if known is None:  # deleted in between
         raise TransientError
@@ -82,21 +96,21 @@ def insert(conn: Connection, new: NewRun) -> tuple[Run, bool]:
 
 def find_by_key(conn: Connection, owner: str, key: str) -> Run | None:
     """Return the run that `owner` submitted with the idempotency key `key`."""
-    row = one(conn, SQL["find_by_key"], {"owner": owner, "key": key})
-    return run_of(row) if row else None
+    row = fetch_one(conn, SQL["find_by_key"], {"owner": owner, "key": key})
+    return run_from_row(row) if row else None
 
 
 def get(conn: Connection, run_id: UUID, owner: str | None = None) -> Run:
     """Return a run. Raises `NotFound` if there is none, or if it is not `owner`'s."""
-    row = one(conn, SQL["get"], {"id": run_id, "owner": owner})
+    row = fetch_one(conn, SQL["get"], {"id": run_id, "owner": owner})
     if row is None:
         raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))
-    return run_of(row)
+    return run_from_row(row)
 
 
 def summary(conn: Connection, run_id: UUID) -> Summary | None:
     """Return the figures of a run, None unless it is COMPLETED."""
-    row = one(conn, SQL["summary"], {"id": run_id})
+    row = fetch_one(conn, SQL["summary"], {"id": run_id})
     return Summary.model_validate_json(row["summary"]) if row and row["summary"] else None
 
 
@@ -105,10 +119,10 @@ def request_cancel(conn: Connection, run_id: UUID, owner: str | None) -> tuple[R
 
     Returns the run as it is now, and whether this very call has ended it. Raises `NotFound`.
     """
-    row = one(conn, SQL["request_cancel"], change(RunStatus.CANCELLED) | {"id": run_id, "owner": owner})
+    row = fetch_one(conn, SQL["request_cancel"], transition(RunStatus.CANCELLED) | {"id": run_id, "owner": owner})
     if row is None:
         return get(conn, run_id, owner), False
-    run = run_of(row)
+    run = run_from_row(row)
     return run, run.status is RunStatus.CANCELLED
 
 
@@ -119,19 +133,19 @@ def retry(conn: Connection, failed: Run, traceparent: str | None = None) -> Run:
     kept (any more), `NotFound` if it is gone.
     """
     params = {"id": failed.id, "owner": failed.owner, "blob_key": failed.blob_key, "traceparent": traceparent}
-    row = one(conn, SQL["retry"], {"target": RunStatus.QUEUED.value, **params})
+    row = fetch_one(conn, SQL["retry"], {"target": RunStatus.QUEUED.value, **params})
     if row is not None:
-        return run_of(row)
+        return run_from_row(row)
     run = get(conn, failed.id, failed.owner)
     raise TerminalError(Reason.BLOB_MISSING) if run.status is RunStatus.FAILED else wrong_state(run)
 
 
 def lock(conn: Connection, run_id: UUID, owner: str | None) -> Run:
     """Return a run that nobody else can change until the end of the transaction. Raises `NotFound`."""
-    row = one(conn, SQL["lock"], {"id": run_id, "owner": owner})
+    row = fetch_one(conn, SQL["lock"], {"id": run_id, "owner": owner})
     if row is None:
         raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))
-    return run_of(row)
+    return run_from_row(row)
 
 
 def delete(conn: Connection, run_id: UUID) -> None:
@@ -151,5 +165,76 @@ def clear_blob(conn: Connection, run_id: UUID) -> None:
 
 def waiting(conn: Connection, *, older_than_seconds: float, limit: int) -> list[UUID]:
     """Return runs that have been due for some time: the messages about them may be lost. In the order to take them."""
-    rows = every(conn, SQL["waiting"], {"older_than_seconds": older_than_seconds, "limit": limit})
+    rows = fetch_all(conn, SQL["waiting"], {"older_than_seconds": older_than_seconds, "limit": limit})
     return [row["id"] for row in rows]
+
+
+_ENDED = sorted(status.value for status in TERMINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list; empty or None: whichever. `file_name_contains` ignores case."""
+
+    statuses: tuple[RunStatus, ...] = ()
+    batch_id: str | None = None
+    file_name_contains: str | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+
+EVERY_RUN = RunFilter()
+
+
+def get_many(conn: Connection, run_ids: Sequence[UUID]) -> list[Run]:
+    """Return those of the runs that exist, in no order."""
+    return [run_from_row(row) for row in fetch_all(conn, SQL["get_many"], {"ids": list(run_ids)})]
+
+
+def page(
+    conn: Connection,
+    owner: str,
+    filters: RunFilter = EVERY_RUN,
+    *,
+    before: UUID | None = None,
+    limit: int,
+) -> list[Run]:
+    """Return at most `limit` of an owner's runs, newest first, older than the run `before`."""
+    params = {
+        "owner": owner,
+        "before": before,
+        "statuses": [status.value for status in filters.statuses] or None,
+        "batch_id": filters.batch_id or None,
+        "file_name": filters.file_name_contains or None,
+        "created_from": filters.created_from,
+        "created_before": filters.created_before,
+        "limit": limit,
+    }
+    return [run_from_row(row) for row in fetch_all(conn, SQL["page"], params)]
+
+
+def ended_with_blob(
+    conn: Connection,
+    *,
+    older_than_seconds: float,
+    failed_older_than_seconds: float,
+    limit: int,
+) -> list[tuple[UUID, str]]:
+    """Return ended runs whose files nobody needs any more (a failed run needs its own longer), with their keys."""
+    params = {
+        "ended": _ENDED,
+        "older_than_seconds": older_than_seconds,
+        "failed_older_than_seconds": failed_older_than_seconds,
+        "limit": limit,
+    }
+    return [(row["id"], row["blob_key"]) for row in fetch_all(conn, SQL["ended_with_blob"], params)]
+
+
+def forget_blob(conn: Connection, run_id: UUID, blob_key: str) -> bool:
+    """Note that the file of an ended run is gone; False if the run needs it again. Delete the file, then commit."""
+    return fetch_one(conn, SQL["forget_blob"], {"id": run_id, "blob_key": blob_key, "ended": _ENDED}) is not None
+
+
+def known_blobs(conn: Connection, keys: Sequence[str]) -> set[str]:
+    """Return those of the blob keys that belong to a run; the others belong to nobody."""
+    return {row["blob_key"] for row in fetch_all(conn, SQL["known_blobs"], {"keys": list(keys)})}

@@ -10,7 +10,7 @@ from psycopg.rows import class_row, scalar_row
 
 from facnet_grpc.errors import NotFound, Reason
 from facnet_grpc.model.upload import Upload
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("uploads")
 

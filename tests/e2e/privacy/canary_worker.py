@@ -12,7 +12,7 @@ from uuid import UUID
 
 from canary_scan import NAM, SURNAME
 
-from facnet_grpc.rules.catalog.office_fee import OfficeFee
+from facnet_grpc.rules.catalog.office_fee.rule import OfficeFee
 from workers import main
 
 _work = main.validate

@@ -12,10 +12,10 @@ import redis
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from facnet_grpc.devstack import borrowed
-from facnet_grpc.devstack.borrowed import NotLent, kept_database, redis_database, throw_away_database
+from facnet_grpc.devstack import external
 from facnet_grpc.devstack.embedded import start_valkey
 from facnet_grpc.devstack.environment import Environment
+from facnet_grpc.devstack.external import NotLent, kept_database, redis_database, throw_away_database
 from facnet_grpc.errors import TransientError
 
 pytestmark = pytest.mark.system
@@ -81,7 +81,7 @@ def test_a_database_goes_although_somebody_still_talks_to_it(postgres_server):
 
 
 def test_what_a_killed_stack_left_is_dropped_by_the_next_and_nothing_else(postgres_server):
-    long_ago = f"{int(time.time()) - borrowed.MADE_SECONDS - 60:08x}"
+    long_ago = f"{int(time.time()) - external.MADE_SECONDS - 60:08x}"
     left, used, young, other = (
         f"facnet_run_{long_ago}_{token_hex(4)}",
         f"facnet_run_{long_ago}_{token_hex(4)}",
@@ -125,7 +125,7 @@ def test_each_stack_has_a_redis_database_that_nobody_uses(valkey):
         assert [url.rpartition("=")[2] for url in (one, other)] == ["2", "3"]
         with redis.Redis.from_url(one) as client:
             client.set("facnet:jobs", 1)
-            assert client.ttl(borrowed.ALIVE_KEY) > 0
+            assert client.ttl(external.ALIVE_KEY) > 0
     for number, left in ((0, []), (1, [b"somebody"]), (2, []), (3, [])):
         with numbered(valkey, number) as client:
             assert client.keys() == left
@@ -133,18 +133,18 @@ def test_each_stack_has_a_redis_database_that_nobody_uses(valkey):
 
 def test_the_redis_database_of_a_killed_stack_is_emptied_and_used_again(valkey):
     with numbered(valkey, 1) as client:
-        client.mset({borrowed.STACK_KEY: 1, "facnet:jobs": 1})
+        client.mset({external.STACK_KEY: 1, "facnet:jobs": 1})
         with redis_database(valkey) as url:
             assert url.endswith("db=1")
-            assert sorted(client.keys()) == [borrowed.STACK_KEY.encode(), borrowed.ALIVE_KEY.encode()]
+            assert sorted(client.keys()) == [external.STACK_KEY.encode(), external.ALIVE_KEY.encode()]
 
 
 def test_a_stack_goes_on_saying_that_it_lives(valkey, monkeypatch):
-    monkeypatch.setattr(borrowed, "ALIVE_SECONDS", 1)
+    monkeypatch.setattr(external, "ALIVE_SECONDS", 1)
     with redis_database(valkey) as url, redis.Redis.from_url(url) as client:
         client.flushdb()
         deadline = time.monotonic() + 30
-        while not client.exists(borrowed.ALIVE_KEY):
+        while not client.exists(external.ALIVE_KEY):
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

@@ -13,8 +13,7 @@ from facnet_grpc.devstack.embedded import EmbeddedValkey
 from facnet_grpc.errors import InvalidInput, Reason, TransientError
 from facnet_grpc.events.memory import MemoryEvents
 from facnet_grpc.events.stream import KEEP_EVENTS, KEEP_SECONDS, EventStream, RedisEvents, connect, is_position
-from facnet_grpc.model.event import Event
-from facnet_grpc.model.run import Progress, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.model.run import Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
 
 PROGRESS = Progress(2, RunPhase.RULES, 77.5, 1, 2, 3, 4, 5, SeverityCounts(1, 2, 3, 4))
 
@@ -29,7 +28,7 @@ def events(request):
 @pytest.fixture
 def publish(events):
     def send(run_id, percent=1.0):
-        events.publish(Event(run_id, RunStatus.PROCESSING, replace(PROGRESS, percent=percent)))
+        events.publish(RunEvent(run_id, RunStatus.PROCESSING, replace(PROGRESS, percent=percent)))
 
     return send
 
@@ -43,7 +42,9 @@ def test_both_are_event_streams(events):
     assert checked.latest(uuid4()) is None
 
 
-@pytest.mark.parametrize("event", [Event(uuid4(), RunStatus.PROCESSING, PROGRESS), Event(uuid4(), RunStatus.CANCELLED)])
+@pytest.mark.parametrize(
+    "event", [RunEvent(uuid4(), RunStatus.PROCESSING, PROGRESS), RunEvent(uuid4(), RunStatus.CANCELLED)]
+)
 def test_an_event_comes_back_as_it_was(events, event):
     events.publish(event)
     found = events.latest(event.run_id)
@@ -180,7 +181,7 @@ def test_the_largest_position_is_understood(events):
 
 def test_everything_in_redis_goes_away_by_itself_and_holds_ids_and_counts_only(redis_client):
     events, run_id = RedisEvents(redis_client), uuid4()
-    events.publish(Event(run_id, RunStatus.PROCESSING, PROGRESS))
+    events.publish(RunEvent(run_id, RunStatus.PROCESSING, PROGRESS))
     events.interrupt()
     events.tail({run_id: ""}, block_seconds=1)
     keys = redis_client.keys()
@@ -195,7 +196,7 @@ def test_everything_in_redis_goes_away_by_itself_and_holds_ids_and_counts_only(r
 def test_either_protocol_will_do(redis_url, protocol):
     with redis.Redis.from_url(redis_url, protocol=protocol) as client:
         events, run_id = RedisEvents(client), uuid4()
-        events.publish(Event(run_id, RunStatus.QUEUED))
+        events.publish(RunEvent(run_id, RunStatus.QUEUED))
         (found,) = events.tail({run_id: ""}, block_seconds=1)
         assert found == events.latest(run_id)
         assert events.tail({run_id: found.position}, block_seconds=0.05) == []
@@ -205,7 +206,7 @@ def test_redis_that_is_away_is_a_passing_trouble_at_once():
     with connect("redis://127.0.0.1:1/0") as client:
         events = RedisEvents(client)
         for ask in (
-            lambda: events.publish(Event(uuid4(), RunStatus.QUEUED)),
+            lambda: events.publish(RunEvent(uuid4(), RunStatus.QUEUED)),
             lambda: events.latest(uuid4()),
             lambda: events.tail({uuid4(): ""}, block_seconds=30),
         ):
@@ -220,7 +221,7 @@ def test_redis_that_is_away_is_a_passing_trouble_at_once():
 def test_a_tail_ends_when_redis_does_and_the_next_one_finds_it_again():
     with EmbeddedValkey() as server, connect(server.url) as client, ThreadPoolExecutor(1) as pool:
         events, run_id = RedisEvents(client), uuid4()
-        events.publish(Event(run_id, RunStatus.QUEUED))
+        events.publish(RunEvent(run_id, RunStatus.QUEUED))
         waiting = pool.submit(events.tail, {uuid4(): ""}, block_seconds=20)
         time.sleep(0.1)
         server.restart(crash=True)
@@ -232,7 +233,7 @@ def test_a_tail_ends_when_redis_does_and_the_next_one_finds_it_again():
             events.interrupt()
             assert waiting.result(20) == []
         assert events.latest(run_id) is None
-        events.publish(Event(run_id, RunStatus.FAILED))
+        events.publish(RunEvent(run_id, RunStatus.FAILED))
         (found,) = events.tail({run_id: ""}, block_seconds=5)
         assert found.status is RunStatus.FAILED
 
@@ -241,9 +242,9 @@ def test_runs_that_ended_are_remembered_for_an_hour_and_no_more_than_a_hundred(r
     monkeypatch.setattr("facnet_grpc.events.stream.KEEP_ENDED", 3)
     events, ended = RedisEvents(redis_client), [uuid4() for _ in range(5)]
     working = uuid4()
-    events.publish(Event(working, RunStatus.QUEUED))
+    events.publish(RunEvent(working, RunStatus.QUEUED))
     for run_id in ended:
-        events.publish(Event(run_id, RunStatus.COMPLETED))
+        events.publish(RunEvent(run_id, RunStatus.COMPLETED))
     assert [events.latest(run_id) is not None for run_id in ended] == [False, False, True, True, True]
     assert events.latest(working)
     assert all(0 < redis_client.ttl(key) <= 3600 for key in redis_client.scan_iter())
@@ -251,7 +252,7 @@ def test_runs_that_ended_are_remembered_for_an_hour_and_no_more_than_a_hundred(r
 
 def test_a_run_that_is_forgotten_leaves_no_trace(redis_client):
     events, run_id = RedisEvents(redis_client), uuid4()
-    events.publish(Event(run_id, RunStatus.FAILED))
+    events.publish(RunEvent(run_id, RunStatus.FAILED))
     events.forget(run_id)
     assert events.latest(run_id) is None
     assert not [key for key in redis_client.scan_iter() if str(run_id).encode() in key]

@@ -12,7 +12,7 @@ from receivers import certificate
 
 from facnet_grpc.notify.delivery import NotDelivered
 from facnet_grpc.notify.mail import Mails
-from facnet_grpc.notify_settings import NotifySettings
+from facnet_grpc.settings.notify import NotifySettings
 
 USER, PASSWORD = "facnet", "a password that is not logged"
 

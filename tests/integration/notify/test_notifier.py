@@ -15,10 +15,10 @@ import structlog
 from prometheus_client import REGISTRY
 from receivers import CANARY
 
-from facnet_grpc.model.notification import Outcome
+from facnet_grpc.model.notification import DeliveryOutcome
 from facnet_grpc.model.run import NewRun
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.postgres import notifications, runs
+from facnet_grpc.storage.postgres import outbox, runs
 from workers import notifier
 from workers.notifier import Notifier, wait_seconds
 
@@ -100,7 +100,7 @@ def test_it_is_said_once(settings, database, hooks, cancel, rows):
     ((notification_id, attempts, outcome, ended_at, _),) = rows()
     assert (got.event["id"], got.event["subject"]) == (str(notification_id), str(run_id))
     assert got.event["type"] == "facnet.validation.cancelled"
-    assert (attempts, outcome) == (1, Outcome.SENT)
+    assert (attempts, outcome) == (1, DeliveryOutcome.SENT)
     assert ended_at is not None
     assert counted("sent") == before + 1
 
@@ -114,7 +114,7 @@ def test_a_receiver_that_fails_is_told_again_under_the_same_id(settings, databas
     assert len({got.event["id"] for got in hooks.received}) == 1
     assert len({got.body for got in hooks.received}) == 1
     ((_, attempts, outcome, *_),) = rows()
-    assert (len(hooks.received), attempts, outcome) == (4, 4, Outcome.SENT)
+    assert (len(hooks.received), attempts, outcome) == (4, 4, DeliveryOutcome.SENT)
 
 
 def test_the_waits_grow(settings, database, hooks, cancel, rows, make_due, monkeypatch):
@@ -140,7 +140,7 @@ def test_it_is_given_up_after_a_while_and_said_so(settings, database, hooks, can
     with structlog.testing.capture_logs() as said:
         round_of(settings, database)
     ((_, _, outcome, *_),) = rows()
-    assert outcome == Outcome.GIVEN_UP
+    assert outcome == DeliveryOutcome.GIVEN_UP
     assert counted("given_up") == before + 1
     (line,) = [line for line in said if line["event"] == "notification_given_up"]
     assert (line["log_level"], line["problem"]) == ("error", "status_500")
@@ -150,7 +150,7 @@ def test_what_is_not_allowed_any_more_is_refused(settings, database, hooks, canc
     cancel()
     round_of(settings.model_copy(update={"webhook_hosts": "elsewhere.example"}), database)
     ((_, _, outcome, *_),) = rows()
-    assert (outcome, hooks.received) == (Outcome.REFUSED, [])
+    assert (outcome, hooks.received) == (DeliveryOutcome.REFUSED, [])
 
 
 def test_logs_hold_neither_the_address_nor_the_answer(settings, database, hooks, cancel, make_due, caplog):
@@ -248,7 +248,7 @@ def test_a_worker_that_dies_before_it_takes_note_leaves_it_to_another(
         round_of(settings, database)
     first, second = hooks.received
     assert first.event == second.event
-    assert rows()[0][1:3] == (2, Outcome.SENT)
+    assert rows()[0][1:3] == (2, DeliveryOutcome.SENT)
 
 
 def test_the_thread_finds_what_is_owed_and_tells_prometheus(settings, database, hooks, cancel, monkeypatch):
@@ -272,14 +272,14 @@ def test_the_thread_finds_what_is_owed_and_tells_prometheus(settings, database, 
 
 def test_while_postgres_is_away_the_thread_goes_on(settings, database, hooks, cancel, monkeypatch):
     monkeypatch.setattr(notifier, "POLL_SECONDS", 0.02)
-    real, failures = notifications.claim, iter([ZeroDivisionError(), None])
+    real, failures = outbox.claim, iter([ZeroDivisionError(), None])
 
     def claim(*args, **options):
         if error := next(failures, None):
             raise error
         return real(*args, **options)
 
-    monkeypatch.setattr(notifications, "claim", claim)
+    monkeypatch.setattr(outbox, "claim", claim)
     one = Notifier(settings, database)
     one.open()
     try:

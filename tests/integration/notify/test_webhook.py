@@ -10,7 +10,7 @@ from receivers import CANARY, certificate, hook_server
 from facnet_grpc.notify import webhook
 from facnet_grpc.notify.delivery import NotDelivered
 from facnet_grpc.notify.webhook import Webhooks
-from facnet_grpc.notify_settings import NotifySettings
+from facnet_grpc.settings.notify import NotifySettings
 
 KEYS = f"k2:{'n' * 32},k1:{'o' * 32}"
 

@@ -11,11 +11,11 @@ from serving import KEY, Server
 
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
-from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.server.main import Resources
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.local_blobs import LocalBlobStore
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.blobs.local import LocalBlobStore
+from facnet_grpc.storage.postgres.database import Database
 
 
 @pytest.fixture

@@ -21,11 +21,10 @@ from grpc_status import rpc_status
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
-from facnet_grpc.model.event import Event
-from facnet_grpc.model.run import Claim, Progress, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.model.run import Claim, Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
 from facnet_grpc.server.main import Resources, Running, running
-from facnet_grpc.storage.postgres import runs
+from facnet_grpc.storage.postgres import leases
 
 NOWHERE = "redis://127.0.0.1:1/0"  # a port that nobody listens on
 KEY = "k" * 32
@@ -117,28 +116,30 @@ class Worker:
 
     def start(self) -> Worker:
         with self._server.database.connection() as conn:
-            claim = runs.claim(conn, self.run_id, lease_seconds=30, max_attempts=3)
+            claim = leases.claim(conn, self.run_id, lease_seconds=30, max_attempts=3)
         assert claim
         self.claim = claim
         return self
 
     def say(self, percent: float, **more: Any) -> None:
         """Publish an event, and nothing else."""
-        self._server.resources.events.publish(Event(self.run_id, RunStatus.PROCESSING, self._progress(percent, **more)))
+        self._server.resources.events.publish(
+            RunEvent(self.run_id, RunStatus.PROCESSING, self._progress(percent, **more))
+        )
 
     def store(self, percent: float, **more: Any) -> None:
         """Store progress, and publish nothing."""
         with self._server.database.connection() as conn:
-            runs.beat(conn, self.claim, self._progress(percent, **more), lease_seconds=30)
+            leases.beat(conn, self.claim, self._progress(percent, **more), lease_seconds=30)
 
     def release(self) -> None:
         with self._server.database.connection() as conn:
-            runs.release(conn, self.claim, delay_seconds=0, count_attempt=True)
+            leases.release(conn, self.claim, delay_seconds=0, count_attempt=True)
         self._say_ended(RunStatus.QUEUED)
 
     def complete(self, *, tell: bool = True, summary: Summary | None = None, rejected_rows: int = 0) -> None:
         with self._server.database.connection() as conn:
-            runs.complete(
+            leases.complete(
                 conn,
                 self.claim,
                 summary=summary or Summary(),
@@ -154,11 +155,11 @@ class Worker:
 
     def fail(self, error: FacnetError) -> None:
         with self._server.database.connection() as conn:
-            runs.fail(conn, self.claim, error)
+            leases.fail(conn, self.claim, error)
         self._say_ended(RunStatus.FAILED)
 
     def _say_ended(self, status: RunStatus) -> None:
-        self._server.resources.events.publish(Event(self.run_id, status))
+        self._server.resources.events.publish(RunEvent(self.run_id, status))
 
     def _progress(self, percent: float, **more: Any) -> Progress:
         return Progress(self.claim.run.attempt, RunPhase.LOADING, percent, **more)

@@ -22,7 +22,7 @@ from serving import Refusal, Server, messages, refused
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
 from facnet_grpc.model.log_entry import LogLevel
-from facnet_grpc.server.tokens import number_token
+from facnet_grpc.server.paging import number_token
 
 pytestmark = pytest.mark.system
 

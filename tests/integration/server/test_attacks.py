@@ -22,10 +22,10 @@ from facnet_client.values import Status
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.rules import registry
 from facnet_grpc.server import app
-from workers.pipeline.control import Stopping
-from workers.pipeline.references import References
-from workers.pipeline.resources import Resources as WorkerResources
-from workers.pipeline.validate import validate
+from workers.validation.job import validate
+from workers.validation.lease_guard import Stopping
+from workers.validation.resources import References
+from workers.validation.resources import Resources as WorkerResources
 
 pytestmark = pytest.mark.system
 

@@ -18,7 +18,7 @@ from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.model.summary import Summary
-from facnet_grpc.server import batches
+from facnet_grpc.server.watching import batches
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 pytestmark = pytest.mark.system

@@ -15,7 +15,7 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import Run, RunStatus
-from facnet_grpc.storage.postgres import logs, runs
+from facnet_grpc.storage.postgres import leases, run_log, runs
 
 OVER = ("COMPLETED", "FAILED", "CANCELLED")
 CALLS = ("Cancel", "Retry", "Delete")
@@ -66,7 +66,7 @@ def test_a_waiting_run_is_cancelled_at_once_and_its_watcher_told(server):
     assert status(call(server, "Cancel", run_id)) == "CANCELLED"
     assert terminal_events(server, run_id) == [RunStatus.CANCELLED]
     with server.database.connection() as conn:
-        assert [entry.event for entry in logs.page(conn, run_id, limit=9)] == ["cancelled"]
+        assert [entry.event for entry in run_log.page(conn, run_id, limit=9)] == ["cancelled"]
 
 
 def test_a_running_one_goes_on_until_its_worker_hears(server):
@@ -81,7 +81,7 @@ def test_a_running_one_goes_on_until_its_worker_hears(server):
         worker.complete()
     assert stored(server, run_id).status is RunStatus.PROCESSING
     with server.database.connection() as conn:
-        runs.cancel(conn, worker.claim)
+        leases.cancel(conn, worker.claim)
     assert status(call(server, "Cancel", run_id)) == "CANCELLED"
 
 
@@ -111,7 +111,7 @@ def test_a_failed_run_is_tried_again_with_all_its_attempts(server, redis_client)
     for _ in range(3):
         Worker(server, run_id).start().release()
     with server.database.connection() as conn:
-        assert runs.claim(conn, run_id, lease_seconds=9, max_attempts=3) is None
+        assert leases.claim(conn, run_id, lease_seconds=9, max_attempts=3) is None
 
 
 def test_a_run_that_was_tried_again_is_watched_from_there(server):

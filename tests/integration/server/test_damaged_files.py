@@ -10,11 +10,11 @@ from serving import Server, Worker, refused, submit
 
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.keys import Keys
-from facnet_grpc.storage import safe
-from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore
-from facnet_grpc.storage.local_blobs import LocalBlobStore
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.settings.keys import Keys
+from facnet_grpc.storage import factory
+from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore
+from facnet_grpc.storage.blobs.local import LocalBlobStore
+from facnet_grpc.storage.postgres.database import Database
 
 pytestmark = pytest.mark.system
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture
 def blob_store(database: Database, tmp_path: Path) -> EncryptedBlobStore:
     """Encrypted, as in the product."""
-    return safe.encrypted(LocalBlobStore(tmp_path), database, Keys.parse("k" * 32))
+    return factory.encrypted(LocalBlobStore(tmp_path), database, Keys.parse("k" * 32))
 
 
 def failed(server: Server, data: bytes) -> str:

@@ -22,9 +22,9 @@ from facnet_client import ExportFormat, FacnetClient, LogLevel, NotFound
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA
-from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.server import exports
-from facnet_grpc.storage.postgres import erasure, logs, results
+from facnet_grpc.phi.redaction import Redactor
+from facnet_grpc.server.results import export as export_module
+from facnet_grpc.storage.postgres import erasure, results, run_log
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 pytestmark = pytest.mark.system
@@ -66,9 +66,9 @@ def completed(server: Server) -> UUID:
         writer.write(pa.RecordBatch.from_pylist(rows, schema=BILLING_SCHEMA))
         writer.close()
         results.write(conn, run_id, pa.Table.from_pylist(RESULTS, schema=RESULT_SCHEMA))
-        logs.add(conn, run_id, "info", "worker", "file_understood", {"attempt": 1, "encoding": "cp1252"})
-        logs.add(conn, run_id, "warning", "server", "something", {})
-        logs.add(conn, run_id, "info", "worker", "completed", {"rows": COUNT})
+        run_log.add(conn, run_id, "info", "worker", "file_understood", {"attempt": 1, "encoding": "cp1252"})
+        run_log.add(conn, run_id, "warning", "server", "something", {})
+        run_log.add(conn, run_id, "info", "worker", "completed", {"rows": COUNT})
     worker.complete()
     return run_id
 
@@ -138,7 +138,7 @@ def test_logs_are_followed_to_the_end(server, client):
 
     def say(event):
         with server.database.connection() as conn:
-            logs.add(conn, run_id, "info", "worker", event, {})
+            run_log.add(conn, run_id, "info", "worker", event, {})
 
     say("one")
     entries = client.logs(str(run_id), follow=True, poll_seconds=0.02)
@@ -161,8 +161,8 @@ def test_logs_are_followed_to_the_end(server, client):
 )
 @pytest.mark.parametrize("content", [pb.EXPORT_CONTENT_RESULTS, pb.EXPORT_CONTENT_RECORDS])
 def test_a_file_is_the_same_each_time_and_names_nobody(server, completed, monkeypatch, form, media_type, content):
-    monkeypatch.setattr(exports, "LINES_AT_ONCE", 3)
-    monkeypatch.setattr(exports, "RESULTS_AT_ONCE", 2)
+    monkeypatch.setattr(export_module, "LINES_AT_ONCE", 3)
+    monkeypatch.setattr(export_module, "RESULTS_AT_ONCE", 2)
     parts = export(server, completed, content=content, format=form)
     again = export(server, completed, content=content, format=form)
 
@@ -204,7 +204,7 @@ def test_tables_can_be_read(client, completed, tmp_path):
 
 
 def test_a_large_file_comes_in_chunks_and_as_fast_as_it_is_read(server, completed, monkeypatch):
-    monkeypatch.setattr(exports, "LINES_AT_ONCE", 2_000)
+    monkeypatch.setattr(export_module, "LINES_AT_ONCE", 2_000)
     run_id, count = submit(server, b"large"), 40_000
     worker = Worker(server, run_id).start()
     with server.database.connection() as conn:
@@ -214,8 +214,8 @@ def test_a_large_file_comes_in_chunks_and_as_fast_as_it_is_read(server, complete
         writer.close()
     worker.complete()
     read = []
-    page = exports.lines.page
-    monkeypatch.setattr(exports.lines, "page", lambda *args, **more: read.append(1) or page(*args, **more))
+    page = export_module.lines.page
+    monkeypatch.setattr(export_module.lines, "page", lambda *args, **more: read.append(1) or page(*args, **more))
 
     request = pb.ExportValidationRequest(validation_id=str(run_id), content=pb.EXPORT_CONTENT_RECORDS)
     call = server.stub.ExportValidation(request)
@@ -240,8 +240,8 @@ def _settled(read):
 
 
 def test_a_run_that_is_deleted_meanwhile_gives_no_half_file(server, client, completed, monkeypatch, tmp_path):
-    monkeypatch.setattr(exports, "LINES_AT_ONCE", 3)
-    page = exports.lines.page
+    monkeypatch.setattr(export_module, "LINES_AT_ONCE", 3)
+    page = export_module.lines.page
 
     def then_delete(conn, run_id, *, after, limit):
         found = page(conn, run_id, after=after, limit=limit)
@@ -250,7 +250,7 @@ def test_a_run_that_is_deleted_meanwhile_gives_no_half_file(server, client, comp
                 erasure.erase(other, run_id, None)
         return found
 
-    monkeypatch.setattr(exports.lines, "page", then_delete)
+    monkeypatch.setattr(export_module.lines, "page", then_delete)
     out = tmp_path / "out.csv"
     out.write_text("before")
 

@@ -18,8 +18,8 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.billing import REJECTED_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA, Severity
 from facnet_grpc.model.summary import DayFigures, PassFigures, RejectionFigures, ScenarioFigures, Summary
-from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.storage.postgres import rejects, results
+from facnet_grpc.phi.redaction import Redactor
+from facnet_grpc.storage.postgres import records, results
 
 pytestmark = pytest.mark.system
 
@@ -89,7 +89,7 @@ def completed(server: Server) -> UUID:
     ]
     with server.database.connection() as conn:
         results.write(conn, run_id, pa.Table.from_pylist(ROWS, schema=RESULT_SCHEMA))
-        rejects.write(conn, run_id, pa.RecordBatch.from_pylist(rejected, schema=REJECTED_SCHEMA))
+        records.write_rejected(conn, run_id, pa.RecordBatch.from_pylist(rejected, schema=REJECTED_SCHEMA))
     worker.complete(summary=SUMMARY, rejected_rows=3)
     return run_id
 

@@ -19,10 +19,10 @@ from google.protobuf.message_factory import GetMessageClass
 from serving import Refusal, Server, Worker, eventually, messages
 
 from facnet_grpc.errors import Reason, TerminalError
-from facnet_grpc.server.access.table import ROLES
+from facnet_grpc.server.access.roles import ROLES
 from facnet_grpc.server.app import SERVICES
-from facnet_grpc.storage.local_blobs import LocalBlobStore
-from facnet_grpc.storage.postgres import queries, spans
+from facnet_grpc.storage.blobs.local import LocalBlobStore
+from facnet_grpc.storage.postgres import sql_loader, tracing_cursor
 
 pytestmark = pytest.mark.system
 
@@ -77,7 +77,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(kind, name, noting)
 
-    note(spans.SpanCursor, "execute", lambda query, *_: f"query {queries.name_of(query) or query}")
+    note(tracing_cursor.TracingCursor, "execute", lambda query, *_: f"query {sql_loader.name_of(query) or query}")
     note(redis.Redis, "execute_command", lambda command, *_: f"redis {command}")
     for name in ("open", "size", "part_size", "open_part", "delete", "delete_part"):
         note(LocalBlobStore, name, lambda *_, name=name: f"disk {name}")

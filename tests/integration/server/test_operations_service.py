@@ -19,7 +19,7 @@ from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1.operations_service_pb2_grpc import OperationsServiceStub
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
-from facnet_grpc.storage.postgres import presence, revalidations
+from facnet_grpc.storage.postgres import revalidations, workers
 
 TOKENS = "v=clinic/viewer, e=clinic/editor, c=clinic/editor, o=other/editor, a=operations/admin"
 NOTHING = (0, 0, 0, 0)
@@ -151,8 +151,8 @@ def test_workers_that_are_alive_say_what_they_are_at(guarded):
     run_id, worker_id, silent = add(guarded), uuid4(), uuid4()
     Worker(guarded, run_id).start()
     with guarded.database.connection() as conn:
-        presence.say(conn, worker_id, release="1.2.3", threads=2, run_ids=[run_id, uuid4()], ttl_seconds=60)
-        presence.say(conn, silent, release="1.2.3", threads=2, run_ids=[], ttl_seconds=-1)
+        workers.beat(conn, worker_id, release="1.2.3", threads=2, run_ids=[run_id, uuid4()], ttl_seconds=60)
+        workers.beat(conn, silent, release="1.2.3", threads=2, run_ids=[], ttl_seconds=-1)
     stats = ask(guarded, "GetQueueStats")
     (worker,) = stats.workers
     assert (worker.worker_id, worker.release, worker.threads) == (str(worker_id), "1.2.3", 2)
@@ -280,12 +280,12 @@ def test_old_runs_are_counted_and_then_removed(guarded):
 
 
 def test_a_purge_that_has_more_to_do_says_so(guarded, monkeypatch):
-    monkeypatch.setattr("facnet_grpc.storage.postgres.purge.AT_ONCE", 2)
+    monkeypatch.setattr("facnet_grpc.storage.postgres.deletion.AT_ONCE", 2)
     for _ in range(3):
         ended(guarded, "clinic", 40)
     first, second = (ask(guarded, "PurgeValidations") for _ in range(2))
     assert [(one.purged, one.more) for one in (first, second)] == [(2, True), (1, False)]
-    monkeypatch.setattr("facnet_grpc.server.operations.PURGE_SECONDS", 0.0)
+    monkeypatch.setattr("facnet_grpc.server.operations.commands.PURGE_SECONDS", 0.0)
     ended(guarded, "clinic", 40)
     execute(
         guarded,

@@ -12,9 +12,9 @@ from serving import Server, Worker, refused, submit
 
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.model.turns import TurnRules
-from facnet_grpc.server import outlook
-from facnet_grpc.storage.postgres import runs, turns
+from facnet_grpc.scheduling.order import SchedulingPolicy
+from facnet_grpc.server.runs import estimate
+from facnet_grpc.storage.postgres import queue, runs
 
 BYTES = b"some,claims\n1,2\n"  # what `submit` sends
 
@@ -53,8 +53,8 @@ def completed(server: Server, seconds: float, ago: str = "1 minute") -> None:
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look again each time."""
-    monkeypatch.setattr(outlook, "KEEP_SECONDS", 0.0)
-    monkeypatch.setattr(outlook, "KEEP_COSTS", 0)
+    monkeypatch.setattr(estimate, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(estimate, "KEEP_COSTS", 0)
 
 
 def get(server: Server, run_id: UUID) -> validation_pb2.Validation:
@@ -130,19 +130,19 @@ def test_places_are_those_of_the_claims_that_follow(server: Server) -> None:
     execute(server, "UPDATE validation_runs SET large = true WHERE id = %s", mine[0])
     places = {run_id: told(get(server, run_id))[0] for run_id in mine}
     served = []
-    rules = TurnRules.of(server.resources.settings)
+    rules = SchedulingPolicy.of(server.resources.settings)
     with server.database.connection() as conn:
-        while claim := turns.claim_next(conn, rules, lease_seconds=60, max_attempts=3):
+        while claim := queue.claim_next(conn, rules, lease_seconds=60, max_attempts=3):
             served.append(claim.run.id)
     assert places == {run_id: served.index(run_id) for run_id in mine}
     assert places[mine[2]] == 0
 
 
 def test_however_many_look_the_line_is_worked_out_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlook, "KEEP_SECONDS", 60.0)
+    monkeypatch.setattr(estimate, "KEEP_SECONDS", 60.0)
     looks = []
-    line = turns.line
-    monkeypatch.setattr(turns, "line", lambda *args, **kwargs: looks.append(1) or line(*args, **kwargs))
+    line = queue.line
+    monkeypatch.setattr(queue, "line", lambda *args, **kwargs: looks.append(1) or line(*args, **kwargs))
     waiting = [submit(server) for _ in range(20)]
     assert [told(get(server, run_id))[0] for run_id in waiting] == list(range(20))
     assert len(looks) == 1
@@ -151,7 +151,7 @@ def test_however_many_look_the_line_is_worked_out_once(server: Server, monkeypat
 def test_trouble_with_the_line_is_no_trouble_for_reads(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = submit(server)
     assert told(get(server, run_id))[0] == 0
-    monkeypatch.setattr(turns, "line", _refuse)
+    monkeypatch.setattr(queue, "line", _refuse)
     assert told(get(server, run_id))[0] == 0
 
 

@@ -15,8 +15,8 @@ from serving import KEY, Server, Worker, messages
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA
-from facnet_grpc.phi.redact import Redactor
-from facnet_grpc.storage.postgres import rejects, results
+from facnet_grpc.phi.redaction import Redactor
+from facnet_grpc.storage.postgres import records, results
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 pytestmark = pytest.mark.system
@@ -53,7 +53,7 @@ def completed(server: Server) -> str:
         with RecordWriter(conn, run_id) as writer:
             writer.write(pa.RecordBatch.from_pylist([line], schema=BILLING_SCHEMA))
         results.write(conn, run_id, pa.Table.from_pylist([result], schema=RESULT_SCHEMA))
-        rejects.write(conn, run_id, pa.RecordBatch.from_pylist([rejected], schema=REJECTED_SCHEMA))
+        records.write_rejected(conn, run_id, pa.RecordBatch.from_pylist([rejected], schema=REJECTED_SCHEMA))
     worker.complete(rejected_rows=1)
     return str(run_id)
 

@@ -77,7 +77,7 @@ def test_a_call_without_a_deadline_gets_one(
 ) -> None:
     server = make_server(default_deadline_seconds=0.1)
     gate = threading.Event()
-    monkeypatch.setattr("facnet_grpc.server.reads.runs.get", lambda *_: gate.wait(60))
+    monkeypatch.setattr("facnet_grpc.server.runs.queries.runs.get", lambda *_: gate.wait(60))
     refusal = refused(lambda: server.stub.GetValidation(pb.GetValidationRequest(validation_id=str(uuid4()))))
     gate.set()
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")

@@ -23,7 +23,7 @@ from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServ
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import Priority, Run, RunStatus
-from facnet_grpc.storage.local_blobs import LocalPart
+from facnet_grpc.storage.blobs.local import LocalPart
 from facnet_grpc.storage.postgres import runs, uploads
 
 pytestmark = pytest.mark.system
@@ -336,7 +336,7 @@ def test_somebody_elses_upload_does_not_exist(server: Server) -> None:
 
 
 def test_one_stream_writes_to_an_upload_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facnet_grpc.server.uploads.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("facnet_grpc.server.uploads.commands.BUSY_SECONDS", 0.2)
     upload_id = uuid4()
     with server.blobs.open_part(upload_id):
         refusal = refused(submitting(server, messages(DATA, upload_id=str(upload_id))))
@@ -379,7 +379,7 @@ def test_a_stream_that_takes_over_just_before_the_first_has_committed_gets_its_r
             go_on.wait(10)
 
     monkeypatch.setattr(server.blobs, "open_part", open_unless_busy)
-    monkeypatch.setattr("facnet_grpc.server.upload_ledger.faults.point", hold)
+    monkeypatch.setattr("facnet_grpc.server.uploads.repository.faults.point", hold)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(server.stub.SubmitValidation, slowly(), timeout=20)
         assert opened.wait(10)
@@ -451,7 +451,7 @@ def test_redis_being_down_neither_fails_nor_slows_a_submit(make_server: Callable
 def test_a_failing_commit_keeps_the_part(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     upload_id = uuid4()
     with monkeypatch.context() as patch:
-        patch.setattr("facnet_grpc.server.upload_ledger.runs.insert", _away)
+        patch.setattr("facnet_grpc.server.uploads.repository.runs.insert", _away)
         refusal = refused(submitting(server, messages(DATA, upload_id=str(upload_id))))
     assert refusal.code is grpc.StatusCode.NOT_FOUND
     assert everything(server) == (0, 1, 0, 1)
@@ -496,7 +496,7 @@ def test_nothing_unexpected_is_told(server: Server, monkeypatch: pytest.MonkeyPa
     def secret(*_: object) -> None:
         raise RuntimeError("TREM12345678")
 
-    monkeypatch.setattr("facnet_grpc.server.upload_ledger.runs.insert", secret)
+    monkeypatch.setattr("facnet_grpc.server.uploads.repository.runs.insert", secret)
     refusal = refused(submitting(server, messages(DATA)))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "TREM" not in str(refusal.trailers)

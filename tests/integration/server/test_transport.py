@@ -16,7 +16,7 @@ from facnet_client import FacnetClient, Refused, Retry, Unavailable
 from facnet_grpc.server import transport
 from facnet_grpc.server.access import identity
 from facnet_grpc.settings import Settings
-from facnet_grpc.variables import SettingsError
+from facnet_grpc.settings.environment import SettingsError
 
 pytestmark = pytest.mark.system
 

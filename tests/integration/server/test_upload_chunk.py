@@ -16,8 +16,8 @@ from facnet_grpc.errors import LimitExceeded, Reason
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.run import Run
-from facnet_grpc.server import uploads
-from facnet_grpc.storage.local_blobs import LocalPart
+from facnet_grpc.server.uploads import commands
+from facnet_grpc.storage.blobs.local import LocalPart
 from facnet_grpc.storage.postgres import runs
 
 DATA = bytes(range(256)) * 40  # 10,240 bytes
@@ -93,7 +93,7 @@ def test_a_stream_is_gone_on_with_by_chunks_and_the_other_way_round(
     call = server.stub.SubmitValidation.future(_endless(part, over))
     eventually(lambda: committed(server, upload_id) > 3000)
     with monkeypatch.context() as patched:
-        patched.setattr(uploads, "BUSY_SECONDS", 0.2)
+        patched.setattr(commands, "BUSY_SECONDS", 0.2)
         refusal = refused(lambda: send(server, upload_id, 6000, b"x"))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "UPLOAD_BUSY")
     assert "RetryInfo" in refusal.details

@@ -17,9 +17,8 @@ from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.gen.facnet.v1 import validation_pb2 as enums
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
-from facnet_grpc.model.glimpse import Glimpse
-from facnet_grpc.model.result import Certainty, Severity
-from facnet_grpc.server import follow
+from facnet_grpc.model.result import Certainty, ResultPreview, Severity
+from facnet_grpc.server.watching import follower
 from facnet_grpc.storage.postgres import runs
 
 pytestmark = pytest.mark.system
@@ -167,8 +166,8 @@ def test_a_heartbeat_comes_when_nothing_changes(make_server: Callable[..., Serve
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL is asked soon when no event comes."""
-    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.2)
-    monkeypatch.setattr(follow, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(follower, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(follower, "POLL_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -303,7 +302,7 @@ def test_shutting_down_ends_watches_so_that_clients_come_back(server: Server) ->
 def test_the_first_results_are_shown_while_work_goes_on(server: Server) -> None:
     run_id = submit(server)
     worker = Worker(server, run_id).start()
-    found = Glimpse(
+    found = ResultPreview(
         rule_id="office_fee",
         rule_version="1",
         scenario="upgrade_registered",

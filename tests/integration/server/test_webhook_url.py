@@ -10,7 +10,7 @@ from serving import Server, Worker, messages, refused, submit
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.notification import Channel
-from facnet_grpc.storage.postgres import notifications
+from facnet_grpc.storage.postgres import outbox
 
 URL = "https://hooks.example.org/facnet?token=s3cret"
 WEBHOOKS = {"webhook_keys": "k" * 32, "webhook_hosts": "hooks.example.org"}
@@ -22,7 +22,7 @@ ENGLISH = (("accept-language", "en"),)
 def owed(database):
     def read():
         with database.connection() as conn:
-            return notifications.claim(conn, lease_seconds=60, limit=9)
+            return outbox.claim(conn, lease_seconds=60, limit=9)
 
     return read
 

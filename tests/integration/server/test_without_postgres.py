@@ -20,7 +20,7 @@ from facnet_client import FacnetClient, Retry
 from facnet_grpc.errors import TransientError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.storage.postgres import runs
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.database import Database
 
 DATA = os.urandom(700_000)
 

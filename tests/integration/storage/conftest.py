@@ -8,8 +8,8 @@ import pytest
 import uuid_utils.compat
 
 from facnet_grpc.model.run import Claim, NewRun, Run
-from facnet_grpc.storage.postgres import runs
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres import leases, runs
+from facnet_grpc.storage.postgres.database import Database
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def take(database: Database, add: Callable[..., Run]) -> Callable[..., Claim]:
 
     def claim(run: Run | None = None, *, lease_seconds: float = 60, max_attempts: int = 3) -> Claim:
         with database.connection() as conn:
-            found = runs.claim(conn, (run or add()).id, lease_seconds=lease_seconds, max_attempts=max_attempts)
+            found = leases.claim(conn, (run or add()).id, lease_seconds=lease_seconds, max_attempts=max_attempts)
         assert found is not None
         return found
 

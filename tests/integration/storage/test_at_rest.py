@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from facnet_grpc.errors import Reason, TerminalError, TransientError
-from facnet_grpc.keys import Keys
 from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA
-from facnet_grpc.storage import safe
-from facnet_grpc.storage.postgres import columns, erasure, lines, purge, rejects, results, runs, uploads
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.settings.keys import Keys
+from facnet_grpc.storage import factory
+from facnet_grpc.storage.postgres import column_encryption, deletion, erasure, records, results, runs, uploads
+from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 OLD, NEW = Keys.parse("a:" + "o" * 32), Keys.parse("b:" + "n" * 32)
@@ -23,7 +23,7 @@ NAM, NAME, RAW = "TREM12345678", "TREMBLAY, Éloïse", "31/31/2025;TREM12345678"
 
 
 def opened(url, keys):
-    return Database(url, max_connections=2, application_name="facnet-test", wrapper=safe.row_wrapper(keys))
+    return Database(url, max_connections=2, application_name="facnet-test", wrapper=factory.row_key_wrapper(keys))
 
 
 def write(database, run_id):
@@ -37,14 +37,14 @@ def write(database, run_id):
     with database.connection() as conn:
         with RecordWriter(conn, run_id) as writer:
             writer.write(pa.RecordBatch.from_pylist(batch, schema=BILLING_SCHEMA))
-        rejects.write(conn, run_id, pa.RecordBatch.from_pylist([rejected], schema=REJECTED_SCHEMA))
+        records.write_rejected(conn, run_id, pa.RecordBatch.from_pylist([rejected], schema=REJECTED_SCHEMA))
 
 
 def read(database, run_id):
     with database.connection() as conn:
-        keys = lines.page(conn, run_id, limit=10).column("patient_key").to_pylist()
-        names = pa.Table.from_batches(lines.for_rules(conn, run_id)).column("patient_name").to_pylist()
-        return keys, names, rejects.page(conn, run_id, limit=1)[0].raw
+        keys = records.record_page(conn, run_id, limit=10).column("patient_key").to_pylist()
+        names = pa.Table.from_batches(records.read_for_rules(conn, run_id)).column("patient_name").to_pylist()
+        return keys, names, records.rejected_page(conn, run_id, limit=1)[0].raw
 
 
 def stored(database):
@@ -104,13 +104,13 @@ def test_without_its_key_nothing_of_a_run_can_be_read(clean_postgres_url):
     with opened(clean_postgres_url, OLD) as sealed:
         write(sealed, run_id)
         with sealed.connection() as conn:
-            columns.forget(conn, [run_id])
+            column_encryption.forget(conn, [run_id])
         assert read(sealed, run_id) == ([None] * 5, [None] * 5, None)
 
 
 def test_what_was_rolled_back_leaves_no_key(database, clean_postgres_url):
     with opened(clean_postgres_url, OLD) as sealed, sealed.connection() as conn, conn.transaction(force_rollback=True):
-        columns.writing(conn, "billing_records", uuid4())
+        column_encryption.writing(conn, "billing_records", uuid4())
     with database.connection() as conn:
         assert conn.execute("SELECT count(*) FROM row_keys").fetchone() == (0,)
 
@@ -121,10 +121,10 @@ def test_nothing_is_written_in_clear_by_who_comes_second(clean_postgres_url):
 
         def second():
             with sealed.connection() as conn:
-                columns.writing(conn, "billing_records", run_id)
+                column_encryption.writing(conn, "billing_records", run_id)
 
         with sealed.connection() as first:
-            columns.writing(first, "billing_records", run_id)
+            column_encryption.writing(first, "billing_records", run_id)
             going = pool.submit(second)
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while first.execute(waits).fetchone() == (0,):
@@ -135,7 +135,7 @@ def test_nothing_is_written_in_clear_by_who_comes_second(clean_postgres_url):
 
 @pytest.fixture
 def files(database, blob_store):
-    return safe.encrypted(blob_store, database, OLD)
+    return factory.encrypted(blob_store, database, OLD)
 
 
 @pytest.fixture
@@ -170,9 +170,9 @@ def content(files, run):
 def test_a_key_is_wrapped_and_outlives_a_change_of_keys(database, blob_store, files, uploaded):
     run, upload_id = uploaded()
     assert content(files, run) == b"claims"
-    assert content(safe.encrypted(blob_store, database, BOTH), run) == b"claims"
+    assert content(factory.encrypted(blob_store, database, BOTH), run) == b"claims"
     with pytest.raises(TransientError):
-        content(safe.encrypted(blob_store, database, NEW), run)
+        content(factory.encrypted(blob_store, database, NEW), run)
     with database.connection() as conn:
         row = conn.execute("SELECT upload_id, run_id, key_id, length(wrapped) FROM data_keys").fetchone()
     assert row == (upload_id, run.id, "a", 12 + 32 + 16)
@@ -234,7 +234,7 @@ def test_the_key_of_a_file_that_was_sent_twice_is_not_kept(database, files, uplo
             erasure.erase(conn, run.id, "local")
             assert conn.execute("SELECT detail -> 'removed' -> 'uploads' FROM audit_log").fetchone() == (2,)
     if end == "purged":
-        assert purge.some(database, older_than_seconds=0, seconds=9).runs == 1
+        assert deletion.some(database, older_than_seconds=0, seconds=9).runs == 1
     assert count_keys(database) == 0
 
 
@@ -252,15 +252,15 @@ def test_after_a_change_of_keys_everything_is_wrapped_anew(database, blob_store,
     with opened(clean_postgres_url, OLD) as sealed:
         write(sealed, run.id)
         wanted = read(sealed, run.id)
-    assert safe.rewrap(database, BOTH, limit=1) == 2
-    assert safe.rewrap(database, BOTH, limit=1) == 0
+    assert factory.rewrap(database, BOTH, limit=1) == 2
+    assert factory.rewrap(database, BOTH, limit=1) == 0
     with opened(clean_postgres_url, NEW) as new:
         assert read(new, run.id) == wanted
-    assert content(safe.encrypted(blob_store, database, NEW), run) == b"claims"
+    assert content(factory.encrypted(blob_store, database, NEW), run) == b"claims"
 
 
 def test_a_key_that_nobody_knows_is_left_as_it_is(database, uploaded):
     uploaded()
-    assert safe.rewrap(database, NEW, limit=9) == 0
+    assert factory.rewrap(database, NEW, limit=9) == 0
     with database.connection() as conn:
         assert conn.execute("SELECT key_id FROM data_keys").fetchone() == ("a",)

@@ -13,15 +13,15 @@ import pytest
 
 from facnet_grpc.errors import TerminalError
 from facnet_grpc.model.run import Priority, RunStatus
-from facnet_grpc.model.turns import TurnRules
-from facnet_grpc.storage.postgres import leases, runs, turns
+from facnet_grpc.scheduling.order import SchedulingPolicy
+from facnet_grpc.storage.postgres import leases, queue, runs
 
 LOW, NORMAL, HIGH = Priority
 ANY = {"lease_seconds": 60, "max_attempts": 3}
 
 
 def rules(*, ageing=600.0, small_file_seconds=300.0, most=0, **exceptions):
-    return TurnRules(
+    return SchedulingPolicy(
         timedelta(seconds=ageing) if ageing else None,
         small_file_seconds,
         lambda owner: exceptions.get(owner, most),
@@ -34,7 +34,7 @@ def claim(database):
 
     def next_one(under=None, **changes):
         with database.connection() as conn:
-            return turns.claim_next(conn, under or rules(), **ANY | changes)
+            return queue.claim_next(conn, under or rules(), **ANY | changes)
 
     return next_one
 
@@ -173,11 +173,11 @@ def test_a_claim_passes_over_a_run_that_somebody_else_is_taking_and_does_not_wai
     """Somebody has frozen in the middle of a claim: neither its run nor its lock may hold up the others."""
     first, second = add(), add()
     with database.connection() as frozen:
-        taken = turns.claim_next(frozen, rules(), **ANY)
+        taken = queue.claim_next(frozen, rules(), **ANY)
         began = time.monotonic()
         with database.connection() as one, database.connection() as other:
-            assert turns.claim_next(one, rules(), **ANY).run.id == second.id
-            assert turns.claim_next(other, rules(), **ANY) is None
+            assert queue.claim_next(one, rules(), **ANY).run.id == second.id
+            assert queue.claim_next(other, rules(), **ANY) is None
         assert time.monotonic() - began < 15  # that one stays where it is
     assert taken.run.id == first.id
     assert claim() is None
@@ -214,7 +214,7 @@ def test_the_line_is_the_order_in_which_runs_are_claimed(database, add_many, cla
     )
     claim()
     with database.connection() as conn:
-        _, line = turns.line(conn, rules(most=5), max_attempts=3)
+        _, line = queue.line(conn, rules(most=5), max_attempts=3)
     served = []
     while found := claim(rules(most=5)):
         served.append(found.run.id)
@@ -226,8 +226,8 @@ def test_the_line_is_the_order_in_which_runs_are_claimed(database, add_many, cla
 def test_only_what_has_been_due_for_some_time_is_in_the_line_of_the_reconciler(database, add):
     add()
     with database.connection() as conn:
-        assert len(turns.line(conn, rules(), max_attempts=3)[1]) == 1
-        assert turns.line(conn, rules(), max_attempts=3, older_than_seconds=60)[1] == []
+        assert len(queue.line(conn, rules(), max_attempts=3)[1]) == 1
+        assert queue.line(conn, rules(), max_attempts=3, older_than_seconds=60)[1] == []
 
 
 def test_a_run_that_is_claimed_is_as_it_says(database, add, claim):

@@ -16,7 +16,7 @@ import pytest
 from facnet_grpc.errors import FacnetError, LeaseLost, TransientError
 from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA, Certainty, Result, Severity
-from facnet_grpc.storage.postgres import logs, records, rejects, results
+from facnet_grpc.storage.postgres import records, results, run_log
 from facnet_grpc.storage.postgres.results import ResultFilter
 
 LINE = {
@@ -217,16 +217,16 @@ def test_rejected_lines_come_back_in_pages(plain_database):
     ]
     batch = pa.RecordBatch.from_pylist(rows, schema=REJECTED_SCHEMA)
     with plain_database.connection() as conn:
-        rejects.write(conn, run_id, batch)
-        rejects.write(conn, run_id, batch.slice(0, 0))
-        first = rejects.page(conn, run_id, limit=3)
+        records.write_rejected(conn, run_id, batch)
+        records.write_rejected(conn, run_id, batch.slice(0, 0))
+        first = records.rejected_page(conn, run_id, limit=3)
         assert [(row.record_number, row.column_name, row.reason, row.raw) for row in first] == [
             (1, None, "bad", "é1\ufffdx"),
             (2, "code", "bad", "é2\ufffdx"),
             (3, None, "bad", "é3\ufffdx"),
         ]
-        assert [row.record_number for row in rejects.page(conn, run_id, after=3, limit=3)] == [4, 5]
-        assert rejects.page(conn, uuid4(), limit=3) == []
+        assert [row.record_number for row in records.rejected_page(conn, run_id, after=3, limit=3)] == [4, 5]
+        assert records.rejected_page(conn, uuid4(), limit=3) == []
         assert conn.execute("SELECT raw FROM rejected_rows WHERE record_number = 1").fetchone() == (
             "é1\ufffdx".encode(),
         )
@@ -305,9 +305,9 @@ def test_results_that_are_no_json_are_refused_without_being_quoted(database):
 def test_logs_are_kept_in_order(database):
     run_id = uuid4()
     with database.connection() as conn:
-        logs.add(conn, run_id, "info", "worker", "claimed", {"attempt": 1})
-        logs.add(conn, run_id, "warning", "worker", "released", {})
-        logs.add(conn, uuid4(), "info", "worker", "claimed", {})
-        first, second = logs.page(conn, run_id, limit=9)
+        run_log.add(conn, run_id, "info", "worker", "claimed", {"attempt": 1})
+        run_log.add(conn, run_id, "warning", "worker", "released", {})
+        run_log.add(conn, uuid4(), "info", "worker", "claimed", {})
+        first, second = run_log.page(conn, run_id, limit=9)
         assert (first.event, first.level, first.source, first.data) == ("claimed", "info", "worker", {"attempt": 1})
-        assert logs.page(conn, run_id, after=first.log_number, limit=9) == [second]
+        assert run_log.page(conn, run_id, after=first.log_number, limit=9) == [second]

@@ -13,7 +13,7 @@ import pytest
 from facnet_grpc.errors import FacnetError, TransientError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.server.access.limits import RateLimiter
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.database import Database
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # what libpq asks before anything else
 CLIENT_HELLO = 0x16  # the first byte of TLS

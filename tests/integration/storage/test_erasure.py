@@ -7,7 +7,7 @@ import json
 import pytest
 
 from facnet_grpc.errors import Conflict, NotFound, TerminalError
-from facnet_grpc.storage.postgres import erasure, logs, runs, uploads
+from facnet_grpc.storage.postgres import erasure, leases, run_log, runs, uploads
 
 OF_RUNS = ("billing_records", "rejected_rows", "validation_results", "validation_logs", "uploads")
 LINE = """
@@ -21,11 +21,11 @@ def failed(database, take):
     claim = take()
     with database.connection() as conn:
         conn.execute(LINE, (claim.run.id,))
-        logs.add(conn, claim.run.id, "info", "worker", "failed", {})
+        run_log.add(conn, claim.run.id, "info", "worker", "failed", {})
         upload_id = claim.run.id
         uploads.open_(conn, upload_id=upload_id, owner="local", file_name="secret.csv", ttl_seconds=60)
         uploads.finish(conn, upload_id, claim.run.id)
-        runs.fail(conn, claim, TerminalError())
+        leases.fail(conn, claim, TerminalError())
     return claim.run
 
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres.sql_loader import load
 
 SUBJECTS = sorted(
     path.name.removesuffix(".sql")

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from facnet_grpc.errors import LeaseLost, NotFound, Reason, TerminalError
-from facnet_grpc.model.notification import Channel, Outcome
+from facnet_grpc.model.notification import Channel, DeliveryOutcome
 from facnet_grpc.model.run import RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
-from facnet_grpc.storage.postgres import notifications, runs
+from facnet_grpc.storage.postgres import leases, outbox, runs
 
 URL = "https://hooks.example.org/facnet?token=s3cret"
 WANTED = {"webhook_url": URL, "notify_by_mail": True}
@@ -43,38 +43,38 @@ def change(database):
 @pytest.fixture
 def owed(change):
     def take(lease_seconds=60.0, limit=10):
-        found = change(notifications.claim, lease_seconds=lease_seconds, limit=limit)
+        found = change(outbox.claim, lease_seconds=lease_seconds, limit=limit)
         return sorted(found, key=lambda one: one.channel)
 
     return take
 
 
 def complete(change, claim):
-    change(runs.complete, claim, **COMPLETED)
+    change(leases.complete, claim, **COMPLETED)
 
 
 def fail(change, claim):
-    change(runs.fail, claim, TerminalError(Reason.MISSING_COLUMNS, columns=["code"]))
+    change(leases.fail, claim, TerminalError(Reason.MISSING_COLUMNS, columns=["code"]))
 
 
 def release_cancelled(change, claim):
     change(runs.request_cancel, claim.run.id, "local")
-    change(runs.release, claim, delay_seconds=0, count_attempt=True)
+    change(leases.release, claim, delay_seconds=0, count_attempt=True)
 
 
 def cancel_at_work(change, claim):
     change(runs.request_cancel, claim.run.id, "local")
-    change(runs.cancel, claim)
+    change(leases.cancel, claim)
 
 
 def cancel_waiting(change, claim):
-    change(runs.release, claim, delay_seconds=0, count_attempt=True)
+    change(leases.release, claim, delay_seconds=0, count_attempt=True)
     change(runs.request_cancel, claim.run.id, "local")
 
 
 def crash(change, claim):
-    change(runs.beat, claim, None, lease_seconds=-1)
-    change(runs.expired, max_attempts=1)
+    change(leases.beat, claim, None, lease_seconds=-1)
+    change(leases.expired, max_attempts=1)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_end_that_is_rolled_back_is_never_announced(database, owed, add, take
 
     def end_and_break() -> None:
         with database.connection() as conn:
-            runs.complete(conn, claim, **COMPLETED)
+            leases.complete(conn, claim, **COMPLETED)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -142,7 +142,7 @@ def test_an_end_that_is_rolled_back_is_never_announced(database, owed, add, take
 
 def test_a_worker_that_lost_its_lease_announces_nothing(change, owed, add, take):
     claim = take(add(**WANTED), lease_seconds=-1)
-    change(runs.expired, max_attempts=3)
+    change(leases.expired, max_attempts=3)
     with pytest.raises(LeaseLost):
         complete(change, claim)
     assert owed() == []
@@ -162,8 +162,8 @@ def test_what_is_owed_is_one_workers_at_a_time(database, change, owed, add, take
     for _ in range(2):
         complete(change, take(add(webhook_url=URL)))
     with database.connection() as one, database.connection() as two:
-        mine = notifications.claim(one, lease_seconds=60, limit=1)
-        theirs = notifications.claim(two, lease_seconds=60, limit=9)
+        mine = outbox.claim(one, lease_seconds=60, limit=1)
+        theirs = outbox.claim(two, lease_seconds=60, limit=9)
     assert len(mine) == len(theirs) == 1
     assert mine[0].id != theirs[0].id
     assert owed() == []
@@ -174,21 +174,21 @@ def test_after_the_lease_somebody_else_tries_and_the_first_one_has_no_say(change
     (silent,) = owed(lease_seconds=0)
     (other,) = owed()
     assert (other.id, other.attempt, other.age_seconds >= silent.age_seconds) == (silent.id, 2, True)
-    change(notifications.postpone, silent, 0)
-    change(notifications.end, silent, Outcome.GIVEN_UP)
+    change(outbox.postpone, silent, 0)
+    change(outbox.end, silent, DeliveryOutcome.GIVEN_UP)
     assert owed() == []  # still the other's
-    change(notifications.end, other, Outcome.SENT)
-    assert change(notifications.figures) == (0, 0.0)
+    change(outbox.end, other, DeliveryOutcome.SENT)
+    assert change(outbox.figures) == (0, 0.0)
 
 
 def test_what_was_never_tried_comes_first(change, owed, add, take):
     complete(change, take(add(webhook_url=URL)))
     (tried,) = owed()
     complete(change, take(add(webhook_url=URL)))
-    change(notifications.postpone, tried, -3600)
+    change(outbox.postpone, tried, -3600)
     (first,) = owed(limit=1)
     assert first.id != tried.id
-    count, age = change(notifications.figures)
+    count, age = change(outbox.figures)
     assert count == 2
     assert age > 0
 
@@ -197,10 +197,10 @@ def test_they_are_forgotten_after_a_while_or_with_their_run(change, owed, add, t
     for _ in range(2):
         complete(change, take(add(webhook_url=URL)))
     sent, waiting = owed()
-    change(notifications.end, sent, Outcome.SENT)
-    assert change(notifications.forget, older_than_seconds=60, limit=9) == 0
-    assert change(notifications.forget, older_than_seconds=-1, limit=9) == 1
+    change(outbox.end, sent, DeliveryOutcome.SENT)
+    assert change(outbox.forget, older_than_seconds=60, limit=9) == 0
+    assert change(outbox.forget, older_than_seconds=-1, limit=9) == 1
     change(runs.delete, waiting.run_id)
-    assert change(notifications.figures) == (0, 0.0)
+    assert change(outbox.figures) == (0, 0.0)
     with pytest.raises(NotFound):
         change(runs.get, waiting.run_id)

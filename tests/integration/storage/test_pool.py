@@ -8,7 +8,7 @@ import pytest
 
 from facnet_grpc.devstack.embedded import EmbeddedPostgres
 from facnet_grpc.errors import FacnetError, Reason, TransientError
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.database import Database
 
 
 @pytest.fixture

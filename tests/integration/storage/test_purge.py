@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from facnet_grpc.model.billing import BILLING_SCHEMA
-from facnet_grpc.storage.postgres import logs, purge, uploads
+from facnet_grpc.storage.postgres import deletion, run_log, uploads
 from facnet_grpc.storage.postgres.records import RecordWriter
-from workers.retention import Retention
+from workers.periodic.retention import Retention
 
 DAY = 86_400.0
 LINES = 50
@@ -40,7 +40,7 @@ def old(database, add):
         with database.connection() as conn:
             with RecordWriter(conn, run.id) as writer:
                 writer.write(pa.RecordBatch.from_pylist(lines, schema=BILLING_SCHEMA))
-            logs.add(conn, run.id, "info", "worker", "completed", {})
+            run_log.add(conn, run.id, "info", "worker", "completed", {})
             uploads.open_(conn, upload_id=run.id, owner=owner, file_name="claims.csv", ttl_seconds=9)
             conn.execute("INSERT INTO data_keys VALUES (%s, %s, 'a', 'x')", (run.id, run.id))
             uploads.finish(conn, run.id, run.id)
@@ -62,29 +62,29 @@ def counted(database):
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
 def test_an_old_run_goes_with_everything(database, old, status):
     run = old(status=status, owner="clinic")
-    assert purge.everything(database, older_than_seconds=30 * DAY) == 1
+    assert deletion.everything(database, older_than_seconds=30 * DAY) == 1
     assert counted(database) == [0] * len(KEPT)
     with database.connection() as conn:
         (line,) = conn.execute("SELECT owner, action, run_id, detail FROM audit_log").fetchall()
-    assert line == ("clinic", purge.PURGED, run.id, {"status": status, "size_bytes": run.size_bytes})
+    assert line == ("clinic", deletion.PURGED, run.id, {"status": status, "size_bytes": run.size_bytes})
 
 
 def test_a_young_one_and_one_that_waits_stay(database, old, add):
     old(days=29)
     add()
-    assert purge.everything(database, older_than_seconds=30 * DAY) == 0
+    assert deletion.everything(database, older_than_seconds=30 * DAY) == 0
     assert counted(database) == [2, LINES, 1, 1, 1, 0]
 
 
 def test_it_is_gone_at_once_and_its_rows_piece_by_piece(database, old):
     old()
     with database.connection() as conn:
-        assert len(purge.take(conn, older_than_seconds=30 * DAY, limit=10)) == 1
+        assert len(deletion.take(conn, older_than_seconds=30 * DAY, limit=10)) == 1
     assert counted(database) == [0, LINES, 1, 0, 0, 1]
     removed = []
     for _ in range(10):
         with database.connection() as conn:
-            removed.append(purge.sweep(conn, limit=20))
+            removed.append(deletion.sweep(conn, limit=20))
     assert removed == [21, 20, 10, 0, *[None] * 6]
     assert counted(database) == [0] * len(KEPT)
 
@@ -92,9 +92,9 @@ def test_it_is_gone_at_once_and_its_rows_piece_by_piece(database, old):
 def test_two_at_it_do_not_wait_for_each_other(database, old):
     old()
     with database.connection() as first:
-        assert len(purge.take(first, older_than_seconds=DAY, limit=10)) == 1
+        assert len(deletion.take(first, older_than_seconds=DAY, limit=10)) == 1
         with database.connection() as second:
-            assert purge.take(second, older_than_seconds=DAY, limit=10) == []
+            assert deletion.take(second, older_than_seconds=DAY, limit=10) == []
 
 
 def test_the_workers_do_it(database, old, blob_store):

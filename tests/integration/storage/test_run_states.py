@@ -11,7 +11,7 @@ import pytest
 from facnet_grpc.errors import Conflict, LeaseLost, Reason, RunCancelled, TerminalError
 from facnet_grpc.model.run import TRANSITIONS, Claim, Progress, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import DayFigures, Summary
-from facnet_grpc.storage.postgres import runs
+from facnet_grpc.storage.postgres import leases, runs
 
 SUMMARY = Summary(at_risk_cents=5, days=(DayFigures(service_date=date(2025, 1, 31), rows=3),))
 ENDING = {
@@ -24,15 +24,15 @@ ENDING = {
     "reference_version": "f1",
 }
 CHANGES = {
-    RunStatus.COMPLETED: lambda conn, claim: runs.complete(conn, claim, **ENDING),
-    RunStatus.FAILED: lambda conn, claim: runs.fail(conn, claim, TerminalError()),
-    RunStatus.CANCELLED: runs.cancel,
-    RunStatus.QUEUED: lambda conn, claim: runs.release(conn, claim, delay_seconds=0, count_attempt=True),
+    RunStatus.COMPLETED: lambda conn, claim: leases.complete(conn, claim, **ENDING),
+    RunStatus.FAILED: lambda conn, claim: leases.fail(conn, claim, TerminalError()),
+    RunStatus.CANCELLED: leases.cancel,
+    RunStatus.QUEUED: lambda conn, claim: leases.release(conn, claim, delay_seconds=0, count_attempt=True),
 }
 FENCED = {
     **{target.value: change for target, change in CHANGES.items()},
-    "beat": lambda conn, claim: runs.beat(conn, claim, None, lease_seconds=60),
-    "found": lambda conn, claim: runs.set_found(conn, claim, encoding="utf-8", delimiter=","),
+    "beat": lambda conn, claim: leases.beat(conn, claim, None, lease_seconds=60),
+    "found": lambda conn, claim: leases.set_found(conn, claim, encoding="utf-8", delimiter=","),
 }
 
 
@@ -59,7 +59,7 @@ def change(database):
 
 
 def expire(change):
-    return change(runs.expired, max_attempts=3)
+    return change(leases.expired, max_attempts=3)
 
 
 def force(database, run, status):
@@ -90,7 +90,7 @@ def test_of_many_who_claim_at_once_one_gets_the_run(database, add):
     def claim(_):
         with database.connection() as conn:
             start.wait()
-            return runs.claim(conn, run.id, lease_seconds=60, max_attempts=3)
+            return leases.claim(conn, run.id, lease_seconds=60, max_attempts=3)
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(found is not None for found in pool.map(claim, range(6))) == 1
@@ -100,12 +100,12 @@ def test_of_many_who_claim_at_once_one_gets_the_run(database, add):
 def test_only_waiting_runs_are_claimed(database, change, add, status):
     run = add()
     force(database, run, status)
-    found = change(runs.claim, run.id, lease_seconds=60, max_attempts=3)
+    found = change(leases.claim, run.id, lease_seconds=60, max_attempts=3)
     assert (found is not None) == (status is RunStatus.QUEUED)
 
 
 def test_what_does_not_exist_is_not_claimed(change, database):
-    assert change(runs.claim, uuid4(), lease_seconds=60, max_attempts=3) is None
+    assert change(leases.claim, uuid4(), lease_seconds=60, max_attempts=3) is None
 
 
 @pytest.mark.parametrize("target", CHANGES)
@@ -137,13 +137,13 @@ def test_who_lost_the_lease_changes_nothing(database, change, take, now, what):
         change(FENCED[what], old)
     assert caught.value.params["attempt"] == 1
     assert now(old.run) == before
-    assert not change(runs.beat, new, None, lease_seconds=60)
+    assert not change(leases.beat, new, None, lease_seconds=60)
 
 
 def test_a_completed_run_has_its_figures(change, take, now):
     claim = take()
-    change(runs.set_found, claim, encoding="cp1252", delimiter=";")
-    change(runs.complete, claim, **ENDING)
+    change(leases.set_found, claim, encoding="cp1252", delimiter=";")
+    change(leases.complete, claim, **ENDING)
     run = now(claim.run)
     assert (run.status, run.percent, run.phase, run.bytes_parsed) == (RunStatus.COMPLETED, 100, None, 1234)
     assert (run.total_rows, run.processed_rows, run.rejected_rows) == (12, 10, 2)
@@ -157,7 +157,7 @@ def test_a_run_ends_when_it_ends_and_not_when_its_long_transaction_began(databas
     claim = take()
     with database.connection() as conn:
         (began,) = conn.execute("SELECT now() FROM pg_sleep(0.05)").fetchone()
-        runs.complete(conn, claim, **ENDING)
+        leases.complete(conn, claim, **ENDING)
     assert (now(claim.run).finished_at - began).total_seconds() >= 0.05
 
 
@@ -168,7 +168,7 @@ def test_there_is_no_summary_before_the_end(change, take):
 
 def test_a_failed_run_says_why(change, take, now):
     claim = take()
-    change(runs.fail, claim, TerminalError(Reason.MISSING_COLUMNS, columns=["code", "service_date"]))
+    change(leases.fail, claim, TerminalError(Reason.MISSING_COLUMNS, columns=["code", "service_date"]))
     run = now(claim.run)
     assert (run.status, run.error_code) == (RunStatus.FAILED, "MISSING_COLUMNS")
     assert run.error_params == {"columns": ["code", "service_date"]}
@@ -181,22 +181,22 @@ def test_progress_is_stored_and_never_steps_back(change, take, now):
     def beat(percent, phase=RunPhase.RULES):
         counts = SeverityCounts(error=int(percent))
         progress = Progress(1, phase, percent, int(percent), 1234, 20, int(percent), 2, counts)
-        assert change(runs.beat, claim, progress, lease_seconds=60) is False
+        assert change(leases.beat, claim, progress, lease_seconds=60) is False
 
     beat(50)
     beat(40)
     run = now(claim.run)
     assert (run.percent, run.phase, run.bytes_parsed, run.processed_rows) == (50, RunPhase.RULES, 50, 50)
     assert (run.total_rows, run.rejected_rows, run.result_counts.error) == (20, 2, 50)
-    change(runs.beat, claim, None, lease_seconds=60)
+    change(leases.beat, claim, None, lease_seconds=60)
     assert now(claim.run) == run
 
 
 def test_a_new_attempt_begins_from_nothing(change, take, now):
     claim = take()
-    change(runs.beat, claim, Progress(1, RunPhase.RULES, 80, 5, 5, 5, 5, 5), lease_seconds=60)
-    change(runs.set_found, claim, encoding="cp1252", delimiter=";")
-    change(runs.release, claim, delay_seconds=0, count_attempt=True)
+    change(leases.beat, claim, Progress(1, RunPhase.RULES, 80, 5, 5, 5, 5, 5), lease_seconds=60)
+    change(leases.set_found, claim, encoding="cp1252", delimiter=";")
+    change(leases.release, claim, delay_seconds=0, count_attempt=True)
     assert now(claim.run).percent == 80
     run = take(claim.run).run
     assert (run.attempt, run.percent, run.bytes_parsed, run.processed_rows, run.encoding) == (2, 0, 0, 0, None)
@@ -204,20 +204,20 @@ def test_a_new_attempt_begins_from_nothing(change, take, now):
 
 def test_a_released_run_waits_for_its_time(change, take, now):
     claim = take()
-    change(runs.release, claim, delay_seconds=60, count_attempt=True)
+    change(leases.release, claim, delay_seconds=60, count_attempt=True)
     run = now(claim.run)
     assert run.status is RunStatus.QUEUED
     assert run.next_attempt_at > run.started_at
-    assert change(runs.claim, run.id, lease_seconds=60, max_attempts=3) is None
+    assert change(leases.claim, run.id, lease_seconds=60, max_attempts=3) is None
 
 
 def test_an_attempt_that_is_not_counted_has_a_number_but_takes_nothing_away(change, take, now):
     claim = take(max_attempts=1)
-    change(runs.release, claim, delay_seconds=0, count_attempt=False)
+    change(leases.release, claim, delay_seconds=0, count_attempt=False)
     again = take(claim.run, max_attempts=1)
     assert (again.run.attempt, again.run.uncounted_attempts) == (2, 1)
-    change(runs.release, again, delay_seconds=0, count_attempt=True)
-    assert change(runs.claim, claim.run.id, lease_seconds=60, max_attempts=1) is None
+    change(leases.release, again, delay_seconds=0, count_attempt=True)
+    assert change(leases.claim, claim.run.id, lease_seconds=60, max_attempts=1) is None
 
 
 def test_a_silent_worker_loses_its_run(change, take, now):
@@ -231,7 +231,7 @@ def test_a_silent_worker_loses_its_run(change, take, now):
 
 def test_a_beat_keeps_the_lease(change, take):
     claim = take(lease_seconds=-1)
-    change(runs.beat, claim, None, lease_seconds=60)
+    change(leases.beat, claim, None, lease_seconds=60)
     assert expire(change) == []
 
 
@@ -247,16 +247,16 @@ def test_a_run_that_kills_its_workers_fails_for_good(change, take, add):
 
 def test_a_waiting_run_without_attempts_left_fails_too(change, take):
     claim = take()
-    change(runs.release, claim, delay_seconds=0, count_attempt=True)
-    (taken,) = change(runs.expired, max_attempts=1)
+    change(leases.release, claim, delay_seconds=0, count_attempt=True)
+    (taken,) = change(leases.expired, max_attempts=1)
     assert (taken.status, taken.error_code) == (RunStatus.FAILED, "ATTEMPTS_EXHAUSTED")
 
 
 def test_reconcilers_do_not_wait_for_each_other(database, take):
     claims = [take(lease_seconds=-1) for _ in range(3)]
     with database.connection() as one, database.connection() as two:
-        assert len(runs.expired(one, max_attempts=3)) == len(claims)
-        assert runs.expired(two, max_attempts=3) == []
+        assert len(leases.expired(one, max_attempts=3)) == len(claims)
+        assert leases.expired(two, max_attempts=3) == []
 
 
 def test_cancelling_a_waiting_run_ends_it(change, add):
@@ -274,8 +274,8 @@ def test_cancelling_a_running_one_asks_its_worker(change, take, now):
     assert (asked.status, ended) == (RunStatus.PROCESSING, False)
     again, _ = change(runs.request_cancel, claim.run.id, "local")
     assert again.cancel_requested_at == asked.cancel_requested_at
-    assert change(runs.beat, claim, None, lease_seconds=60) is True
-    change(runs.cancel, claim)
+    assert change(leases.beat, claim, None, lease_seconds=60) is True
+    change(leases.cancel, claim)
     assert now(claim.run).status is RunStatus.CANCELLED
 
 
@@ -283,7 +283,7 @@ def test_a_run_that_shall_stop_is_not_completed(change, take, now):
     claim = take()
     change(runs.request_cancel, claim.run.id, "local")
     with pytest.raises(RunCancelled):
-        change(runs.complete, claim, **ENDING)
+        change(leases.complete, claim, **ENDING)
     assert now(claim.run).status is RunStatus.PROCESSING
 
 
@@ -291,7 +291,7 @@ def test_a_run_that_shall_stop_is_cancelled_instead_of_queued(change, take, now)
     released, silent = take(), take(lease_seconds=-1)
     for claim in (released, silent):
         change(runs.request_cancel, claim.run.id, "local")
-    change(runs.release, released, delay_seconds=9, count_attempt=True)
+    change(leases.release, released, delay_seconds=9, count_attempt=True)
     expire(change)
     for claim in (released, silent):
         run = now(claim.run)
@@ -309,9 +309,9 @@ def test_cancelling_an_ended_run_changes_nothing(database, change, add, now, sta
 
 def test_a_failed_run_is_queued_again_with_all_its_attempts(change, take, now):
     claim = take(max_attempts=1)
-    change(runs.beat, claim, Progress(1, RunPhase.RULES, 80.0, rows_parsed=9), lease_seconds=60)
+    change(leases.beat, claim, Progress(1, RunPhase.RULES, 80.0, rows_parsed=9), lease_seconds=60)
     change(runs.request_cancel, claim.run.id, "local")
-    change(runs.fail, claim, TerminalError(Reason.NO_USABLE_ROWS))
+    change(leases.fail, claim, TerminalError(Reason.NO_USABLE_ROWS))
     waiting = change(runs.retry, now(claim.run))
     assert (waiting.status, waiting.attempt, waiting.uncounted_attempts) == (RunStatus.QUEUED, 1, 1)
     assert (waiting.error_code, waiting.finished_at, waiting.percent, waiting.total_rows) == (None, None, 0.0, 0)

@@ -8,7 +8,7 @@ import pytest
 
 from facnet_grpc.errors import Conflict, NotFound, Reason, TerminalError, TransientError
 from facnet_grpc.model.run import Priority, RunStatus
-from facnet_grpc.storage.postgres import runs
+from facnet_grpc.storage.postgres import leases, runs
 from facnet_grpc.storage.postgres.runs import RunFilter
 
 
@@ -130,7 +130,7 @@ def test_lists_are_filtered(database, add, take):
 def test_files_of_ended_runs_are_found_until_they_are_deleted(database, add, take):
     waiting, claim = add(), take()
     with database.connection() as conn:
-        runs.cancel(conn, claim)
+        leases.cancel(conn, claim)
         assert ended_with_blob(conn, 60) == []
     with database.connection() as conn:
         assert ended_with_blob(conn, 0) == [(claim.run.id, claim.run.blob_key)]
@@ -146,7 +146,7 @@ def test_files_of_ended_runs_are_found_until_they_are_deleted(database, add, tak
 def test_files_of_failed_runs_are_kept_longer(database, take):
     claim = take()
     with database.connection() as conn:
-        runs.fail(conn, claim, TerminalError())
+        leases.fail(conn, claim, TerminalError())
     with database.connection() as conn:
         assert ended_with_blob(conn, 0, failed=60) == []
         assert ended_with_blob(conn, 60, failed=0) == [(claim.run.id, claim.run.blob_key)]

@@ -15,16 +15,16 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg import sql
 
-from facnet_grpc.ingest.reader import Batch, ClaimFile, Found, open_claims
-from facnet_grpc.model.event import Event
-from facnet_grpc.model.run import NewRun, Run
+from facnet_grpc.ingest.batches import LineBlock
+from facnet_grpc.ingest.reader import ClaimFile, Found, open_claims
+from facnet_grpc.model.run import NewRun, Run, RunEvent
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage import safe
+from facnet_grpc.storage import factory
 from facnet_grpc.storage.postgres import runs
-from facnet_grpc.storage.postgres.pool import Database
+from facnet_grpc.storage.postgres.database import Database
 from workers import main
-from workers.pipeline.resources import Resources
-from workers.pipeline.validate import validate
+from workers.validation.job import validate
+from workers.validation.resources import Resources
 
 PATIENCE = 30.0
 
@@ -55,7 +55,7 @@ def settings(clean_postgres_url: str, redis_url: str, tmp_path: Any) -> Settings
 @pytest.fixture
 def resources(settings: Settings, database: Database) -> Resources:
     """What an attempt needs."""
-    return replace(main.make_resources(settings), database=database, blobs=safe.blob_store(settings, database))
+    return replace(main.make_resources(settings), database=database, blobs=factory.blob_store(settings, database))
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Bench:
         with self.resources.database.connection() as conn:
             conn.execute(statement, params)
 
-    def events(self, run_id: UUID) -> list[Event]:
+    def events(self, run_id: UUID) -> list[RunEvent]:
         """Return what watchers were told."""
         return self.resources.events.tail({run_id: ""}, block_seconds=0.01)
 
@@ -145,7 +145,7 @@ class HeldFile:
     def found(self) -> Found:
         return self._file.found
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[LineBlock]:
         for batch in self._file.batches():
             yield batch
             self._reached.set()
@@ -179,7 +179,7 @@ def held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[[UUID], Any]
         reached, go_on = Flag(), Flag()
         with monkeypatch.context() as patched:
             patched.setattr(
-                "workers.pipeline.attempt.open_claims",
+                "workers.validation.attempt.open_claims",
                 lambda *args: HeldFile(open_claims(*args), reached, go_on),
             )
             thread = Thread(target=validate, args=(bench.resources, run_id), daemon=True)

@@ -15,9 +15,9 @@ import pytest
 from facnet_grpc import faults
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.rules import registry
-from facnet_grpc.storage.postgres import runs
+from facnet_grpc.storage.postgres import leases, runs
 from facnet_grpc.storage.postgres.records import RecordWriter
-from workers.pipeline.validate import validate
+from workers.validation.job import validate
 
 SOON = 10.0
 HELD = 60.0  # what is cancelled would take
@@ -127,7 +127,7 @@ def test_a_copy_that_waits_does_not_keep_the_run(bench, start, sample, monkeypat
             waiting.set()
             conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 0)), pg_sleep(%s)", (run_id, HELD))
 
-    monkeypatch.setattr("workers.pipeline.loading.RecordWriter", Stuck)
+    monkeypatch.setattr("workers.validation.loading.RecordWriter", Stuck)
     run_id = bench.submit(sample)
     attempt = start(run_id)
     assert waiting.wait(HELD)
@@ -139,7 +139,7 @@ def test_a_copy_that_waits_does_not_keep_the_run(bench, start, sample, monkeypat
 
 def test_whoever_comes_first_decides(bench, start, sample, monkeypatch):
     """A cancel that comes when everything is stored still wins, one that comes after the commit changes nothing."""
-    complete = runs.complete
+    complete = leases.complete
     run_id = bench.submit(sample)
 
     def cancelled_first(conn, claim, **more):
@@ -148,7 +148,7 @@ def test_whoever_comes_first_decides(bench, start, sample, monkeypatch):
         complete(conn, claim, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(runs, "complete", cancelled_first)
+        patched.setattr(leases, "complete", cancelled_first)
         assert bench.validate(run_id).status is RunStatus.CANCELLED
     assert bench.stored(run_id) == NOTHING
     other_id = bench.submit(sample)

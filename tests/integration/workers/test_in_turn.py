@@ -11,11 +11,11 @@ from dramatiq.worker import Worker
 from facnet_grpc.jobs.contract import QUEUE, ValidateRun
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import Priority, RunStatus
-from facnet_grpc.storage.postgres import runs
+from facnet_grpc.storage.postgres import leases, runs
 from workers import main
-from workers.pipeline import ending
-from workers.pipeline.validate import validate
-from workers.reconcile import Reconciler
+from workers.periodic.reconcile import Reconciler
+from workers.validation import finalize
+from workers.validation.job import validate
 
 READY = f"{NAMESPACE}:{QUEUE}"
 
@@ -29,7 +29,7 @@ def small(sample):
 @pytest.fixture
 def work(settings, monkeypatch, bench):
     """Has a worker do what there is to do, woken by messages alone, until some runs have ended."""
-    monkeypatch.setattr("workers.reconcile.MESSAGE_SECONDS", 3600.0)
+    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 3600.0)
 
     def until_ended(run_ids, *, threads=1, **changes):
         worker = Worker(main.assemble(settings.model_copy(update=changes)), worker_threads=threads)
@@ -76,18 +76,18 @@ def reconciler(bench, redis_client, **changes):
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),
-        changed=lambda run: ending.changed(parts, run),
+        changed=lambda run: finalize.changed(parts, run),
     )
 
 
 def test_nobody_is_woken_for_what_is_held_back(bench, redis_client, monkeypatch):
-    monkeypatch.setattr("workers.reconcile.MESSAGE_SECONDS", 0.0)
+    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 0.0)
     for _ in range(3):
         bench.submit(b"content")
     reconciler(bench, redis_client, max_active_runs=2).queue_again()
     assert redis_client.llen(READY) == 2
     with bench.resources.database.connection() as conn:
-        runs.claim(conn, runs.page(conn, "local", limit=1)[0].id, lease_seconds=60, max_attempts=3)
+        leases.claim(conn, runs.page(conn, "local", limit=1)[0].id, lease_seconds=60, max_attempts=3)
     redis_client.delete(READY)
     reconciler(bench, redis_client, max_active_runs=1).queue_again()
     assert redis_client.llen(READY) == 0

@@ -10,10 +10,10 @@ from threading import Thread
 
 import pytest
 
-from facnet_grpc.model.glimpse import MOST
+from facnet_grpc.model.result import MAX_PREVIEWS
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.rules import registry
-from workers.pipeline.validate import validate
+from workers.validation.job import validate
 
 PERSONS = ("doctor", "patient", "name", "date")
 
@@ -55,7 +55,7 @@ def test_ten_results_are_shown_before_the_last_rule_is_done(bench, held_rule, sa
         time.sleep(0.02)
     assert bench.run(run_id).status is RunStatus.PROCESSING
     shown = previews(bench, run_id)[-1]
-    assert len(shown) == MOST
+    assert len(shown) == MAX_PREVIEWS
     assert {found.rule_id for found in shown} == {"office_fee"}
     assert all(found.record_number for found in shown)
     (entry,) = redis_client.xrevrange(f"facnet:events:{run_id}", count=1)
@@ -64,4 +64,4 @@ def test_ten_results_are_shown_before_the_last_rule_is_done(bench, held_rule, sa
     held_rule.set()
     thread.join(20)
     assert bench.run(run_id).status is RunStatus.COMPLETED
-    assert all(len(found) == MOST for found in previews(bench, run_id))
+    assert all(len(found) == MAX_PREVIEWS for found in previews(bench, run_id))

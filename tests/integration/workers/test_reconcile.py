@@ -13,13 +13,13 @@ from facnet_grpc.errors import TerminalError, TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.schedule_settings import Schedule
-from facnet_grpc.storage.postgres import locks, runs, turns, uploads
-from workers import reconcile
-from workers.pipeline import ending
-from workers.reconcile import Reconciler
-from workers.retention import Retention
-from workers.timetable import Chore, Timetable
+from facnet_grpc.settings.schedule import Schedule
+from facnet_grpc.storage.postgres import leases, locks, queue, runs, uploads
+from workers.periodic import reconcile
+from workers.periodic.reconcile import Reconciler
+from workers.periodic.retention import Retention
+from workers.scheduler import PeriodicJob, Scheduler
+from workers.validation import finalize
 
 KEPT = 600.0
 READY = f"{NAMESPACE}:{QUEUE}"
@@ -36,23 +36,23 @@ class Rounds(Reconciler):
     """A reconciler that does its chores, as the timetable would, when it is told."""
 
     def chore(self, schedule):
-        return Chore("reconcile", schedule, locks.RECONCILER, self.chores)
+        return PeriodicJob("reconcile", schedule, locks.RECONCILER, self.chores)
 
     def look(self):
-        return Timetable(self._database, (), ()).do(self.chore(Always()))
+        return Scheduler(self._database, (), ()).do(self.chore(Always()))
 
 
 @pytest.fixture
 def reconciler(bench, redis_client, monkeypatch):
     monkeypatch.setattr(reconcile, "MESSAGE_SECONDS", 0.0)
-    monkeypatch.setattr("workers.retention.GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("workers.periodic.retention.GRACE_SECONDS", 0.0)
     parts = bench.resources
     return Rounds(
         parts.settings,
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),
-        changed=lambda run: ending.changed(parts, run),
+        changed=lambda run: finalize.changed(parts, run),
         others=Retention(parts.database, parts.blobs, failed_blob_seconds=KEPT).chores,
     )
 
@@ -111,7 +111,7 @@ def test_a_run_that_is_not_due_yet_waits(bench, reconciler, redis_client):
 
 def claim(bench, run_id):
     with bench.resources.database.connection() as conn:
-        return runs.claim(conn, run_id, lease_seconds=30, max_attempts=3)
+        return leases.claim(conn, run_id, lease_seconds=30, max_attempts=3)
 
 
 def test_a_run_of_a_silent_worker_waits_again_and_its_attempt_counts(bench, reconciler, redis_client):
@@ -191,7 +191,7 @@ def test_the_file_of_an_ended_run_is_removed(bench, reconciler):
 def test_the_file_of_a_failed_run_is_kept_for_its_time_and_no_longer(bench, reconciler):
     run_id = bench.submit(b"content")
     with bench.resources.database.connection() as conn:
-        runs.fail(conn, runs.claim(conn, run_id, lease_seconds=30, max_attempts=3), TerminalError())
+        leases.fail(conn, leases.claim(conn, run_id, lease_seconds=30, max_attempts=3), TerminalError())
     reconciler.look()
     assert bench.blobs() == {bench.run(run_id).blob_key}
     age = f"{KEPT + 1} seconds"
@@ -211,7 +211,7 @@ def test_a_chore_that_fails_does_not_keep_the_others_from_their_turn(bench, reco
     run_id = bench.submit(b"content")
     claim(bench, run_id)
     expire(bench, run_id)
-    monkeypatch.setattr(turns, "line", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(queue, "line", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(uploads, "expired", lambda *_, **__: 1 / 0)
     assert reconciler.look()
     assert bench.run(run_id).status is RunStatus.QUEUED
@@ -231,7 +231,7 @@ def test_without_redis_leases_are_still_looked_after(bench, reconciler):
 
 def test_it_works_by_itself_once_open(bench, reconciler, redis_client):
     bench.submit(b"content")
-    timetable = Timetable(bench.resources.database, [reconciler.chore(Schedule.every(0.05))], ())
+    timetable = Scheduler(bench.resources.database, [reconciler.chore(Schedule.every(0.05))], ())
     timetable.open()
     try:
         deadline = time.monotonic() + 60

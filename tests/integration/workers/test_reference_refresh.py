@@ -11,11 +11,12 @@ from structlog.testing import capture_logs
 from facnet_grpc import metrics
 from facnet_grpc.errors import InvalidInput, LimitExceeded, TransientError
 from facnet_grpc.reference.snapshot import shipped
-from facnet_grpc.schedule_settings import Schedule
-from facnet_grpc.storage.postgres import locks, reference, scheduled
-from workers import main, reference_refresh
-from workers.reference_refresh import NAME, ReferenceRefresh
-from workers.timetable import Chore, Timetable
+from facnet_grpc.settings.schedule import Schedule
+from facnet_grpc.storage.postgres import locks, periodic, reference
+from workers import main
+from workers.periodic import reference_refresh
+from workers.periodic.reference_refresh import NAME, ReferenceRefresh
+from workers.scheduler import PeriodicJob, Scheduler
 
 PLACES = "number,name,type,gmf\n50001,Clinique A,cabinet,oui\n"
 CONTEXTS = "context,label,ends_on\nG160,Sans rendez-vous,\n"
@@ -45,14 +46,14 @@ def put(folder):
 def look(database, folder):
     """Looks as workers do, and says how it went."""
     refresh = ReferenceRefresh(database, folder)
-    chore = Chore(NAME, Schedule.every(0.001), locks.REFRESH, (refresh.look,))
-    table = Timetable(database, [chore], ())
+    chore = PeriodicJob(NAME, Schedule.every(0.001), locks.REFRESH, (refresh.look,))
+    table = Scheduler(database, [chore], ())
 
     def do():
         assert table.do(chore)
         table.measure()
         with database.connection() as conn:
-            return scheduled.last(conn, NAME).outcome
+            return periodic.last(conn, NAME).outcome
 
     return do
 

@@ -13,7 +13,7 @@ from facnet_grpc.model.run import RunStatus
 from facnet_grpc.reference.snapshot import Establishment, shipped
 from facnet_grpc.rules.registry import Registry, load
 from facnet_grpc.storage.postgres import erasure, locks, reference, revalidations
-from workers.pipeline.revalidate import MAX_ATTEMPTS, Revalidator
+from workers.revalidation import MAX_ATTEMPTS, Revalidator
 
 TABLES = ("validation_results", "billing_records", "rejected_rows", "validation_logs")
 

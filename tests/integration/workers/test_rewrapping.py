@@ -8,10 +8,10 @@ import pytest
 
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage import safe
+from facnet_grpc.storage import factory
 from facnet_grpc.storage.postgres import results
-from workers.pipeline.validate import validate
-from workers.rewrapping import Rewrapping
+from workers.periodic.key_rotation import KeyRotation
+from workers.validation.job import validate
 
 OLD, NEW = "old:" + "o" * 32, "new:" + "n" * 32
 
@@ -23,10 +23,10 @@ def with_keys(settings, resources):
 
     def make(*keys):
         named = Settings.model_validate(settings.model_dump() | {"blob_key": ",".join(keys)})
-        database = safe.database(named, "facnet-test")
+        database = factory.database(named, "facnet-test")
         database.open()
         opened.append(database)
-        return replace(resources, settings=named, database=database, blobs=safe.blob_store(named, database))
+        return replace(resources, settings=named, database=database, blobs=factory.blob_store(named, database))
 
     yield make
     for database in opened:
@@ -47,7 +47,7 @@ def test_nothing_needs_the_old_key_once_workers_have_looked(bench, with_keys, sa
 
     both = with_keys(NEW, OLD)
     assert patients(both, done) == seen
-    Rewrapping(both.database, both.settings.blob_keys).look()
+    KeyRotation(both.database, both.settings.blob_keys).look()
 
     bench.resources = with_keys(NEW)
     assert patients(bench.resources, done) == seen

@@ -10,10 +10,10 @@ import pytest
 
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.rules.base import Outcome, RuleInfo
+from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.storage.postgres import revalidations
-from workers.pipeline.revalidate import Revalidator
+from workers.revalidation import Revalidator
 
 SOON = 30.0  # seconds after which a test has failed; nothing waits that long
 
@@ -34,7 +34,7 @@ class Meeting:
 @pytest.fixture
 def met(bench, monkeypatch):
     """The names of rules that have met another one; every file is worth it."""
-    monkeypatch.setattr("workers.pipeline.beside._WORTH_IT", 0)
+    monkeypatch.setattr("workers.validation.attempt._WORTH_IT", 0)
     names, barrier = [], Barrier(2)
     rules = Registry.of(*(Meeting(name, barrier, names) for name in ("a_rule", "b_rule")))
     bench.resources = replace(bench.resources, rules=rules)
@@ -54,7 +54,7 @@ def test_two_rules_of_an_attempt_and_of_a_revalidation_are_evaluated_at_once(ben
 def test_as_many_as_there_are_threads_find_what_one_finds(bench, sample, monkeypatch):
     alone = bench.submit(sample)
     bench.validate(alone)
-    monkeypatch.setattr("workers.pipeline.beside._WORTH_IT", 0)
+    monkeypatch.setattr("workers.validation.attempt._WORTH_IT", 0)
     several = bench.submit(sample)
     bench.validate(several)
     assert _results(bench, several) == _results(bench, alone)

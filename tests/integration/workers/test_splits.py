@@ -12,8 +12,8 @@ import pytest
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.run import NewRun, RunStatus
 from facnet_grpc.sample import write_sample
-from facnet_grpc.storage.postgres import logs, runs
-from workers.pipeline import attempt
+from facnet_grpc.storage.postgres import run_log, runs
+from workers.validation import attempt
 
 ROWS = 3000
 TABLES = {
@@ -84,7 +84,7 @@ def test_the_cut_of_upload_and_blocks_does_not_matter(bench, plain_database, con
 def test_the_log_accounts_for_every_line(bench, content):
     run = bench.validate(submit(bench, content, len(content)))
     with bench.resources.database.connection() as conn:
-        entries = {entry.event: entry.data for entry in logs.page(conn, run.id, after=0, limit=100)}
+        entries = {entry.event: entry.data for entry in run_log.page(conn, run.id, after=0, limit=100)}
     done, found = entries["completed"], entries["file_understood"]
     assert done["blank"] == 3
     assert done["rows"] + done["rejected"] + done["blank"] == content.count(b"\r\n") - 1 + (content[-2:] != b"\r\n")

@@ -12,12 +12,12 @@ import pytest
 
 from facnet_grpc import metrics
 from facnet_grpc.errors import TransientError
-from facnet_grpc.schedule_settings import EPOCH, Schedule
-from facnet_grpc.storage.postgres import locks, operations, scheduled
-from facnet_grpc.storage.postgres.scheduled import Outcome
-from workers import presence, timetable
-from workers.presence import Presence
-from workers.timetable import Chore, Timetable
+from facnet_grpc.settings.schedule import EPOCH, Schedule
+from facnet_grpc.storage.postgres import locks, operations, periodic
+from facnet_grpc.storage.postgres.periodic import JobOutcome
+from workers import heartbeat, scheduler
+from workers.heartbeat import WorkerHeartbeat
+from workers.scheduler import PeriodicJob, Scheduler
 
 YEARLY = Schedule.parse("0 0 1 1 *")  # no moment comes while a test runs
 PATIENCE = 10.0
@@ -32,7 +32,7 @@ def did():
 @pytest.fixture
 def chore(did):
     def make(schedule=YEARLY, *steps):
-        return Chore("test", schedule, locks.RETENTION, steps or (lambda: did.append(datetime.now(UTC)),))
+        return PeriodicJob("test", schedule, locks.RETENTION, steps or (lambda: did.append(datetime.now(UTC)),))
 
     return make
 
@@ -42,7 +42,7 @@ def working(database, *chores, own=(), workers=1):
     """Several workers with the same chores."""
     with ExitStack() as stack:
         for _ in range(workers):
-            table = Timetable(database, chores, own)
+            table = Scheduler(database, chores, own)
             table.open()
             stack.callback(table.close)
         yield
@@ -50,12 +50,12 @@ def working(database, *chores, own=(), workers=1):
 
 def last(database):
     with database.connection() as conn:
-        return scheduled.last(conn, "test")
+        return periodic.last(conn, "test")
 
 
 def was_done(database, ago):
     with database.connection() as conn:
-        scheduled.begin(conn, "test", datetime.now(UTC) - ago)
+        periodic.begin(conn, "test", datetime.now(UTC) - ago)
 
 
 def wait(condition):
@@ -78,7 +78,7 @@ def test_of_many_who_ask_at_once_one_does_it(database, chore, did):
 
     def ask(_):
         ready.wait(PATIENCE)
-        return Timetable(database, (), ()).do(chore())
+        return Scheduler(database, (), ()).do(chore())
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(ask, range(4))) == [False, False, False, True]
@@ -89,10 +89,10 @@ def test_missed_moments_are_caught_up_once(database, chore, did):
     was_done(database, timedelta(days=5 * 365))
     with working(database, chore(), workers=2):
         wait(lambda: did)
-    assert (len(did), last(database).outcome) == (1, Outcome.DONE)
+    assert (len(did), last(database).outcome) == (1, JobOutcome.DONE)
     with working(database, chore()):  # after a restart
         pass
-    assert not Timetable(database, (), ()).do(chore())
+    assert not Scheduler(database, (), ()).do(chore())
     assert len(did) == 1
 
 
@@ -100,31 +100,31 @@ def test_nobody_else_begins_while_one_is_at_it(database, chore):
     begun, go_on = threading.Event(), threading.Event()
     long = chore(Schedule.every(0.001), begun.set, lambda: go_on.wait(PATIENCE))
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(Timetable(database, (), ()).do, long)
+        first = pool.submit(Scheduler(database, (), ()).do, long)
         assert begun.wait(PATIENCE)
-        assert not Timetable(database, (), ()).do(long)
+        assert not Scheduler(database, (), ()).do(long)
         go_on.set()
         assert first.result(PATIENCE)
-    assert Timetable(database, (), ()).do(long)
+    assert Scheduler(database, (), ()).do(long)
 
 
 def test_what_was_broken_off_is_done_at_the_next_moment(database, chore, did):
     was_done(database, timedelta(0))  # by a worker that is dead
-    assert not Timetable(database, (), ()).do(chore())
+    assert not Scheduler(database, (), ()).do(chore())
     was_done(database, timedelta(days=366))
     assert last(database).outcome is None
-    assert Timetable(database, (), ()).do(chore())
-    assert (len(did), last(database).outcome) == (1, Outcome.DONE)
+    assert Scheduler(database, (), ()).do(chore())
+    assert (len(did), last(database).outcome) == (1, JobOutcome.DONE)
 
 
 def test_a_clock_that_was_wrong_stops_nothing(database, chore, did):
     was_done(database, timedelta(days=-2 * 366))
-    assert Timetable(database, (), ()).do(chore())
+    assert Scheduler(database, (), ()).do(chore())
     assert did
 
 
 def test_a_step_that_fails_keeps_no_other_from_its_turn_and_is_told(database, chore, did):
-    table, counter = Timetable(database, [chore()], ()), metrics.CHORES.labels("test", "failed")
+    table, counter = Scheduler(database, [chore()], ()), metrics.CHORES.labels("test", "failed")
     failing, before = metrics.CHORES_FAILING.labels("test"), counter._value.get()
     always = Schedule.every(0.001)
     assert table.do(chore(always, lambda: 1 / 0, lambda: did.append(1)))
@@ -132,7 +132,7 @@ def test_a_step_that_fails_keeps_no_other_from_its_turn_and_is_told(database, ch
     assert (did, last(database).outcome, counter._value.get() - before, failing._value.get()) == ([1], "failed", 1, 1)
     assert table.do(chore(always))
     table.measure()
-    assert (last(database).outcome, failing._value.get()) == (Outcome.DONE, 0)
+    assert (last(database).outcome, failing._value.get()) == (JobOutcome.DONE, 0)
 
 
 def test_while_postgresql_is_away_it_is_tried_again_soon(database, chore, did, monkeypatch):
@@ -144,7 +144,7 @@ def test_while_postgresql_is_away_it_is_tried_again_soon(database, chore, did, m
             raise refusals.pop()
         return real(conn, number)
 
-    monkeypatch.setattr(timetable, "AGAIN", timedelta(seconds=0.05))
+    monkeypatch.setattr(scheduler, "AGAIN", timedelta(seconds=0.05))
     monkeypatch.setattr(locks, "try_lock", away)
     with working(database, chore()):
         wait(lambda: did)
@@ -154,7 +154,7 @@ def test_while_postgresql_is_away_it_is_tried_again_soon(database, chore, did, m
 def test_a_worker_that_stops_begins_no_further_step(database, did):
     begun, stopping = threading.Event(), threading.Event()
     steps = (begun.set, lambda: stopping.wait(PATIENCE), lambda: did.append(1))
-    table = Timetable(database, [Chore("test", YEARLY, locks.RETENTION, steps)], ())
+    table = Scheduler(database, [PeriodicJob("test", YEARLY, locks.RETENTION, steps)], ())
     table.open()
     assert begun.wait(PATIENCE)
     with ThreadPoolExecutor(1) as pool:
@@ -179,7 +179,7 @@ def seen(database):
 
 
 def test_workers_say_that_they_are_there_and_when_they_go(database, monkeypatch):
-    one, other = (Presence(database, threads=2, run_ids=list) for _ in range(2))
+    one, other = (WorkerHeartbeat(database, threads=2, run_ids=list) for _ in range(2))
     with working(database, own=((one.say, 0.05), (other.say, 0.05))):
         wait(lambda: seen(database).keys() == {one.id, other.id})
         first = seen(database)[one.id]
@@ -188,7 +188,7 @@ def test_workers_say_that_they_are_there_and_when_they_go(database, monkeypatch)
     assert first.release
     one.close()
     assert seen(database).keys() == {other.id}
-    monkeypatch.setattr(presence, "TTL_SECONDS", -1.0)
+    monkeypatch.setattr(heartbeat, "TTL_SECONDS", -1.0)
     other.say()
     assert not seen(database)
     one.forget_others()

@@ -16,10 +16,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from facnet_grpc import logs, tracing
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.settings import Settings
-from facnet_grpc.variables import SettingsError
+from facnet_grpc.settings.environment import SettingsError
 from workers import actors
 from workers.main import Traces
-from workers.pipeline.validate import validate
+from workers.validation.job import validate
 
 HARMLESS = re.compile(r"[A-Za-z0-9_./:*-]+( [A-Za-z0-9_./:*-]+)?")
 
@@ -54,7 +54,7 @@ def traced_run(bench, sample, spans):
     run_id = bench.submit(sample)
 
     with tracing.span("sender"):
-        payload = ValidateRun(run_id, tracing.carried()).to_kwargs()
+        payload = ValidateRun(run_id, tracing.inject()).to_kwargs()
     with actors._span(payload, "validate_run"):
         validate(bench.resources, run_id)
     return run_id
@@ -100,7 +100,7 @@ def test_another_run_than_asked_for_has_a_trace_of_its_own(bench, sample, spans)
 @pytest.mark.parametrize("sender", ["the reconciler", "another run"])
 def test_an_attempt_is_under_whoever_handed_the_run_in_whatever_it_was_begun_by(bench, sample, spans, sender):
     with tracing.span("submit"):
-        run_id = bench.submit(sample[:20_000], traceparent=tracing.carried())
+        run_id = bench.submit(sample[:20_000], traceparent=tracing.inject())
     if sender == "the reconciler":
         validate(bench.resources, run_id)
     else:
@@ -134,7 +134,7 @@ def test_log_lines_carry_the_trace(spans):
 
 @pytest.mark.parametrize("said", ["", "00-00", "00-" + "g" * 32 + "-" + "1" * 16 + "-01", 7, None])
 def test_what_is_no_traceparent_is_ignored(said):
-    assert tracing.understood(said) is None
+    assert tracing.extract(said) is None
 
 
 def settings(endpoint):
@@ -154,7 +154,7 @@ def test_nothing_is_traced_unless_somebody_asks(monkeypatch):
     traces = Traces(settings(""), "facnet-test")
     traces.open()
     with tracing.span("work"):
-        assert tracing.carried() is None
+        assert tracing.inject() is None
         assert tracing.exemplar() is None
     traces.close()
 

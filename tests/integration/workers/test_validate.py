@@ -19,11 +19,11 @@ from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE, JobQueue, make_broker
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.model.run import Priority, RunStatus
-from facnet_grpc.rules.base import Outcome, RuleInfo
+from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.registry import Registry
-from facnet_grpc.storage.postgres import logs, results, runs
+from facnet_grpc.storage.postgres import leases, results, run_log, runs
 from facnet_grpc.storage.postgres.records import RecordWriter
-from workers.pipeline.validate import validate
+from workers.validation.job import validate
 
 HEADER = "Facture;ID RAMQ;Date de Service;Code;Montant Preliminaire;Montant payé;Doctor Info;Patient\r\n"
 LINE = (
@@ -86,7 +86,7 @@ def test_the_sample_is_validated_from_claim_to_end(bench, sample):
     assert run.reference_version
     with bench.resources.database.connection() as conn:
         assert runs.summary(conn, run_id).days
-        assert [entry.event for entry in logs.page(conn, run_id, limit=9)] == ["file_understood", "completed"]
+        assert [entry.event for entry in run_log.page(conn, run_id, limit=9)] == ["file_understood", "completed"]
 
 
 def vars_of(counts):
@@ -122,7 +122,7 @@ def test_a_rule_that_raises_costs_only_its_own_results(bench, rules):
 
 
 def test_results_of_any_number_are_stored(bench, rules, monkeypatch):
-    monkeypatch.setattr("workers.pipeline.attempt.RESULTS_AT_ONCE", 1)
+    monkeypatch.setattr("workers.validation.attempt.RESULTS_AT_ONCE", 1)
     run_id = bench.submit(small())
     bench.validate(run_id)
     assert bench.count("validation_results", run_id) == 2
@@ -259,7 +259,7 @@ def test_a_worker_whose_lease_was_taken_stores_nothing_and_the_other_everything_
     with held(run_id) as frozen:
         with bench.resources.database.connection() as conn:  # one transaction: no heartbeat comes between
             conn.execute("UPDATE validation_runs SET lease_expires_at = now() - interval '1 second'")
-            assert [run.status for run in runs.expired(conn, max_attempts=3)] == [RunStatus.QUEUED]
+            assert [run.status for run in leases.expired(conn, max_attempts=3)] == [RunStatus.QUEUED]
         run = bench.validate(run_id)
         frozen.finish()
     assert (run.status, run.attempt) == (RunStatus.COMPLETED, 2)
@@ -284,7 +284,7 @@ def test_a_copy_that_postgres_refuses_is_tried_again_and_then_fails(bench):
     assert (run.status, run.error_code, run.attempt) == (RunStatus.FAILED, "ATTEMPTS_EXHAUSTED", 3)
     assert bench.blobs() == {run.blob_key}
     with bench.resources.database.connection() as conn:
-        told = repr(logs.page(conn, run_id, limit=20)).encode()
+        told = repr(run_log.page(conn, run_id, limit=20)).encode()
     assert not any(secret in told for secret in PHI)
 
 
@@ -347,7 +347,7 @@ def test_a_lease_that_is_lost_at_the_last_moment_is_worth_nothing(bench, monkeyp
         raise ValueError
 
     run_id = bench.submit(small())
-    monkeypatch.setattr("workers.pipeline.attempt.run_rules", taken)
+    monkeypatch.setattr("workers.validation.attempt.run_rules", taken)
     assert bench.validate(run_id).status is RunStatus.PROCESSING
     assert bench.stored(run_id) == NOTHING
 
@@ -375,7 +375,7 @@ def test_not_even_a_bug_in_settling_gets_out(bench, monkeypatch):
         raise ValueError("ZTEST, ANA")
 
     run_id = bench.submit(b"")
-    monkeypatch.setattr("workers.pipeline.ending.failed", fail)
+    monkeypatch.setattr("workers.validation.finalize.failed", fail)
     validate(bench.resources, run_id)
     assert bench.run(run_id).status is RunStatus.PROCESSING
 

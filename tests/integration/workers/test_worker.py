@@ -19,7 +19,7 @@ from facnet_grpc.jobs.contract import VALIDATE, ValidateRun
 from facnet_grpc.jobs.queue import make_broker
 from facnet_grpc.model.run import RunStatus
 from workers import broker, main
-from workers.middleware.metrics_page import MetricsPage
+from workers.middleware.metrics import MetricsPage
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def end_of(bench, run_id, seconds=30.0):
 
 
 def test_a_queued_run_is_worked_on_at_once(bench, worker, sample, monkeypatch):
-    monkeypatch.setattr("workers.reconcile.MESSAGE_SECONDS", 3600.0)  # it is the message that wakes the worker
+    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 3600.0)  # it is the message that wakes the worker
     lines = sample.splitlines(keepends=True)
     took = []
     for _ in range(3):
@@ -55,7 +55,7 @@ def test_a_queued_run_is_worked_on_at_once(bench, worker, sample, monkeypatch):
 
 
 def test_a_run_whose_message_never_came_is_found(bench, worker, sample, monkeypatch):
-    monkeypatch.setattr("workers.reconcile.MESSAGE_SECONDS", 0.0)
+    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 0.0)
     run_id = bench.submit(sample)
     assert end_of(bench, run_id).status is RunStatus.COMPLETED
 

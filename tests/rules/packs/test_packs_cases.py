@@ -7,8 +7,8 @@ import pytest
 
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
-from facnet_grpc.rules.declarative import Status, cases, catalogue, load_checks, test_pack, validate_pack
-from facnet_grpc.rules.declarative.model import LANGUAGES
+from facnet_grpc.rules.checks import Status, cases, load_checks, packs, test_pack, validate_pack
+from facnet_grpc.rules.checks.model import LANGUAGES
 
 CHECKS = load_checks().checks
 EVALUATED = [check for check in CHECKS if check.tests]
@@ -67,7 +67,7 @@ def test_shipped_packs_pass_what_users_run_on_theirs(path, tmp_path):
 
 def test_every_scenario_has_texts_that_the_catalogues_could_take():
     for locale in LANGUAGES:
-        entries = catalogue.entries(locale)
+        entries = packs.entries(locale)
         for check in EVALUATED:
             for test in check.tests:
                 for part in ("title", "message", "solution"):

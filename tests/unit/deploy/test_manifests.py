@@ -10,7 +10,7 @@ import yaml
 
 from facnet_grpc.__main__ import WORKER_MARGIN_SECONDS
 from facnet_grpc.settings import Settings
-from facnet_grpc.variables import variable
+from facnet_grpc.settings.environment import variable
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

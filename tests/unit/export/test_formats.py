@@ -15,14 +15,12 @@ from pyarrow import parquet as pq
 
 from facnet_cli.output import to_json
 from facnet_client import values
-from facnet_grpc.export import layout
-from facnet_grpc.export.formats import Format, make_writer
-from facnet_grpc.export.lines import shaped
-from facnet_grpc.export.results import Shaper, canonical
-from facnet_grpc.export.sink import CHUNK_BYTES, Sink
-from facnet_grpc.model.line import LINE_SCHEMA
+from facnet_grpc.export import tables
+from facnet_grpc.export.formats import CHUNK_BYTES, Format, Sink, make_writer
+from facnet_grpc.export.tables import Shaper, canonical, shaped
+from facnet_grpc.model.billing import LINE_SCHEMA
 from facnet_grpc.model.result import Certainty, Result, Severity
-from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.texts import Locale
 
 PERSONS = Redactor(b"k" * 32)
@@ -87,12 +85,12 @@ def written(form, batches, schema):
 
 def test_names_and_their_order_are_those_of_the_client():
     """The command line writes JSON Lines from these values."""
-    assert layout.RESULT.names == [field.name for field in dataclasses.fields(values.Result)]
-    assert layout.LINE.names == [field.name for field in dataclasses.fields(values.Record)]
+    assert tables.RESULT.names == [field.name for field in dataclasses.fields(values.Result)]
+    assert tables.LINE.names == [field.name for field in dataclasses.fields(values.Record)]
 
 
 def test_json_lines_are_what_python_would_write():
-    found = written(Format.JSONL, [batch()], layout.LINE).decode()
+    found = written(Format.JSONL, [batch()], tables.LINE).decode()
 
     rows = [json.loads(row) for row in found.splitlines()]
     assert [json.dumps(row, ensure_ascii=False) for row in rows] == found.splitlines()
@@ -110,7 +108,7 @@ def test_json_lines_are_what_python_would_write():
 
 def test_results_as_json_lines_are_what_the_command_line_writes():
     found = [result(1), result(2, record_number=None, affected_records=(), ramq_ids=(), service_date=None)]
-    lines = written(Format.JSONL, [Shaper(Locale.FR, PERSONS).shaped(found)], layout.RESULT).decode().splitlines()
+    lines = written(Format.JSONL, [Shaper(Locale.FR, PERSONS).shaped(found)], tables.RESULT).decode().splitlines()
 
     rows = [json.loads(row) for row in lines]
     assert [to_json(values.Result(**row)) for row in rows] == lines
@@ -124,7 +122,7 @@ def test_whole_numbers_in_facts_have_no_point_and_keys_are_sorted():
 
 
 def test_spreadsheets_run_nothing_and_numbers_stay_numbers():
-    found = written(Format.CSV, [batch()], layout.LINE)
+    found = written(Format.CSV, [batch()], tables.LINE)
 
     assert found.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(found.decode("utf-8-sig"), newline="")))
@@ -146,34 +144,34 @@ def test_spreadsheets_run_nothing_and_numbers_stay_numbers():
 def test_the_same_rows_give_the_same_bytes(form, count):
     batches = [batch(LINES[:count])] if count else []
 
-    assert written(form, batches, layout.LINE) == written(form, batches, layout.LINE)
+    assert written(form, batches, tables.LINE) == written(form, batches, tables.LINE)
 
 
 def test_parquet_and_arrow_give_the_rows_back():
     parts = [batch(LINES[:2]), batch(LINES[2:])]
     expected = pa.Table.from_batches(parts)
 
-    parquet = pq.read_table(pa.BufferReader(written(Format.PARQUET, parts, layout.LINE)))
-    arrow = ipc.open_stream(written(Format.ARROW, parts, layout.LINE)).read_all()
+    parquet = pq.read_table(pa.BufferReader(written(Format.PARQUET, parts, tables.LINE)))
+    arrow = ipc.open_stream(written(Format.ARROW, parts, tables.LINE)).read_all()
 
     assert arrow.equals(expected)
     assert parquet.to_pylist() == expected.to_pylist()
-    assert pq.read_table(pa.BufferReader(written(Format.PARQUET, [], layout.LINE))).num_rows == 0
+    assert pq.read_table(pa.BufferReader(written(Format.PARQUET, [], tables.LINE))).num_rows == 0
 
 
 def test_a_slice_of_a_batch_is_written_like_a_batch():
-    whole = written(Format.JSONL, [batch()], layout.LINE).splitlines(keepends=True)
+    whole = written(Format.JSONL, [batch()], tables.LINE).splitlines(keepends=True)
 
-    assert written(Format.JSONL, [batch().slice(1, 1)], layout.LINE) == whole[1]
-    assert written(Format.CSV, [batch().slice(1, 1)], layout.LINE) == written(
-        Format.CSV, [batch(LINES[1:2])], layout.LINE
+    assert written(Format.JSONL, [batch().slice(1, 1)], tables.LINE) == whole[1]
+    assert written(Format.CSV, [batch().slice(1, 1)], tables.LINE) == written(
+        Format.CSV, [batch(LINES[1:2])], tables.LINE
     )
 
 
 @pytest.mark.parametrize("form", Format)
 def test_persons_are_pseudonyms(form):
-    found = written(form, [batch()], layout.LINE)
-    found += written(form, [Shaper(Locale.EN, PERSONS).shaped([result(1)])], layout.RESULT)
+    found = written(form, [batch()], tables.LINE)
+    found += written(form, [Shaper(Locale.EN, PERSONS).shaped([result(1)])], tables.RESULT)
 
     for secret in (b"TREM", b"Martin", b"Marie", b"1234567"):
         assert secret not in found

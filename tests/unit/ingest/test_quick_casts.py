@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facnet_grpc.ingest import uniform, values
-from facnet_grpc.ingest.casts import DictionaryCast, cast_text
+from facnet_grpc.ingest import casts, values
+from facnet_grpc.ingest.casts import DictionaryCast, UniformCast, cast_text
 from facnet_grpc.ingest.patients import PatientCast
 from facnet_grpc.ingest.source import SMALL_BYTES, fetched_once
-from facnet_grpc.ingest.uniform import UniformCast
 
 CLOCKS = st.one_of(st.from_regex(r"[0-2][0-9]:[0-6][0-9]", fullmatch=True), st.just(""))
 CODES = st.one_of(st.from_regex(r"[0-9]{5}", fullmatch=True), st.just(""))
@@ -28,9 +27,9 @@ def slow(parse, *types):
 
 # What is usual, how it is read cell by cell and all at once.
 KINDS = {
-    "clock": (CLOCKS, (values.seconds, pa.int32()), lambda *how: UniformCast(uniform.clocks, slow(*how))),
-    "code": (CODES, (values.code, pa.string()), lambda *how: UniformCast(uniform.codes, slow(*how))),
-    "place": (CODES, (values.place, pa.string()), lambda *how: UniformCast(uniform.codes, slow(*how))),
+    "clock": (CLOCKS, (values.seconds, pa.int32()), lambda *how: UniformCast(casts.clocks, slow(*how))),
+    "code": (CODES, (values.code, pa.string()), lambda *how: UniformCast(casts.codes, slow(*how))),
+    "place": (CODES, (values.place, pa.string()), lambda *how: UniformCast(casts.codes, slow(*how))),
     "patient": (PATIENTS, (values.patient, pa.string(), pa.string()), lambda *_: PatientCast()),
 }
 

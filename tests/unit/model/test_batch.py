@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from facnet_grpc.model.batch import Batch
+from facnet_grpc.model.batch import RunBatch
 from facnet_grpc.model.run import RunStatus, SeverityCounts
 
 BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
@@ -12,7 +12,7 @@ BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
 
 def batch(percent=50.0, **counts):
     runs = dict.fromkeys(("queued", "processing", "completed", "failed", "cancelled"), 0) | counts
-    return Batch("lot", **runs, bytes_parsed=0, total_bytes=0, percent=percent, total_rows=0, processed_rows=0,
+    return RunBatch("lot", **runs, bytes_parsed=0, total_bytes=0, percent=percent, total_rows=0, processed_rows=0,
                  rejected_rows=0, result_counts=SeverityCounts(), started_at=BEGAN)  # fmt: skip
 
 

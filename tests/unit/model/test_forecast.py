@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from facnet_grpc.model.forecast import Done, Pace, Running, forecast, left
 from facnet_grpc.model.run import Priority
-from facnet_grpc.model.turns import ANY, Turn, Waiting
+from facnet_grpc.scheduling.forecast import Done, Pace, Running, forecast, left
+from facnet_grpc.scheduling.order import ANY, Turn, WaitingRun
 
 BY_THE_BYTE = Pace(0.0, 1.0)
 
@@ -17,7 +17,7 @@ BY_THE_BYTE = Pace(0.0, 1.0)
 def line(*runs):
     """A line of runs, each an owner and a size; large from 100 on."""
     return [
-        Turn(Waiting(UUID(int=number), (owner, Priority.NORMAL, size >= 100), size), held_back=False)
+        Turn(WaitingRun(UUID(int=number), (owner, Priority.NORMAL, size >= 100), size), held_back=False)
         for number, (owner, size) in enumerate(runs)
     ]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facnet_grpc.model.run import Priority
-from facnet_grpc.model.turns import Fleet, Lane, Queue, TurnRules, Waiting
+from facnet_grpc.scheduling.order import Capacity, Lane, Queue, SchedulingPolicy, WaitingRun
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LOW, NORMAL, HIGH = Priority
@@ -27,7 +27,7 @@ def lane(owner="a", priority=NORMAL, *, large=False, running=0, served=None, qui
 
 
 def rules(*, ageing=600.0, small_file_seconds=300.0, most=0, **exceptions):
-    return TurnRules(
+    return SchedulingPolicy(
         timedelta(seconds=ageing) if ageing else None,
         small_file_seconds,
         lambda owner: exceptions.get(owner, most),
@@ -35,7 +35,7 @@ def rules(*, ageing=600.0, small_file_seconds=300.0, most=0, **exceptions):
 
 
 def queue(*lanes, slots=0, large_running=0, small_seen=False):
-    return Queue(lanes, Fleet(slots, large_running, small_seen), NOW)
+    return Queue(lanes, Capacity(slots, large_running, small_seen), NOW)
 
 
 def order(*lanes, under=None, **fleet):
@@ -46,7 +46,7 @@ def line(state, counts, under=None):
     """The line as the names of lanes, with so many runs in each."""
     ids = (UUID(int=number) for number in count())
     waiting = [
-        Waiting(next(ids), one.name, 1) for one, many in zip(state.lanes, counts, strict=True) for _ in range(many)
+        WaitingRun(next(ids), one.name, 1) for one, many in zip(state.lanes, counts, strict=True) for _ in range(many)
     ]
     return [turn.run.lane[0] for turn in state.line_up(waiting, under or rules())]
 
@@ -128,7 +128,7 @@ def test_the_last_place_is_kept_free_of_large_files_while_small_ones_are_about(s
 def test_large_files_beyond_their_places_are_at_the_end_of_the_line():
     state = queue(lane("a", large=True), lane("b"), lane("c", large=True), slots=2, small_seen=True)
     ids = (UUID(int=number) for number in count())
-    turns = state.line_up([Waiting(next(ids), one.name, 1) for one in state.lanes for _ in range(2)], rules())
+    turns = state.line_up([WaitingRun(next(ids), one.name, 1) for one in state.lanes for _ in range(2)], rules())
     assert [(turn.run.lane[0], turn.held_back) for turn in turns] == [
         ("a", False),
         ("b", False),
@@ -156,13 +156,13 @@ OWNERS = st.fixed_dictionaries(
 
 @given(LANES, OWNERS, st.integers(0, 4), st.integers(0, 3), st.integers(0, 3), st.booleans())
 def test_the_line_is_what_claims_one_by_one_would_make_of_it(lanes, owners, slots, large_running, most, small_seen):
-    under, fleet = rules(most=most), Fleet(slots, large_running, small_seen)
+    under, fleet = rules(most=most), Capacity(slots, large_running, small_seen)
     left, state = {}, []
     for (owner, priority, large), (many, quiet) in lanes.items():
         running, served = owners[owner]
         state.append(lane(owner, priority, large=large, running=running, served=served, quiet=quiet))
         left[state[-1].name] = many
-    waiting = [Waiting(UUID(int=0), name, 1) for name, many in left.items() for _ in range(many)]
+    waiting = [WaitingRun(UUID(int=0), name, 1) for name, many in left.items() for _ in range(many)]
     line = [turn.run.lane for turn in Queue(state, fleet, NOW).line_up(waiting, under) if not turn.held_back]
     claimed, now = [], NOW
     while possible := Queue([one for one in state if left[one.name]], fleet, NOW).order(under):

@@ -11,7 +11,7 @@ import pytest
 from facnet_grpc.model.notification import Channel, Notification
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.notify.mail import compose
-from facnet_grpc.notify_settings import NotifySettings
+from facnet_grpc.settings.notify import NotifySettings
 
 RUN = UUID(int=2)
 ONE = Notification(

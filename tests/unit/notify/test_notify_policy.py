@@ -7,9 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from facnet_grpc.errors import InvalidInput, Reason
-from facnet_grpc.notify import policy
-from facnet_grpc.notify.policy import Target
-from facnet_grpc.notify_settings import NotifySettings
+from facnet_grpc.notify import url_policy
+from facnet_grpc.notify.url_policy import Target
+from facnet_grpc.settings.notify import NotifySettings
 
 ALLOWED = (
     "hooks.example.org,other.example.org:8443,any.example.org:*,8.8.8.8,xn--caf-dma.example,localhost:*,127.0.0.1:*,"
@@ -35,7 +35,7 @@ def settings(**changes: object) -> NotifySettings:
     ],
 )
 def test_what_is_allowed_is_read(url, target):
-    assert policy.check(url, settings()) == Target(*target)
+    assert url_policy.check(url, settings()) == Target(*target)
 
 
 @pytest.mark.parametrize(
@@ -112,31 +112,31 @@ def test_what_is_allowed_is_read(url, target):
 )
 def test_what_is_not_allowed_is_refused_with_a_word_about_why(url, problem):
     with pytest.raises(InvalidInput) as refused:
-        policy.check(url, settings())
+        url_policy.check(url, settings())
     assert (refused.value.reason, refused.value.params["webhook_problem"]) == (Reason.WEBHOOK_REFUSED, problem)
     assert "example" not in str(refused.value)  # the address may hold a secret, and is not told again
 
 
 def test_without_hosts_there_are_no_webhooks():
     with pytest.raises(InvalidInput) as refused:
-        policy.check("https://hooks.example.org/", settings(webhook_hosts=""))
+        url_policy.check("https://hooks.example.org/", settings(webhook_hosts=""))
     assert refused.value.params["webhook_problem"] == "disabled"
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080/x", "http://[::1]:8080/", "https://localhost/"])
 def test_this_machine_is_for_trying_things_out(url):
-    assert policy.check(url, settings(webhook_loopback=True))
+    assert url_policy.check(url, settings(webhook_loopback=True))
 
 
 @pytest.mark.parametrize("url", ["http://hooks.example.org/", "http://10.0.0.1/", "http://localhost.example.org/"])
 def test_plain_http_goes_nowhere_else(url):
     with pytest.raises(InvalidInput):
-        policy.check(url, settings(webhook_loopback=True))
+        url_policy.check(url, settings(webhook_loopback=True))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_machines_on_the_internet_are_open(address):
-    assert policy.is_open(ip_address(address), settings())
+    assert url_policy.is_open(ip_address(address), settings())
 
 
 @pytest.mark.parametrize(
@@ -176,19 +176,19 @@ def test_machines_on_the_internet_are_open(address):
     ],
 )
 def test_machines_inside_are_not(address):
-    assert not policy.is_open(ip_address(address), settings())
+    assert not url_policy.is_open(ip_address(address), settings())
 
 
 def test_networks_can_be_opened_one_by_one():
     told = settings(webhook_networks="10.20.0.0/16, fd12:3456::/32")
     opened = ["10.20.30.40", "::ffff:10.20.30.40", "fd12:3456::1"]
-    assert [policy.is_open(ip_address(address), told) for address in opened] == [True] * 3
+    assert [url_policy.is_open(ip_address(address), told) for address in opened] == [True] * 3
     closed = ["10.21.0.1", "127.0.0.1", "169.254.169.254", "fd13::1"]
-    assert [policy.is_open(ip_address(address), told) for address in closed] == [False] * 4
-    assert policy.check("https://10.0.0.1/", settings(webhook_networks="10.0.0.0/8")).host == "10.0.0.1"
+    assert [url_policy.is_open(ip_address(address), told) for address in closed] == [False] * 4
+    assert url_policy.check("https://10.0.0.1/", settings(webhook_networks="10.0.0.0/8")).host == "10.0.0.1"
 
 
 def test_loopback_alone_opens_no_network():
     told = settings(webhook_loopback=True)
-    assert policy.is_open(ip_address("127.0.0.1"), told)
-    assert not policy.is_open(ip_address("10.0.0.1"), told)
+    assert url_policy.is_open(ip_address("127.0.0.1"), told)
+    assert not url_policy.is_open(ip_address("10.0.0.1"), told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from facnet_grpc.notify_settings import AllowedHost, NotifySettings
+from facnet_grpc.settings.notify import AllowedHost, NotifySettings
 
 KEY = {"webhook_keys": "k" * 32}
 SMTP = {"smtp_host": "smtp.example.org", "smtp_from": "facnet@example.org"}

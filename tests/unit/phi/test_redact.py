@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from facnet_grpc.phi.redact import Redactor
+from facnet_grpc.phi.redaction import Redactor
 
 KEY = b"a key for tests that is long enough"
 NAM = "TESX80010199"  # invented

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from facnet_grpc.reference.snapshot import (
-    ANYWHERE,
-    CABINET,
-    ESTABLISHMENT,
-    CodeEntry,
-    ReferenceSnapshot,
-    shipped,
-)
+from facnet_grpc.reference.snapshot import ANYWHERE, CABINET, ESTABLISHMENT, CodeEntry, ReferenceSnapshot, shipped
 
 TODAY = date(2025, 3, 3)
 

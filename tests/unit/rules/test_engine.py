@@ -15,7 +15,7 @@ from facnet_grpc.model.result import FINDING_SCHEMA, RESULT_SCHEMA, Certainty, S
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, RejectionFigures, ScenarioFigures
 from facnet_grpc.reference.snapshot import shipped
-from facnet_grpc.rules.base import Outcome, RuleInfo
+from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.engine import run_rules
 from facnet_grpc.rules.registry import RULES, select
 from tests.rules.tables import lines

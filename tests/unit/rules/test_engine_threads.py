@@ -17,12 +17,12 @@ from facnet_grpc.errors import RunCancelled
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.reference.snapshot import shipped
-from facnet_grpc.rules import declarative
-from facnet_grpc.rules.base import Outcome, RuleInfo
-from facnet_grpc.rules.declarative import sheet
+from facnet_grpc.rules import checks
+from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.checks import claim_table
 from facnet_grpc.rules.engine import run_rules
-from facnet_grpc.rules.lines import LineCollector
 from facnet_grpc.rules.registry import select
+from facnet_grpc.rules.table.columns import LineCollector
 from tests.rules.compare import with_sites
 from tests.rules.tables import lines
 
@@ -77,7 +77,7 @@ def sample():
 
 
 def judged(sample, rules, **options):
-    ready = declarative.for_run(rules, TODAY)
+    ready = checks.for_run(rules, TODAY)
     return run_rules(sample, with_sites(), ready, between=lambda _: None, **options)
 
 
@@ -100,9 +100,9 @@ def _bytes(table):
 
 def test_what_checks_share_is_worked_out_once(sample, monkeypatch):
     made = []
-    of = sheet.Nams.of
+    of = claim_table.Nams.of
 
-    class Noted(sheet.Sheet):
+    class Noted(claim_table.ClaimTable):
         def __init__(self, lines):
             made.append("sheet")
             super().__init__(lines)
@@ -111,8 +111,8 @@ def test_what_checks_share_is_worked_out_once(sample, monkeypatch):
         made.append("nams")
         return of(keys)
 
-    monkeypatch.setattr("facnet_grpc.rules.declarative.rule.Sheet", Noted)
-    monkeypatch.setattr(sheet.Nams, "of", noted)
+    monkeypatch.setattr("facnet_grpc.rules.checks.compile.ClaimTable", Noted)
+    monkeypatch.setattr(claim_table.Nams, "of", noted)
     judged(sample, select(()), threads=4)
     assert sorted(made) == ["nams", "sheet"]
 

@@ -9,15 +9,15 @@ import pyarrow as pa
 
 from facnet_grpc.model.result import FINDING_SCHEMA, Severity
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.findings import Batch
-from facnet_grpc.rules.groups import Groups
-from facnet_grpc.rules.vocabulary import Claims
+from facnet_grpc.rules.findings import FindingGroup
+from facnet_grpc.rules.table.claims import Claims
+from facnet_grpc.rules.table.groups import Groups
 from tests.rules.tables import lines
 
 
 def test_a_batch_becomes_rows():
     claims = Claims(lines({"record_number": number, "patient_key": "AAAA00000001"} for number in (10, 20, 30)))
-    batch = Batch(
+    batch = FindingGroup(
         "one",
         Severity.ERROR,
         np.array([0, 2]),
@@ -41,7 +41,7 @@ def test_a_batch_becomes_rows():
 
 
 def test_nothing_found_is_an_empty_table():
-    empty = Batch("one", Severity.ERROR, np.zeros(0, np.int64), Groups.empty(0))
+    empty = FindingGroup("one", Severity.ERROR, np.zeros(0, np.int64), Groups.empty(0))
     assert findings.table(Claims(lines([])), [empty]).equals(FINDING_SCHEMA.empty_table())
 
 

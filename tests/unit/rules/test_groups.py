@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facnet_grpc.rules.groups import Groups, keep_one
-from facnet_grpc.rules.vocabulary import Claims
+from facnet_grpc.rules.table.claims import Claims
+from facnet_grpc.rules.table.groups import Groups, keep_one
 from tests.rules.tables import lines
 
 

@@ -8,7 +8,7 @@ from threading import Barrier, Event, Lock, current_thread
 
 import pytest
 
-from facnet_grpc.rules.lanes import in_lanes
+from facnet_grpc.rules.table.parallel import map_ordered
 
 SOON = 30.0  # seconds after which a test has failed; nothing waits that long
 said = ContextVar("said", default="nothing")
@@ -39,7 +39,7 @@ def test_as_many_as_there_are_lanes_are_done_at_once_and_no_more(lanes):
             together.wait(SOON)
         return thing * 10
 
-    assert sorted(in_lanes(work, range(6), lanes)) == [0, 10, 20, 30, 40, 50]
+    assert sorted(map_ordered(work, range(6), lanes)) == [0, 10, 20, 30, 40, 50]
     assert counter.most == lanes
 
 
@@ -51,7 +51,7 @@ def test_they_are_handed_over_as_they_end():
             assert second.wait(SOON)
         return thing
 
-    with closing(in_lanes(work, ["slow", "first", "second"], 2)) as done:
+    with closing(map_ordered(work, ["slow", "first", "second"], 2)) as done:
         assert [next(done), next(done)] == ["first", "second"]
         second.set()
         assert list(done) == ["slow"]
@@ -59,14 +59,14 @@ def test_they_are_handed_over_as_they_end():
 
 @pytest.mark.parametrize(("things", "lanes"), [([1, 2, 3], 1), ([1], 4), ([], 4)])
 def test_where_there_is_nothing_to_share_out_nobody_else_works(things, lanes):
-    threads = list(in_lanes(lambda _: current_thread(), things, lanes))
+    threads = list(map_ordered(lambda _: current_thread(), things, lanes))
     assert threads == [current_thread()] * len(things)
 
 
 def test_work_sees_what_its_caller_says():
     token = said.set("a run")
     try:
-        assert list(in_lanes(lambda _: said.get(), range(5), 2)) == ["a run"] * 5
+        assert list(map_ordered(lambda _: said.get(), range(5), 2)) == ["a run"] * 5
     finally:
         said.reset(token)
 
@@ -81,7 +81,7 @@ def test_nothing_is_begun_once_the_caller_has_enough_and_what_was_begun_ends():
         ended.append(thing)
         return thing
 
-    with closing(in_lanes(work, ["long", "short", "never"], 2)) as done:
+    with closing(map_ordered(work, ["long", "short", "never"], 2)) as done:
         assert next(done) == "short"
         enough.set()
     assert (sorted(begun), sorted(ended)) == (["long", "short"], ["long", "short"])
@@ -99,5 +99,5 @@ def test_what_work_raises_goes_through_when_the_others_have_ended():
         ended.append(thing)
 
     with pytest.raises(KeyError):
-        list(in_lanes(work, ["bad", "good"], 2))
+        list(map_ordered(work, ["bad", "good"], 2))
     assert ended == ["good"]

@@ -7,7 +7,7 @@ from datetime import date
 import pyarrow as pa
 
 from facnet_grpc.model.billing import BILLING_SCHEMA, RULE_SCHEMA
-from facnet_grpc.rules.lines import LineCollector
+from facnet_grpc.rules.table.columns import LineCollector
 
 
 def batch(first, count):

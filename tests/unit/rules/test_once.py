@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from facnet_grpc.rules.once import once
+from facnet_grpc.rules.table.cached import cached
 
 SOON = 30.0  # seconds after which a test has failed; nothing waits that long
 
@@ -16,7 +16,7 @@ class Sums:
     def __init__(self, barrier=None):
         self.made, self.barrier = [], barrier
 
-    @once
+    @cached
     def one(self):
         """A number."""
         self.made.append("one")
@@ -24,12 +24,12 @@ class Sums:
             self.barrier.wait(SOON)
         return object()
 
-    @once
+    @cached
     def both(self):
         self.made.append("both")
         return (self.one, self.one)
 
-    @once
+    @cached
     def wrong(self):
         self.made.append("wrong")
         raise ZeroDivisionError

@@ -15,13 +15,13 @@ from facnet_grpc.rules.registry import RULES
 
 CATALOG = Path(facnet_grpc.rules.__file__).parent / "catalog"
 CASES = Path(__file__).parents[2] / "rules" / "cases"
-NAMES = sorted(path.stem for path in CATALOG.glob("*.py") if path.stem != "__init__")
+NAMES = sorted(path.stem for path in CATALOG.iterdir() if not path.name.startswith("__"))
 MODULES = {rule.info.id: sys.modules[type(rule).__module__] for rule in RULES}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_in_the_catalog_is_a_registered_rule_with_cases_and_a_page(name):
-    assert MODULES[name].__name__ == f"facnet_grpc.rules.catalog.{name}"
+    assert MODULES[name].__name__.removesuffix(".rule") == f"facnet_grpc.rules.catalog.{name}"
     assert (CASES / f"{name}.toml").is_file()
     page = MODULES[name].__doc__
     for heading in ("What it checks", "Why", "Source", "An example", "What to do", "Readings"):

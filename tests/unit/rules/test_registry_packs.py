@@ -9,10 +9,10 @@ import pytest
 
 from facnet_grpc.errors import InvalidInput, NotFound, Reason
 from facnet_grpc.rules import registry
-from facnet_grpc.rules.base import RuleInfo
-from facnet_grpc.rules.declarative import Status
+from facnet_grpc.rules.api import RuleInfo
+from facnet_grpc.rules.checks import Status
 from facnet_grpc.rules.registry import RULES, Listed, Registry, day_in_quebec, load
-from facnet_grpc.variables import SettingsError
+from facnet_grpc.settings.environment import SettingsError
 
 PACK = """
 [[check]]
@@ -126,7 +126,7 @@ def test_rules_of_installed_packages_are_found_and_count_in_the_version(monkeypa
         info=RuleInfo("theirs", "1", "x", info.certainty, info.severities, info.scenarios, (), "theirs")
     )
     entry = SimpleNamespace(name="theirs", value="theirs:rules", dist=None, load=lambda: lambda: [mine])
-    monkeypatch.setattr("facnet_grpc.rules.declarative.catalogue.entry_points", lambda **_: [entry])
+    monkeypatch.setattr("facnet_grpc.rules.checks.packs.entry_points", lambda **_: [entry])
     monkeypatch.setattr(registry, "entry_points", lambda **_: [entry])
     rules = load(tmp_path)
     assert "theirs" in ids(rules.select([]))

@@ -7,8 +7,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from facnet_grpc.rules import columns, digits, numbering
-from facnet_grpc.rules.columns import Digits, Values, Words
+from facnet_grpc.rules.table import arrays, columns, text_ids
+from facnet_grpc.rules.table.columns import DictionaryBuilder, DigitsBuilder, ValueBuilder
 
 
 def grown(column, values, kind, cut):
@@ -32,7 +32,7 @@ def test_numbers_take_the_room_of_the_largest(least, most, kind):
     values = [5, None, least, 7, most]
     values = values if least is not None else [None]
     for cut in (1, 2, 5):
-        grown_column = grown(Values(pa.int64(), narrow=True), values, pa.int64(), cut)
+        grown_column = grown(ValueBuilder(pa.int64(), narrow=True), values, pa.int64(), cut)
         assert (grown_column.type, grown_column.to_pylist()) == (kind, values)
 
 
@@ -41,23 +41,23 @@ def test_numbers_take_the_room_of_the_largest(least, most, kind):
 )
 @pytest.mark.parametrize("cut", [1, 4])
 def test_digits_come_back_as_they_were(values, cut):
-    column = grown(Digits(), values, pa.string(), cut)
-    assert digits.unpack(column).to_pylist() == values
+    column = grown(DigitsBuilder(), values, pa.string(), cut)
+    assert arrays.unpack(column).to_pylist() == values
 
 
 def test_digits_are_numbers_and_anything_else_is_text():
-    assert grown(Digits(), ["400000001"], pa.string(), 1).type == pa.int32()
-    assert grown(Digits(), ["20000000018"], pa.string(), 1).type == pa.int64()
-    assert grown(Digits(), ["1", "\u0661"], pa.string(), 1).type == pa.string()  # an Arabic 1 is no digit here
+    assert grown(DigitsBuilder(), ["400000001"], pa.string(), 1).type == pa.int32()
+    assert grown(DigitsBuilder(), ["20000000018"], pa.string(), 1).type == pa.int64()
+    assert grown(DigitsBuilder(), ["1", "\u0661"], pa.string(), 1).type == pa.string()  # an Arabic 1 is no digit here
 
 
 @pytest.mark.parametrize(("distinct", "cut"), [(40, 700), (3_000, 200), (3_000, 2_100), (3_000, 6_000)])
 def test_words_are_numbered_by_first_appearance(monkeypatch, distinct, cut):
     monkeypatch.setattr(columns, "_WAITING", 1_000)
-    monkeypatch.setattr(numbering, "_AT_ONCE", 500)
+    monkeypatch.setattr(text_ids, "_AT_ONCE", 500)
     monkeypatch.setattr(columns, "_FEW", 1 << 10)
     draw = random.Random(1)
     values = [draw.choice([None, "", "é", f"N{draw.randrange(distinct)}"]) for _ in range(6_000)]
-    column = grown(Words(), values, pa.string(), cut)
+    column = grown(DictionaryBuilder(), values, pa.string(), cut)
     assert column.to_pylist() == values
     assert column.dictionary.to_pylist() == [text for text in dict.fromkeys(values) if text is not None]

@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from facnet_grpc.errors import TransientError
-from facnet_grpc.server.access import keys
-from facnet_grpc.server.access.keys import KeySet, parse
+from facnet_grpc.server.access import jwks
+from facnet_grpc.server.access.jwks import KeySet, parse
 
 EC_KEY = jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True)
 
@@ -133,8 +133,8 @@ def test_weak_keys_are_left_out():
 
 def test_files_can_be_read_and_have_a_limit(tmp_path):
     path = tmp_path / "keys"
-    path.write_bytes(b"x" * keys.MAX_BYTES)
-    assert len(keys.fetch(path.as_uri())) == keys.MAX_BYTES
-    path.write_bytes(b"x" * (keys.MAX_BYTES + 1))
+    path.write_bytes(b"x" * jwks.MAX_BYTES)
+    assert len(jwks.fetch(path.as_uri())) == jwks.MAX_BYTES
+    path.write_bytes(b"x" * (jwks.MAX_BYTES + 1))
     with pytest.raises(ValueError, match="large"):
-        keys.fetch(path.as_uri())
+        jwks.fetch(path.as_uri())

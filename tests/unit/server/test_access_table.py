@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from facnet_grpc.errors import Forbidden
 from facnet_grpc.gen.facnet import v1
 from facnet_grpc.model.access import LOCAL, Caller, Role
-from facnet_grpc.server.access.table import PUBLIC, ROLES, check
+from facnet_grpc.server.access.roles import PUBLIC, ROLES, check
 from facnet_grpc.server.app import SERVICES
 
 OURS = [

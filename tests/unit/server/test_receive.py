@@ -12,15 +12,15 @@ from typing import TypeVar
 import pytest
 
 from facnet_grpc.errors import CorruptData, LimitExceeded, Reason
-from facnet_grpc.server import receive
-from facnet_grpc.server.blocking import Blocking
-from facnet_grpc.server.receive import Chunk, Limits, Receiver
+from facnet_grpc.server.executors import BlockingExecutor
+from facnet_grpc.server.uploads import receiver as receiver_module
+from facnet_grpc.server.uploads.receiver import Chunk, Limits, Receiver
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage import frames
+from facnet_grpc.storage.blobs import frame_format
 
 T = TypeVar("T")
 BIG = 1 << 40
-PIECE = receive.FLUSH_BYTES
+PIECE = receiver_module.FLUSH_BYTES
 
 
 class Sink:
@@ -71,7 +71,7 @@ def run(sink: Sink) -> Iterator[Callable[[Callable[[Receiver], Awaitable[T]]], T
 
     def go(use: Callable[[Receiver], Awaitable[T]]) -> T:
         async def inside() -> T:
-            blocking = Blocking(4)
+            blocking = BlockingExecutor(4)
             try:
                 return await use(Receiver(sink, Limits(BIG, BIG), blocking))
             finally:
@@ -89,7 +89,7 @@ def chunks(data: bytes, size: int) -> Iterator[Chunk]:
 
 @pytest.mark.parametrize("size", [1000, PIECE - 1, PIECE, 3 * PIECE])
 def test_what_arrives_is_stored_and_hashed_in_order(sink, run, monkeypatch, size) -> None:
-    monkeypatch.setattr(receive, "SYNC_BYTES", PIECE)
+    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
     data = os.urandom(5 * PIECE + 17)
 
     async def send(receiver: Receiver) -> str:
@@ -103,8 +103,8 @@ def test_what_arrives_is_stored_and_hashed_in_order(sink, run, monkeypatch, size
 
 
 def test_a_slow_disk_does_not_hold_up_what_arrives_until_too_much_waits_for_it(sink, run, monkeypatch) -> None:
-    monkeypatch.setattr(receive, "SYNC_BYTES", PIECE)
-    monkeypatch.setattr(receive, "UNSYNCED_BYTES", 4 * PIECE)
+    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
+    monkeypatch.setattr(receiver_module, "UNSYNCED_BYTES", 4 * PIECE)
     data = os.urandom(8 * PIECE)
     sink.may_sync.clear()
 
@@ -128,11 +128,13 @@ def test_a_slow_disk_does_not_hold_up_what_arrives_until_too_much_waits_for_it(s
 
 def test_no_more_may_be_lost_with_a_machine_than_is_looked_through_afterwards() -> None:
     largest_chunk = Settings.model_fields["max_chunk_bytes"].default
-    assert 2 * (receive.UNSYNCED_BYTES + receive.FLUSH_BYTES + largest_chunk) < frames.CHECKED_BYTES
+    assert (
+        2 * (receiver_module.UNSYNCED_BYTES + receiver_module.FLUSH_BYTES + largest_chunk) < frame_format.CHECKED_BYTES
+    )
 
 
 def test_a_disk_that_fails_behind_is_not_forgotten(sink, run, monkeypatch) -> None:
-    monkeypatch.setattr(receive, "SYNC_BYTES", PIECE)
+    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
     sink.fails["sync"] = LimitExceeded(Reason.DISK_FULL)
 
     async def send(receiver: Receiver) -> None:
@@ -144,7 +146,7 @@ def test_a_disk_that_fails_behind_is_not_forgotten(sink, run, monkeypatch) -> No
 
 
 def test_closing_waits_for_what_is_going_on_also_after_a_failure(sink, run, monkeypatch) -> None:
-    monkeypatch.setattr(receive, "SYNC_BYTES", PIECE)
+    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
     sink.may_sync.clear()
 
     async def send(receiver: Receiver) -> None:

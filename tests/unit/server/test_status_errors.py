@@ -12,9 +12,8 @@ from google.rpc.status_pb2 import Status
 from facnet_grpc import errors
 from facnet_grpc.errors import FacnetError, InvalidInput, NotFound, Reason, TransientError
 from facnet_grpc.gen.facnet.v1 import error_reason_pb2
-from facnet_grpc.server.interceptors.errors import CODES, CODES_BY_REASON, code_of
-from facnet_grpc.server.request import Request
-from facnet_grpc.server.status import details
+from facnet_grpc.server.interceptors.errors import CODES, CODES_BY_REASON, code_of, details
+from facnet_grpc.server.request_context import Request
 from facnet_grpc.texts import Locale, error_text
 
 

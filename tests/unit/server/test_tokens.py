@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facnet_grpc.errors import InvalidInput, Reason
-from facnet_grpc.server.tokens import Cursor, number_position, number_token, page_token, uuid_position
+from facnet_grpc.server.paging import Cursor, number_position, number_token, page_token, uuid_position
 
 RUN = UUID(int=7)
 

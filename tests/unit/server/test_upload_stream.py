@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.server.services import stream
-from facnet_grpc.server.services.stream import UploadStream
+from facnet_grpc.server.uploads import stream
+from facnet_grpc.server.uploads.stream import UploadStream
 
 
 async def messages(size_bytes, *parts):

@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facnet_grpc.model.event import Event
-from facnet_grpc.model.run import Progress, RunPhase, RunStatus, SeverityCounts
-from facnet_grpc.server.tokens import Cursor
-from facnet_grpc.server.view import View, from_event, lift, merge
+from facnet_grpc.model.run import Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.server.paging import Cursor
+from facnet_grpc.server.watching.snapshot import RunSnapshot, clamp_to, from_event, merge
 
 RUN = UUID(int=1)
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
 views = st.builds(
-    View,
+    RunSnapshot,
     run_id=st.just(RUN),
     status=st.sampled_from(RunStatus),
     attempt=st.integers(0, 3),
@@ -31,12 +30,12 @@ views = st.builds(
 )
 
 
-def processing(attempt: int, percent: float, **more: object) -> View:
-    return replace(View(RUN, RunStatus.PROCESSING, attempt, percent), **more)
+def processing(attempt: int, percent: float, **more: object) -> RunSnapshot:
+    return replace(RunSnapshot(RUN, RunStatus.PROCESSING, attempt, percent), **more)
 
 
 @given(st.lists(views, min_size=2))
-def test_whatever_comes_in_whatever_order_only_grows(heard: list[View]) -> None:
+def test_whatever_comes_in_whatever_order_only_grows(heard: list[RunSnapshot]) -> None:
     seen = [heard[0]]
     for view in heard[1:]:
         seen.append(merge(seen[-1], view))
@@ -50,13 +49,13 @@ def test_whatever_comes_in_whatever_order_only_grows(heard: list[View]) -> None:
 
 
 @given(views, views)
-def test_hearing_it_again_changes_nothing(one: View, other: View) -> None:
+def test_hearing_it_again_changes_nothing(one: RunSnapshot, other: RunSnapshot) -> None:
     merged = merge(one, other)
     assert merge(merged, other) == merged
 
 
 def test_waiting_comes_after_working_in_the_same_attempt() -> None:
-    waiting = View(RUN, RunStatus.QUEUED, 1, 0)
+    waiting = RunSnapshot(RUN, RunStatus.QUEUED, 1, 0)
     assert merge(processing(1, 40), waiting) == replace(waiting, percent=40)
     assert merge(waiting, processing(1, 50)) == waiting
 
@@ -66,14 +65,14 @@ def test_what_only_postgresql_knows_stays() -> None:
     assert merge(known, processing(1, 20)).started_at == NOW
     assert (
         merge(
-            replace(known, status=RunStatus.QUEUED, queue_position=3), View(RUN, RunStatus.QUEUED, 1, 0)
+            replace(known, status=RunStatus.QUEUED, queue_position=3), RunSnapshot(RUN, RunStatus.QUEUED, 1, 0)
         ).queue_position
         == 3
     )
 
 
 def test_the_end_is_exact_but_never_less_than_was_seen() -> None:
-    failed = View(RUN, RunStatus.FAILED, 1, 30, error_code="NOT_A_CSV")
+    failed = RunSnapshot(RUN, RunStatus.FAILED, 1, 30, error_code="NOT_A_CSV")
     assert merge(processing(1, 40, rows_parsed=9), failed) == replace(failed, percent=40)
 
 
@@ -82,15 +81,15 @@ def test_the_end_is_exact_but_never_less_than_was_seen() -> None:
     [(None, (2, 10)), (Cursor(RUN, 2, 50), (2, 50)), (Cursor(RUN, 1, 90), (2, 10)), (Cursor(RUN, 2, 5), (2, 10))],
 )
 def test_a_cursor_lifts_what_is_shown(cursor: Cursor | None, shown: tuple[int, float]) -> None:
-    view = lift(processing(2, 10), cursor)
+    view = clamp_to(processing(2, 10), cursor)
     assert (view.attempt, view.percent) == shown
 
 
 def test_events_without_news_of_their_own_send_the_reader_to_postgresql() -> None:
     progress = Progress(1, RunPhase.RULES, 80.0, rows_parsed=4)
-    assert from_event(Event(RUN, RunStatus.PROCESSING)) is None
-    assert from_event(Event(RUN, RunStatus.COMPLETED, progress)) is None
-    view = from_event(Event(RUN, RunStatus.PROCESSING, progress))
+    assert from_event(RunEvent(RUN, RunStatus.PROCESSING)) is None
+    assert from_event(RunEvent(RUN, RunStatus.COMPLETED, progress)) is None
+    view = from_event(RunEvent(RUN, RunStatus.PROCESSING, progress))
     assert view == processing(1, 80, phase=RunPhase.RULES, rows_parsed=4)
 
 
@@ -102,8 +101,8 @@ def test_events_without_news_of_their_own_send_the_reader_to_postgresql() -> Non
         (processing(1, 50, started_at=NOW + timedelta(seconds=10)), timedelta()),
         (processing(1, 1, started_at=NOW), None),
         (processing(1, 50), None),
-        (View(RUN, RunStatus.QUEUED, 1, 50, started_at=NOW), None),
+        (RunSnapshot(RUN, RunStatus.QUEUED, 1, 50, started_at=NOW), None),
     ],
 )
-def test_the_rest_is_guessed_from_the_part_that_is_done(view: View, eta: timedelta | None) -> None:
+def test_the_rest_is_guessed_from_the_part_that_is_done(view: RunSnapshot, eta: timedelta | None) -> None:
     assert view.eta(NOW) == eta

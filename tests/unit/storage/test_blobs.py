@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from facnet_grpc.errors import Conflict, LimitExceeded, NotFound, Reason, TerminalError, TransientError
-from facnet_grpc.storage.blobs import BlobStore, PartWriter
-from facnet_grpc.storage.encrypted_blobs import EncryptedBlobStore, MemoryDataKeys
-from facnet_grpc.storage.local_blobs import LocalBlobStore
+from facnet_grpc.storage.blobs.api import BlobStore, PartWriter
+from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryDataKeys
+from facnet_grpc.storage.blobs.local import LocalBlobStore
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_part_that_was_committed_while_it_was_opened_is_begun_anew(store, put,
             committed.append(store.commit(upload_id, key))
         flock(*args)
 
-    monkeypatch.setattr("facnet_grpc.storage.local_blobs.fcntl.flock", commit_first)
+    monkeypatch.setattr("facnet_grpc.storage.blobs.local.fcntl.flock", commit_first)
     with store.open_part(upload_id) as part:
         assert part.size == 0
         part.write(b"new")
@@ -158,7 +158,7 @@ def test_the_writer_that_is_killed_leaves_what_it_synced_and_no_lock(root, plain
     upload_id = uuid4()
     script = (
         "import sys, time; from pathlib import Path; from uuid import UUID\n"
-        "from facnet_grpc.storage.local_blobs import LocalBlobStore\n"
+        "from facnet_grpc.storage.blobs.local import LocalBlobStore\n"
         "part = LocalBlobStore(Path(sys.argv[1])).open_part(UUID(sys.argv[2]))\n"
         "part.write(b'kept'); part.sync(); print('synced', flush=True); time.sleep(60)\n"
     )
@@ -278,7 +278,7 @@ def test_a_lock_that_fails_keeps_nothing_open(store, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOLCK, "no locks")
 
-    monkeypatch.setattr("facnet_grpc.storage.local_blobs.fcntl.flock", fail)
+    monkeypatch.setattr("facnet_grpc.storage.blobs.local.fcntl.flock", fail)
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(TransientError):
         store.open_part(uuid4())

@@ -3,7 +3,7 @@ import pytest
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from facnet_grpc.errors import FacnetError, Reason, TransientError
-from facnet_grpc.storage.postgres.failures import translate
+from facnet_grpc.storage.postgres.errors import translate
 
 
 @pytest.mark.parametrize("kind", [psycopg.OperationalError, PoolTimeout, PoolClosed])

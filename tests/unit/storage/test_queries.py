@@ -1,7 +1,7 @@
 import pytest
 
 from facnet_grpc.model.run import TRANSITIONS, RunStatus
-from facnet_grpc.storage.postgres.queries import load
+from facnet_grpc.storage.postgres.sql_loader import load
 
 
 def test_fragments_are_put_in():

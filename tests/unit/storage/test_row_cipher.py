@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.storage.row_cipher import RowCipher, unhexed
+from facnet_grpc.storage.postgres.column_encryption import RowCipher, unhexed
 
 CIPHER = RowCipher(b"k" * 32)
 TEXT = st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=90)

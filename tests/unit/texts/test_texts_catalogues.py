@@ -9,7 +9,7 @@ from babel.messages.pofile import read_po
 
 from facnet_grpc import errors
 from facnet_grpc.errors import FacnetError, Reason
-from facnet_grpc.ingest.reasons import RejectReason
+from facnet_grpc.ingest.options import RejectReason
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.texts import Locale, error_text
 from facnet_grpc.texts import errors as error_texts

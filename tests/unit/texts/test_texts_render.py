@@ -18,8 +18,7 @@ from facnet_grpc.texts import (
     rule_name,
     scenario_title,
 )
-from facnet_grpc.texts.catalogue import Catalogue, Entry, fill, load
-from facnet_grpc.texts.params import prepare
+from facnet_grpc.texts.catalogue import Catalogue, Entry, fill, load, prepare
 
 FR, EN = Locale.FR, Locale.EN
 S = "\N{NO-BREAK SPACE}"

@@ -15,8 +15,8 @@ import docs
 from facnet_grpc.errors import Conflict, NotFound, Reason, TerminalError
 from facnet_grpc.model.run import TRANSITIONS, RunStatus
 from facnet_grpc.settings import Settings
+from facnet_grpc.settings.environment import variable
 from facnet_grpc.texts import Locale
-from facnet_grpc.variables import variable
 
 ROOT = Path(__file__).parents[3]
 

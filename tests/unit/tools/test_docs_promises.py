@@ -11,7 +11,7 @@ import facnet_client
 from facnet_cli.app import COMMANDS, GROUPS
 from facnet_client import values
 from facnet_grpc.settings import Settings
-from facnet_grpc.variables import variable
+from facnet_grpc.settings.environment import variable
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

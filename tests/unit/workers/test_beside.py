@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.pipeline.beside import rules_at_once
+from workers.validation.attempt import rule_concurrency
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from workers.pipeline.beside import rules_at_once
     ],
 )
 def test_several_where_it_saves_time_and_as_many_as_there_is_memory_for(lines, most, at_once):
-    assert rules_at_once(lines, most) == at_once
+    assert rule_concurrency(lines, most) == at_once

@@ -7,7 +7,7 @@ from threading import Event, Thread
 import pytest
 
 from facnet_grpc.errors import RunCancelled
-from workers.pipeline.channel import Channel
+from workers.validation.loading import Channel
 
 
 def never():

@@ -17,7 +17,7 @@ from facnet_grpc.errors import (
     TerminalError,
     TransientError,
 )
-from workers.pipeline.failure import LONGEST_WAIT_SECONDS, Outcome, classify, wait_seconds
+from workers.validation.finalize import LONGEST_WAIT_SECONDS, Outcome, classify, wait_seconds
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 from prometheus_client import REGISTRY
 
-from workers.middleware.job_metrics import JobMetrics
+from workers.middleware.metrics import JobMetrics
 
 
 @pytest.fixture

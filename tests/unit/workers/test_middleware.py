@@ -7,9 +7,8 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import MiddlewareError
 from dramatiq.worker import Worker
 
-from workers.middleware.fetching import Fetching
-from workers.middleware.lifecycle import Lifecycle
-from workers.middleware.metrics_page import MetricsPage
+from workers.middleware.lifecycle import Fetching, Lifecycle
+from workers.middleware.metrics import MetricsPage
 
 
 class Part:

@@ -10,9 +10,9 @@ import pytest
 from facnet_grpc.errors import Reason, RunCancelled, TerminalError
 from facnet_grpc.ingest.reader import Found
 from facnet_grpc.model.billing import BILLING_SCHEMA, RULE_SCHEMA
-from facnet_grpc.rules.lines import LineCollector
-from workers.pipeline.parsing import Parsing
-from workers.pipeline.progress import ProgressBoard
+from facnet_grpc.rules.table.columns import LineCollector
+from workers.validation.loading import Parsing
+from workers.validation.progress import ProgressTracker
 
 FOUND = Found("utf-8", None, ";", ",", "%Y-%m-%d", 1, {}, (), 0)
 EMPTY = pa.RecordBatch.from_pylist([], schema=BILLING_SCHEMA)
@@ -44,7 +44,7 @@ def never():
 
 
 def test_batches_come_with_progress_and_what_was_found():
-    board, found = ProgressBoard(1, 4), []
+    board, found = ProgressTracker(1, 4), []
     with Parsing(lambda: File(4), found.append, board) as parsing:
         assert [batch.bytes_parsed for batch in parsing.batches(never)] == [1, 2, 3, 4]
         assert parsing.lines().column_names == RULE_SCHEMA.names
@@ -54,7 +54,7 @@ def test_batches_come_with_progress_and_what_was_found():
 
 def test_a_parser_that_nobody_listens_to_ends_and_closes_its_file():
     file = File(10**9)
-    parsing = Parsing(lambda: file, lambda _: None, ProgressBoard(1, 4))
+    parsing = Parsing(lambda: file, lambda _: None, ProgressTracker(1, 4))
     with pytest.raises(RunCancelled):
         _take_one_and_leave(parsing)
     parsing._thread.join(5)
@@ -74,7 +74,7 @@ def test_what_goes_wrong_is_raised_where_batches_are_taken(where):
         raise TerminalError(Reason.NOT_A_CSV)
 
     opened, noted = (fail, lambda _: None) if where == "open" else (lambda: File(1), fail)
-    with Parsing(opened, noted, ProgressBoard(1, 4)) as parsing, pytest.raises(TerminalError):
+    with Parsing(opened, noted, ProgressTracker(1, 4)) as parsing, pytest.raises(TerminalError):
         list(parsing.batches(never))
 
 
@@ -83,7 +83,7 @@ def test_what_goes_wrong_with_the_lines_is_raised_where_they_are_taken(monkeypat
         raise MemoryError
 
     monkeypatch.setattr(LineCollector, "finish", fail)
-    with Parsing(lambda: File(1), lambda _: None, ProgressBoard(1, 4)) as parsing:
+    with Parsing(lambda: File(1), lambda _: None, ProgressTracker(1, 4)) as parsing:
         list(parsing.batches(never))
         with pytest.raises(MemoryError):
             parsing.lines()

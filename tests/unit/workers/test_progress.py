@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facnet_grpc.model.run import RunPhase, SeverityCounts
-from workers.pipeline.progress import ProgressBoard
+from workers.validation.progress import ProgressTracker
 
 NOTHING = SeverityCounts()
 
@@ -17,7 +17,7 @@ NOTHING = SeverityCounts()
     [(0, 0, 0.0), (500, 0, 25.0), (1000, 0, 50.0), (500, 500, 37.5), (1000, 1000, 75.0), (2000, 2000, 75.0)],
 )
 def test_parsing_and_loading_add_up_to_75(parsed, loaded, percent):
-    board = ProgressBoard(1, 1000)
+    board = ProgressTracker(1, 1000)
     board.parsed(bytes_parsed=parsed, rows_parsed=10, rows_rejected=1)
     board.loaded(bytes_loaded=loaded, rows_loaded=9)
     assert board.progress.percent == percent
@@ -26,7 +26,7 @@ def test_parsing_and_loading_add_up_to_75(parsed, loaded, percent):
 
 @pytest.mark.parametrize(("done", "percent"), [(0, 75.0), (1, 78.75), (4, 90.0)])
 def test_rules_go_from_75_to_90(done, percent):
-    board = ProgressBoard(1, 1000)
+    board = ProgressTracker(1, 1000)
     board.judged(done=done, total=4, counts=NOTHING)
     assert board.progress.percent == percent
     assert board.progress.phase is RunPhase.RULES
@@ -34,14 +34,14 @@ def test_rules_go_from_75_to_90(done, percent):
 
 @pytest.mark.parametrize(("done", "total", "percent"), [(0, 10, 90.0), (5, 10, 95.0), (10, 10, 100.0), (0, 0, 100.0)])
 def test_results_go_from_90_to_100(done, total, percent):
-    board = ProgressBoard(1, 1000)
+    board = ProgressTracker(1, 1000)
     board.stored(done=done, total=total)
     assert board.progress.percent == percent
     assert board.progress.phase is RunPhase.STORING_RESULTS
 
 
 def test_figures_are_kept_from_phase_to_phase():
-    board = ProgressBoard(3, 1000)
+    board = ProgressTracker(3, 1000)
     board.parsed(bytes_parsed=1000, rows_parsed=12, rows_rejected=2)
     board.loaded(bytes_loaded=1000, rows_loaded=10)
     board.judged(done=1, total=1, counts=SeverityCounts(error=4))
@@ -52,7 +52,7 @@ def test_figures_are_kept_from_phase_to_phase():
 
 
 def test_nothing_moved_is_the_same_progress():
-    board = ProgressBoard(1, 1000)
+    board = ProgressTracker(1, 1000)
     before = board.progress
     assert board.progress is before
     board.loaded(bytes_loaded=1, rows_loaded=1)
@@ -80,7 +80,7 @@ def _take(board, kind, done, total):
 
 @given(st.integers(0, 1500), st.lists(STEP))
 def test_percent_never_steps_back_nor_leaves_its_range(total_bytes, steps):
-    board = ProgressBoard(1, total_bytes)
+    board = ProgressTracker(1, total_bytes)
     seen = [board.progress.percent]
     for step in steps:
         _take(board, *step)

@@ -12,10 +12,9 @@ import pytest
 from facnet_grpc.errors import LeaseLost, TransientError
 from facnet_grpc.events.memory import MemoryEvents
 from facnet_grpc.model.run import Claim, Run, RunStatus, SeverityCounts
-from workers.pipeline import reporter as reporter_module
-from workers.pipeline.control import Control, Stopping
-from workers.pipeline.progress import ProgressBoard
-from workers.pipeline.reporter import Reporter
+from workers.validation import progress as reporter_module
+from workers.validation.lease_guard import LeaseGuard, Stopping
+from workers.validation.progress import ProgressTracker, Reporter
 
 RUN = Run(
     id=uuid4(),
@@ -78,11 +77,11 @@ def parts(clock):
 
 @pytest.fixture
 def control():
-    return Control(Stopping())
+    return LeaseGuard(Stopping())
 
 
 def make(parts, control, board=None):
-    return Reporter(parts, Claim(RUN, uuid4()), board or ProgressBoard(1, 100), control)
+    return Reporter(parts, Claim(RUN, uuid4()), board or ProgressTracker(1, 100), control)
 
 
 def test_a_heartbeat_that_fails_for_a_while_is_no_reason_to_stop(parts, control, clock):
@@ -98,7 +97,7 @@ def test_a_heartbeat_that_fails_for_a_while_is_no_reason_to_stop(parts, control,
 
 
 def test_a_heartbeat_after_a_failure_counts_again(parts, control, clock, monkeypatch):
-    monkeypatch.setattr(reporter_module.runs, "beat", lambda *_, **__: False)
+    monkeypatch.setattr(reporter_module.leases, "beat", lambda *_, **__: False)
     reporter = make(parts, control)
     clock.now += 20.0
     reporter._beat(clock.now)
@@ -109,7 +108,7 @@ def test_a_heartbeat_after_a_failure_counts_again(parts, control, clock, monkeyp
 
 
 def test_events_are_sent_when_something_moves_and_once_a_second_otherwise(parts, control, clock):
-    board = ProgressBoard(1, 100)
+    board = ProgressTracker(1, 100)
     reporter = make(parts, control, board)
     for tenth in range(20):
         if tenth in {3, 4}:

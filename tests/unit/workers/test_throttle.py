@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.pipeline.throttle import Throttle
+from workers.validation.progress import Throttle
 
 
 def test_the_first_event_is_due_at_once():

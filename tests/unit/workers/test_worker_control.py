@@ -6,15 +6,15 @@ import pytest
 from dramatiq.middleware import Shutdown
 
 from facnet_grpc.errors import LeaseLost, RunCancelled
-from workers.pipeline.control import Control, Stopping
+from workers.validation.lease_guard import LeaseGuard, Stopping
 
 
 def test_nothing_known_nothing_raised():
-    Control(Stopping()).check()
+    LeaseGuard(Stopping()).check()
 
 
 def test_a_cancel_stops_the_work():
-    control = Control(Stopping())
+    control = LeaseGuard(Stopping())
     control.cancel()
     with pytest.raises(RunCancelled):
         control.check()
@@ -22,7 +22,7 @@ def test_a_cancel_stops_the_work():
 
 def test_a_lost_lease_outweighs_a_cancel_in_either_order():
     for steps in (("cancel", "lose_lease"), ("lose_lease", "cancel")):
-        control = Control(Stopping())
+        control = LeaseGuard(Stopping())
         for step in steps:
             getattr(control, step)()
         with pytest.raises(LeaseLost):
@@ -31,7 +31,7 @@ def test_a_lost_lease_outweighs_a_cancel_in_either_order():
 
 def test_shutdown_leaves_work_its_grace():
     stopping = Stopping()
-    control = Control(stopping)
+    control = LeaseGuard(stopping)
     stopping.request(3600.0)
     assert stopping.requested
     control.check()

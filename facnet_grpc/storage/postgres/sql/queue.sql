@@ -1,3 +1,88 @@
+-- Who waits, by lane: the runs of one owner, priority and size class. Whose turn it is says scheduling/order.py.
+
+-- name: lanes
+-- Lists the lanes in which a run is due. From lane to lane by index, so that it does not matter how many runs wait.
+WITH RECURSIVE lanes AS (
+    (
+        SELECT owner, priority, large
+        FROM validation_runs
+        WHERE status = 'QUEUED'
+        ORDER BY owner, priority, large
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.owner, next.priority, next.large
+    FROM lanes
+    CROSS JOIN LATERAL (
+        SELECT owner, priority, large
+        FROM validation_runs AS run
+        WHERE status = 'QUEUED' AND (run.owner, run.priority, run.large) > (lanes.owner, lanes.priority, lanes.large)
+        ORDER BY owner, priority, large
+        LIMIT 1
+    ) AS next
+), running AS MATERIALIZED (
+    SELECT owner, count(*) AS count FROM validation_runs WHERE status = 'PROCESSING' GROUP BY owner
+), served AS (
+    SELECT owner, priority, large, last.at, max(last.at) OVER (PARTITION BY owner) AS owner_at
+    FROM (SELECT DISTINCT owner FROM lanes) AS owners
+    CROSS JOIN (VALUES ('HIGH'), ('NORMAL'), ('LOW')) AS priorities (priority)
+    CROSS JOIN (VALUES (false), (true)) AS sizes (large)
+    CROSS JOIN LATERAL (
+        SELECT max(started_at) AS at
+        FROM validation_runs AS run
+        WHERE (run.owner, run.priority, run.large) = (owners.owner, priorities.priority, sizes.large)
+            AND started_at IS NOT NULL
+    ) AS last
+)
+SELECT owner, priority, large, COALESCE(running.count, 0) AS running, served.owner_at AS served_at,
+    GREATEST(first.created_at, served.at) AS quiet_since,
+    min(GREATEST(first.created_at, served.at)) OVER (PARTITION BY owner) AS owner_since
+FROM lanes
+CROSS JOIN LATERAL (
+    SELECT created_at
+    FROM validation_runs AS run
+    WHERE status = 'QUEUED' AND (run.owner, run.priority, run.large) = (lanes.owner, lanes.priority, lanes.large) AND {due}
+    ORDER BY created_at, id
+    LIMIT 1
+) AS first
+JOIN served USING (owner, priority, large)
+LEFT JOIN running USING (owner);
+
+-- name: fleet
+-- Says how much workers can do at once, how many large files they are at, and whether a small one is in progress or was
+-- not long ago.
+SELECT clock_timestamp() AS now,
+    (SELECT COALESCE(sum(threads), 0) FROM workers WHERE expires_at > clock_timestamp()) AS slots,
+    (SELECT count(*) FROM validation_runs WHERE status = 'PROCESSING' AND large) AS large_running,
+    EXISTS (SELECT FROM validation_runs WHERE status = 'PROCESSING' AND NOT large)
+    OR EXISTS (
+        SELECT FROM validation_runs
+        WHERE finished_at > clock_timestamp() - make_interval(secs => %(small_file_seconds)s) AND NOT large
+    ) AS small_seen;
+
+-- name: waiting
+-- Lists the runs that are due, lane by lane, oldest first.
+SELECT id, owner, priority, large, size_bytes
+FROM validation_runs
+WHERE status = 'QUEUED' AND {due} AND COALESCE(next_attempt_at, created_at)
+    <= clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
+ORDER BY owner, priority, large, created_at, id;
+
+-- name: running
+-- Lists the runs in progress, and for how long they have been.
+SELECT owner, large, size_bytes, progress AS percent,
+    EXTRACT(EPOCH FROM clock_timestamp() - started_at)::double precision AS seconds
+FROM validation_runs
+WHERE status = 'PROCESSING';
+
+-- name: done_lately
+-- Lists runs that were completed in the last hour, latest first: how large they were, and how long they took.
+SELECT size_bytes, EXTRACT(EPOCH FROM finished_at - started_at)::double precision AS seconds
+FROM validation_runs
+WHERE status = 'COMPLETED' AND finished_at > clock_timestamp() - interval '1 hour' AND finished_at >= started_at
+ORDER BY finished_at DESC
+LIMIT %(limit)s;
+
 -- The queue as a whole, for those who watch over it.
 
 -- name: figures

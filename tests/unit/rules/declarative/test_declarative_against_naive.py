@@ -9,10 +9,10 @@ import pytest
 
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
-from facnet_grpc.rules.declarative import cases, for_run, load_checks
-from facnet_grpc.rules.declarative.grouping import Keyed, Sessions, combine
-from facnet_grpc.rules.declarative.rule import CheckRule
-from facnet_grpc.rules.declarative.sheet import Sheet, months_between
+from facnet_grpc.rules.checks import cases, for_run, load_checks
+from facnet_grpc.rules.checks.claim_table import ClaimTable, months_between
+from facnet_grpc.rules.checks.compile import CheckRule
+from facnet_grpc.rules.checks.grouping import Keyed, Sessions, combine
 
 CHECKS = {check.id: check for check in load_checks().checks}
 EPOCH = date(1970, 1, 1)
@@ -179,7 +179,7 @@ def test_services_that_overlap(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_sessions_cover_each_timed_line_once(seed):
     rows = random_rows(seed, ["08857", "15804"])
-    sheet = Sheet(cases.table(rows))
+    sheet = ClaimTable(cases.table(rows))
     keyed = Keyed.of(sheet, sheet.billed, ("doctor", "patient", "day"))
     timed = sheet.claims.start[keyed.rows] >= 0
 

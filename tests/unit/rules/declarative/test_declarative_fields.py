@@ -2,8 +2,8 @@
 
 import pytest
 
-from facnet_grpc.rules.declarative import fields
-from facnet_grpc.rules.declarative.primitives.base import Field
+from facnet_grpc.rules.checks import fields
+from facnet_grpc.rules.checks.primitives.base import Field
 
 SETS = {"MINE": frozenset({"00001", "00002"})}
 

@@ -3,7 +3,7 @@
 import pytest
 from declarative_pack_text import GOOD, write
 
-from facnet_grpc.rules.declarative import PackError, Status, load_checks, load_packs, validate_pack
+from facnet_grpc.rules.checks import PackError, Status, load_checks, load_packs, validate_pack
 
 
 def test_a_good_pack_stands_beside_the_shipped_ones(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from facnet_grpc.rules.declarative.nam import NO_DAY, Characters, Nams, nam_letters
+from facnet_grpc.rules.checks.nam import NO_DAY, Characters, Nams, nam_letters
 
 EPOCH = date(1970, 1, 1)
 

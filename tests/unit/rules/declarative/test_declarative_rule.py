@@ -12,8 +12,8 @@ from facnet_grpc.model.result import FINDING_SCHEMA
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
 from facnet_grpc.rules import engine
-from facnet_grpc.rules.declarative import cases, catalogue, for_run, load_checks, load_packs, test_pack, texts
-from facnet_grpc.rules.declarative.rule import CheckRule
+from facnet_grpc.rules.checks import cases, for_run, load_checks, load_packs, packs, test_pack, texts
+from facnet_grpc.rules.checks.compile import CheckRule
 
 CHECKS = {check.id: check for check in load_checks().checks}
 EVALUATED = [check for check in CHECKS.values() if check.tests]
@@ -188,7 +188,7 @@ def test_texts_are_looked_up_by_scenario_and_language(tmp_path):
     assert (found.name, found.message) == ("Deux par jour", "{count} lignes : {max} au plus.")
     assert texts("my_limit", "exceeded", "fr") is None
     assert texts("A11", "exceeded", "en").title == "Targeted emergency ultrasound: two a day"
-    assert catalogue.entries("en", [tmp_path])["my_limit.exceeded.solution"] == "Remove the others."
+    assert packs.entries("en", [tmp_path])["my_limit.exceeded.solution"] == "Remove the others."
 
 
 class _Entry:
@@ -203,13 +203,13 @@ class _Entry:
 
 def test_rules_of_installed_packages_are_found(monkeypatch):
     own = CheckRule.of(replace(CHECKS["A11"], id="house_rule"))
-    monkeypatch.setattr(catalogue, "entry_points", lambda group: [_Entry(own)] if group == "facnet.rules" else [])
+    monkeypatch.setattr(packs, "entry_points", lambda group: [_Entry(own)] if group == "facnet.rules" else [])
 
     assert "house_rule" in [rule.info.id for rule in load_packs()]
 
 
 def test_an_installed_rule_may_not_take_the_place_of_another(monkeypatch):
-    monkeypatch.setattr(catalogue, "entry_points", lambda group: [_Entry(CheckRule.of(CHECKS["A11"]))])
+    monkeypatch.setattr(packs, "entry_points", lambda group: [_Entry(CheckRule.of(CHECKS["A11"]))])
 
     with pytest.raises(ValueError, match="two rules have the id 'A11'"):
         load_packs()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
-from facnet_grpc.rules.declarative import cases, for_run, load_checks, test_pack
-from facnet_grpc.rules.declarative.check_texts import COMMON
-from facnet_grpc.rules.declarative.rule import CheckRule
-from facnet_grpc.rules.declarative.vocabulary import PRIMITIVES
+from facnet_grpc.rules.checks import cases, for_run, load_checks, test_pack
+from facnet_grpc.rules.checks.check_texts import COMMON
+from facnet_grpc.rules.checks.compile import CheckRule
+from facnet_grpc.rules.checks.primitives.registry import PRIMITIVES
 
 GUIDE = Path(__file__).parents[4] / "docs" / "howto" / "write-a-check.md"
 EVALUATED = [check for check in load_checks().checks if check.tests]

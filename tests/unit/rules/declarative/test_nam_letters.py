@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facnet_grpc.rules.declarative.nam import letters_of_names, nam_letters
+from facnet_grpc.rules.checks.nam import letters_of_names, nam_letters
 
 NAME = st.text(st.sampled_from("ABZÉé-', ax\u0301ß1"), max_size=9)
 

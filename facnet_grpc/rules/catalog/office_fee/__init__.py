@@ -1,0 +1,1 @@
+"""Office fees (frais de bureau): thresholds and ceilings per doctor and day."""

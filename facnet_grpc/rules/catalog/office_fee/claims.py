@@ -1,0 +1,109 @@
+"""The office fees that were billed: fee lines, what they need, what they pay, and which claim of a day is permitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from facnet_grpc.rules.catalog.office_fee.days import FEE_CODES, REGISTERED, SIDES, WALK_IN, OfficeDays, is_walk_in
+from facnet_grpc.rules.parameters import numbers
+from facnet_grpc.rules.table.claims import Claims, Ints, Mask
+from facnet_grpc.rules.table.groups import Groups
+
+LOW, HIGH = 0, 1  # 19928 and 19929, as in FEE_CODES
+
+# The claims that a day may make, as (level, side) of the fees in them.
+_PERMITTED = (
+    ((LOW, REGISTERED),),
+    ((LOW, WALK_IN),),
+    ((LOW, REGISTERED), (LOW, WALK_IN)),
+    ((HIGH, REGISTERED),),
+    ((HIGH, WALK_IN),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """Fee lines: their rows in the table, their days as in `Claims.doctor_day`, their level and side."""
+
+    rows: Ints
+    day: Ints
+    level: Ints
+    side: Ints
+
+    @classmethod
+    def of(cls, claims: Claims) -> Fees:
+        """Return the billed fee lines in order of record numbers."""
+        rows = np.flatnonzero(claims.billed & claims.in_codes(frozenset(FEE_CODES)))
+        rows = rows[np.argsort(claims.record[rows])]
+        level = claims.in_codes(frozenset({FEE_CODES[HIGH]}))[rows].astype(np.int64)
+        side = is_walk_in(claims)[rows].astype(np.int64)
+        return cls(rows, claims.doctor_day[0][rows], level, side)
+
+    def only(self, keep: Mask) -> Fees:
+        """Return some of these lines."""
+        return Fees(self.rows[keep], self.day[keep], self.level[keep], self.side[keep])
+
+    def of_kind(self, level: int, side: int) -> Fees:
+        """Return the lines of one code and side."""
+        return self.only((self.level == level) & (self.side == side))
+
+    def per_day(self, days: int) -> Ints:
+        """Count lines by level, side and day."""
+        kinds = np.bincount((self.level * 2 + self.side) * days + self.day, minlength=4 * days)
+        return kinds.reshape(2, 2, days)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a fee needs and pays on each day."""
+
+    need: Ints  # patients by level, side and day
+    tariff: Ints  # cents by level and day
+
+    @classmethod
+    def of(cls, claims: Claims, days: OfficeDays) -> Terms:
+        """Look the parameters up by service date."""
+        dates = claims.day[days.row]
+        need = [[numbers(f"office_fee_{code}_{side}", dates) for side in SIDES] for code in FEE_CODES]
+        return cls(np.array(need), np.array([numbers(f"office_fee_{code}_cents", dates) for code in FEE_CODES]))
+
+
+def exceeds(per_day: Ints) -> Mask:
+    """Return the days whose fees, counted by level, side and day, are no permitted claim."""
+    total = per_day.sum(axis=(0, 1))
+    high = per_day[HIGH].sum(axis=0)
+    exceeded: Mask = ((high > 0) & (total > 1)) | (per_day[LOW] > 1).any(axis=0)
+    return exceeded
+
+
+def lines_to_drop(claims: Claims, fees: Fees) -> Groups:
+    """Return, for each day of `fees`, the lines that are not in its best permitted claim, by record number."""
+    days = Groups.of(np.arange(len(fees.rows)), [fees.day], [claims.record[fees.rows]])
+    kinds = list(zip(fees.level.tolist(), fees.side.tolist(), strict=True))
+    cents, records = claims.cents[fees.rows].tolist(), claims.record[fees.rows].tolist()
+    dropped: list[list[int]] = []
+    # Only days that exceed what is permitted come here, and each has a handful of lines.
+    for first, end in zip(days.starts[:-1].tolist(), days.starts[1:].tolist(), strict=True):
+        lines = days.rows[first:end].tolist()
+        kept = _best_claim([(kinds[line], cents[line], records[line], line) for line in lines])
+        dropped.append([line for line in lines if line not in kept])
+    starts = np.concatenate([[0], np.cumsum([len(lines) for lines in dropped], dtype=np.int64)])
+    return Groups(fees.rows[np.fromiter(chain.from_iterable(dropped), np.int64)], starts)
+
+
+def _best_claim(lines: Sequence[tuple[tuple[int, int], int, int, int]]) -> set[int]:
+    """Return the lines (kind, cents, record, line) of the dearest permitted claim; the earliest between equals."""
+    dearest = {
+        kind: max((line for line in lines if line[0] == kind), key=_worth) for kind in {line[0] for line in lines}
+    }
+    claims = [[dearest[kind] for kind in kinds] for kinds in _PERMITTED if all(kind in dearest for kind in kinds)]
+    best = max(claims, key=lambda claim: (sum(line[1] for line in claim), -min(line[2] for line in claim)))
+    return {line[3] for line in best}
+
+
+def _worth(line: tuple[tuple[int, int], int, int, int]) -> tuple[int, int]:
+    return line[1], -line[2]

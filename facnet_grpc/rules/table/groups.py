@@ -1,0 +1,108 @@
+"""Lines in groups: which belong together, in what order, and which of them to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facnet_grpc.rules.table.claims import Claims, Column, Ints, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows of a table, group by group, each group in its own order.
+
+    `rows` are positions in the table; group `g` is `rows[starts[g]:starts[g + 1]]`.
+    """
+
+    rows: Ints
+    starts: Ints  # one more than there are groups
+
+    @classmethod
+    def of(cls, rows: Ints, keys: Sequence[Ints | Column], order: Sequence[Ints | Column]) -> Groups:
+        """Group `rows` by `keys` and sort each group by `order`; both hold a value for every line of the table."""
+        sort = np.lexsort([column[rows] for column in reversed([*keys, *order])])
+        ordered = rows[sort]
+        changes = np.zeros(len(ordered), np.bool_)
+        changes[:1] = True
+        for key in keys:
+            values = key[ordered]
+            changes[1:] |= values[1:] != values[:-1]
+        return cls(ordered, np.append(np.flatnonzero(changes), len(ordered)))
+
+    @classmethod
+    def single(cls, rows: Ints) -> Groups:
+        """Make a group of every row."""
+        return cls(rows, np.arange(len(rows) + 1))
+
+    @classmethod
+    def empty(cls, count: int) -> Groups:
+        """Make groups without rows."""
+        return cls(np.zeros(0, np.int64), np.zeros(count + 1, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        """How many rows each group has."""
+        return np.diff(self.starts)
+
+    @property
+    def owner(self) -> Ints:
+        """The group of each of `rows`."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    @property
+    def first(self) -> Ints:
+        """The first row of each group; no group may be empty."""
+        return self.rows[self.starts[:-1]]
+
+    def total(self, values: Ints | Mask | Column) -> Ints:
+        """Add up, for each group, what `values` holds for its rows."""
+        sums = np.concatenate([[0], np.cumsum(values[self.rows], dtype=np.int64)])
+        totals: Ints = sums[self.starts[1:]] - sums[self.starts[:-1]]
+        return totals
+
+    def having(self, keep: Mask) -> Groups:
+        """Return only the groups for which `keep` holds."""
+        sizes = self.sizes[keep]
+        return Groups(self.rows[np.repeat(keep, self.sizes)], np.concatenate([[0], np.cumsum(sizes)]))
+
+    def only(self, keep: Mask) -> Groups:
+        """Return all groups, but of their rows only those for which `keep` (one a line of the table) holds."""
+        kept = keep[self.rows]
+        sizes = np.bincount(self.owner[kept], minlength=len(self))
+        return Groups(self.rows[kept], np.concatenate([[0], np.cumsum(sizes)]))
+
+
+@dataclass(frozen=True, slots=True)
+class OneKept:
+    """Groups of which one line stands.
+
+    `surplus` are the lines beside the kept one; `affected` is all lines, the first surplus one first.
+    """
+
+    kept: Ints  # a row of each group
+    affected: Groups
+    surplus: Groups
+
+
+def keep_one(claims: Claims, groups: Groups) -> OneKept:
+    """Keep the first paid line of each group, or its first line if none is paid."""
+    position = np.arange(len(groups.rows))
+    unpaid = ~claims.paid[groups.rows]
+    # The smallest position wins; an unpaid line comes after all paid ones.
+    rank = position + np.where(unpaid, len(position), 0)
+    kept = np.zeros(len(position), np.bool_)
+    if len(groups):
+        kept[np.minimum.reduceat(rank, groups.starts[:-1]) % max(len(position), 1)] = True
+    surplus_sizes = np.bincount(groups.owner[~kept], minlength=len(groups))
+    surplus = Groups(groups.rows[~kept], np.concatenate([[0], np.cumsum(surplus_sizes)]))
+    # Only a kept line at the very beginning stands before the first surplus line: it moves one down.
+    order = position.copy()
+    moves = groups.starts[:-1][kept[groups.starts[:-1]] & (groups.sizes > 1)]
+    order[moves], order[moves + 1] = moves + 1, moves
+    return OneKept(groups.rows[kept], Groups(groups.rows[order], groups.starts), surplus)

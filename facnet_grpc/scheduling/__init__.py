@@ -1,0 +1,1 @@
+"""Which run comes next, and when the others will: pure functions over what PostgreSQL knows."""

@@ -1,0 +1,1 @@
+"""The operator's calls: queue, failed jobs, purge."""

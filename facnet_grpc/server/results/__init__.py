@@ -1,0 +1,1 @@
+"""What a run found: results, rejected lines, stored lines, logs, summaries, exports."""

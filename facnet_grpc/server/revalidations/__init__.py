@@ -1,0 +1,1 @@
+"""Evaluates a completed run again, and lists what would change."""

@@ -1,0 +1,66 @@
+"""Rules as the API tells of them: facts from the registry, texts in both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from google.protobuf.struct_pb2 import ListValue, Value
+
+from facnet_grpc.gen.facnet.v1 import rule_service_pb2 as pb
+from facnet_grpc.rules.api import Parameter
+from facnet_grpc.rules.registry import Listed
+from facnet_grpc.server.proto import CERTAINTY, SEVERITY
+from facnet_grpc.texts import Locale, rule_description, rule_name, scenario_title, sentence
+
+
+def rule(listed: Listed) -> pb.Rule:
+    """Return a rule."""
+    info = listed.info
+    return pb.Rule(
+        rule_id=info.id,
+        version=info.version,
+        category=info.category,
+        name=_both(lambda locale: _name(listed, locale)),
+        description=_both(lambda locale: rule_description(info.id, locale) or _name(listed, locale)),
+        certainty=CERTAINTY[info.certainty],
+        severities=[SEVERITY[severity] for severity in info.severities],
+        scenarios=[
+            pb.RuleScenario(scenario=scenario, title=_both(partial(scenario_title, info.id, scenario)))
+            for scenario in info.scenarios
+        ],
+        needs=info.needs,
+        parameters=[_parameter(parameter) for parameter in info.parameters],
+        source=info.source,
+        enabled=listed.enabled,
+        disabled_reason=None if listed.enabled else _both(lambda locale: _why_off(listed, locale)),
+    )
+
+
+def _name(listed: Listed, locale: Locale) -> str:
+    return listed.names.get(locale.value) or rule_name(listed.info.id, locale)
+
+
+def _why_off(listed: Listed, locale: Locale) -> str:
+    key = f"rule.{listed.status}"
+    return sentence(f"{key}.{listed.info.id}", locale) or sentence(key, locale, rule=listed.note)
+
+
+def _parameter(parameter: Parameter) -> pb.RuleParameter:
+    value = (
+        Value(number_value=parameter.value)
+        if isinstance(parameter.value, int)
+        else Value(list_value=ListValue(values=[Value(string_value=item) for item in parameter.value]))
+    )
+    return pb.RuleParameter(
+        name=parameter.name,
+        value=value,
+        unit=parameter.unit,
+        valid_from=parameter.valid_from.isoformat() if parameter.valid_from else "",
+        valid_to=parameter.valid_to.isoformat() if parameter.valid_to else "",
+        source=parameter.source,
+    )
+
+
+def _both(text: Callable[[Locale], str]) -> pb.LocalizedText:
+    return pb.LocalizedText(fr=text(Locale.FR), en=text(Locale.EN))

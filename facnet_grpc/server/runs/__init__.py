@@ -1,0 +1,1 @@
+"""Runs: get, list, cancel, retry, delete, and estimates of when they end."""

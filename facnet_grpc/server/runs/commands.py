@@ -1,0 +1,94 @@
+"""What callers may do to their runs: cancel, try again, delete. Everything here blocks: it runs in the pool.
+
+PostgreSQL decides who comes first, a worker or a caller. What follows its word (an event, a file) may fail here:
+watchers read PostgreSQL anyway, and files are found by the workers' retention.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from facnet_grpc import faults, tracing
+from facnet_grpc.errors import FacnetError, Reason, TerminalError
+from facnet_grpc.events.stream import EventStream
+from facnet_grpc.logs import exception_fields, get_logger
+from facnet_grpc.model.run import Run, RunEvent, RunStatus
+from facnet_grpc.storage.blobs.api import BlobStore
+from facnet_grpc.storage.postgres import erasure, run_log, runs
+from facnet_grpc.storage.postgres.database import Database
+
+ERASE_SECONDS = 600.0  # for one statement: a run may have millions of lines
+log = get_logger(__name__)
+
+
+class RunCommands:
+    """Changes runs of one owner at a time."""
+
+    def __init__(self, database: Database, blobs: BlobStore, events: EventStream) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._events = events
+
+    def cancel(self, run_id: UUID, owner: str | None) -> Run:
+        """End a waiting run, ask the worker of a running one to end it, leave one that is over alone.
+
+        Returns the run as it is now. Raises `NotFound`.
+        """
+        with self._database.connection() as conn:
+            run, ended = runs.request_cancel(conn, run_id, owner)
+            if ended:
+                run_log.add(conn, run_id, "info", "server", "cancelled", {"attempt": run.attempt})
+        if ended:
+            self._tell(RunEvent(run_id, run.status))
+            self._delete_blob(run)
+        return run
+
+    def retry(self, run_id: UUID, owner: str | None) -> Run:
+        """Queue a failed run again; sending its message is the caller's business.
+
+        Raises `NotFound`, `Conflict` (WRONG_STATE), `TerminalError` (BLOB_MISSING).
+        """
+        with self._database.connection() as conn:
+            run = runs.get(conn, run_id, owner)
+            if run.status is not RunStatus.FAILED:
+                raise runs.wrong_state(run)
+            if run.blob_key is None:
+                raise TerminalError(Reason.BLOB_MISSING)
+            self._blobs.size(run.blob_key)
+            run = runs.retry(conn, run, tracing.inject())
+            run_log.add(conn, run_id, "info", "server", "queued_again", {"attempt": run.attempt})
+        faults.point("server.retry.committed")
+        self._tell(RunEvent(run_id, run.status))
+        return run
+
+    def delete(self, run_id: UUID, owner: str | None) -> None:
+        """Remove a run that is over, with everything that there is of it.
+
+        Raises `NotFound`, `Conflict` (WRONG_STATE).
+        """
+        with self._database.connection(statement_timeout=ERASE_SECONDS) as conn:
+            run = erasure.erase(conn, run_id, owner)
+            faults.point("server.delete.erased")
+        faults.point("server.delete.committed")
+        try:
+            if run.blob_key is not None:
+                self._blobs.delete(run.blob_key)
+            self._events.forget(run_id)
+        except FacnetError as error:  # files of nobody are removed later, events go away by themselves
+            log.warning("traces_not_removed", run_id=str(run_id), **exception_fields(error))
+
+    def _tell(self, event: RunEvent) -> None:
+        try:
+            self._events.publish(event)
+        except FacnetError as error:
+            log.warning("event_not_published", run_id=str(event.run_id), **exception_fields(error))
+
+    def _delete_blob(self, run: Run) -> None:
+        if run.blob_key is None:
+            return
+        try:
+            with self._database.connection() as conn:
+                if runs.forget_blob(conn, run.id, run.blob_key):
+                    self._blobs.delete(run.blob_key)
+        except FacnetError as error:
+            log.warning("blob_not_deleted", run_id=str(run.id), **exception_fields(error))

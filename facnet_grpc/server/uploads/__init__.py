@@ -1,0 +1,1 @@
+"""Uploads: chunks in, a stored file and a queued run out; resumable."""

@@ -1,0 +1,148 @@
+"""What PostgreSQL and the blob store know of uploads, from the first byte to the run that a file becomes.
+
+Everything here blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from facnet_grpc import faults, tracing
+from facnet_grpc.errors import Conflict, FacnetError, LimitExceeded, Reason
+from facnet_grpc.model.run import NewRun, Run
+from facnet_grpc.model.upload import Upload, UploadHeader
+from facnet_grpc.storage.blobs.api import BlobStore, PartWriter
+from facnet_grpc.storage.postgres import runs, uploads
+from facnet_grpc.storage.postgres.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What is taken: sizes in bytes, and how long a broken upload is kept.
+
+    `max_unfinished` says it for an owner. Files of `large_file` and more wait behind smaller ones.
+    """
+
+    max_file: int
+    max_chunk: int
+    max_open: int
+    max_unfinished: Callable[[str], int]
+    large_file: int
+    ttl_seconds: float
+
+
+class UploadRepository:
+    """Keeps the books of uploads. `mail_wanted` says whether somebody wants to hear by e-mail of an owner's runs."""
+
+    def __init__(
+        self, database: Database, blobs: BlobStore, limits: UploadLimits, mail_wanted: Callable[[str], object]
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._limits = limits
+        self._mail_wanted = mail_wanted
+
+    def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
+        """Return an upload and its bytes that are safely stored. Raises `NotFound`."""
+        with self._database.connection() as conn:
+            upload = uploads.get(conn, upload_id, owner)
+        return upload, self._blobs.part_size(upload_id) or (upload.committed_bytes if upload.run_id else 0)
+
+    def find_finished(self, upload_id: UUID, owner: str) -> Run | None:
+        """Return the run that an upload has become, if it has."""
+        with self._database.connection() as conn:
+            try:
+                upload = uploads.get(conn, upload_id, owner)
+            except FacnetError as error:
+                if error.reason is Reason.UPLOAD_NOT_FOUND:  # new, or somebody else's: `begin` tells
+                    return None
+                raise
+            return runs.get(conn, upload.run_id, owner) if upload.run_id else None
+
+    def find_by_key(self, key: str | None, owner: str) -> Run | None:
+        """Return the run that an idempotency key stands for."""
+        if key is None:
+            return None
+        with self._database.connection() as conn:
+            return runs.find_by_key(conn, owner, key)
+
+    def begin(self, header: UploadHeader, owner: str, upload_id: UUID) -> Upload:
+        """Note that an upload begins, or goes on. Raises `LimitExceeded`, `NotFound` if it is somebody else's."""
+        with self._database.connection() as conn:
+            ttl = self._limits.ttl_seconds
+            upload = uploads.open_(conn, upload_id=upload_id, owner=owner, file_name=header.file_name, ttl_seconds=ttl)
+            # Counted with this one in it; raising takes it back.
+            if uploads.count_open(conn, owner) > self._limits.max_open:
+                raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._limits.max_open)
+            unfinished = self._limits.max_unfinished(owner)
+            if uploads.has_unfinished_runs(conn, owner, unfinished):
+                raise LimitExceeded(Reason.TOO_MANY_RUNS, limit=unfinished)
+            return upload
+
+    def keep(self, upload_id: UUID, size: int) -> None:
+        """Keep what has arrived of an upload, so many bytes, for another while."""
+        with self._database.connection() as conn:
+            uploads.touch(conn, upload_id, size, self._limits.ttl_seconds)
+
+    def drop(self, upload_id: UUID) -> None:
+        """Forget an upload whose bytes are of no use."""
+        self._blobs.delete_part(upload_id)
+        with self._database.connection() as conn:
+            uploads.touch(conn, upload_id, 0, 0)
+            uploads.delete(conn, upload_id)
+
+    def commit(self, upload: Upload, header: UploadHeader, part: PartWriter, sha256: str) -> tuple[Run, bool]:
+        """Make a part that is whole and on the disk a run, and return that: new, or known by its key.
+
+        Raises `Conflict` if the key stands for another file.
+        """
+        new = self._new_run(upload, header, part.size, sha256)
+        with self._database.connection() as conn:
+            # By a stream whose part was a blob, but whose run was not yet to be seen, when this part was made.
+            if (finished := uploads.finished(conn, upload.id)) is not None:
+                run = runs.get(conn, finished, upload.owner)
+                compare(run, sha256, part.size)
+                return run, False
+            run, is_new = runs.insert(conn, new)
+            faults.point("server.run.inserted")
+            uploads.touch(conn, upload.id, part.size, self._limits.ttl_seconds)
+            uploads.finish(conn, upload.id, run.id)
+            faults.point("server.upload.finished")
+            if is_new:
+                part.seal()
+                self._blobs.commit(upload.id, new.blob_key or "")
+                faults.point("server.blob.committed")
+        faults.point("server.run.committed")
+        return run, is_new
+
+    def _new_run(self, upload: Upload, header: UploadHeader, size: int, sha256: str) -> NewRun:
+        run_id = uuid7()
+        return NewRun(
+            id=run_id,
+            owner=upload.owner,
+            file_name=header.file_name,
+            size_bytes=size,
+            sha256=sha256,
+            blob_key=str(run_id),
+            idempotency_key=header.idempotency_key,
+            batch_id=header.batch_id,
+            priority=header.priority,
+            labels=header.labels,
+            rule_ids=header.rule_ids,
+            encoding_hint=header.encoding_hint,
+            delimiter_hint=header.delimiter_hint,
+            webhook_url=header.webhook_url,
+            notify_by_mail=bool(self._mail_wanted(upload.owner)),
+            large=size >= self._limits.large_file,
+            traceparent=tracing.inject(),
+        )
+
+
+def compare(known: Run, sha256: str | None, size: int | None) -> None:
+    """Make sure that a run which is known is of this file, as far as the client has said. Raises `Conflict`."""
+    if sha256 not in (None, known.sha256) or size not in (None, known.size_bytes):
+        raise Conflict(Reason.IDEMPOTENCY_CONFLICT, validation_id=str(known.id))

@@ -1,0 +1,1 @@
+"""Watches of runs and batches: a snapshot first, then changes, until the terminal state."""

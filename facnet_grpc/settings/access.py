@@ -1,0 +1,134 @@
+"""The settings of who gets at the service, and how the way to it is protected. A part of `Settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings
+
+from facnet_grpc.settings.notify import is_loopback
+
+
+class AccessSettings(BaseSettings):
+    """TLS, certificates, tokens, addresses; one beyond loopback needs TLS and a way to tell callers apart."""
+
+    # Before `listen`, which depends on them.
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain of the server, PEM; read again when it is renewed."
+    )
+    tls_key: Path | None = Field(
+        None, validate_default=True, description="Private key of the certificate, PEM, not encrypted."
+    )
+    tls_client_ca: Path | None = Field(
+        None,
+        description="CA of client certificates, PEM; with it every client has to show one, unless mtls_listen is set.",
+    )
+    tls_elsewhere: bool = Field(
+        False, description="A proxy in front ends TLS; without it, addresses beyond loopback need a certificate."
+    )
+    mtls_subjects: Path | None = Field(
+        None, description="TOML file that says which client certificate is which owner, with which roles."
+    )
+    jwt_issuer: str = Field("", description="Issuer of bearer tokens, as their iss claim says.")
+    jwt_audience: str = Field("", description="Audience that bearer tokens have to be made for.")
+    jwt_jwks_url: str = Field(
+        "", description="Where the issuer's public keys are, as https URL; empty: no bearer tokens."
+    )
+    jwt_leeway_seconds: float = Field(30.0, ge=0, le=300, description="How far clocks may be apart.")
+    jwt_owner_claim: str = Field(
+        "tenant", min_length=1, description="Claim with the owner that a caller's runs belong to."
+    )
+    jwt_roles_claim: str = Field(
+        "roles", min_length=1, description="Claim with the roles: viewer, editor, admin; may be a path."
+    )
+    jwt_keys_seconds: float = Field(
+        3600.0, gt=0, description="How long the issuer's keys are used before they are read again."
+    )
+    jwt_keys_pause_seconds: float = Field(
+        10.0, gt=0, description="Shortest time between two readings of the issuer's keys."
+    )
+    dev_tokens: SecretStr = Field(
+        SecretStr(""), description="Tokens for trying things out, as token=owner/role; on loopback addresses only."
+    )
+
+    listen: str = Field(
+        "127.0.0.1:50051",
+        description="Address and port of the gRPC server; loopback only, unless callers are told apart and TLS is on.",
+    )
+    mtls_listen: str = Field(
+        "", description="A second address, on which clients have to show a certificate; listen asks for none then."
+    )
+
+    @field_validator("tls_key")
+    @classmethod
+    def _certificate_and_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("tls_cert") is None):
+            raise ValueError("a certificate and its key go together: set FACNET_TLS_CERT and FACNET_TLS_KEY")
+        return value
+
+    @field_validator("tls_client_ca")
+    @classmethod
+    def _clients_need_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value and not info.data.get("tls_cert"):
+            raise ValueError("client certificates need TLS: set FACNET_TLS_CERT")
+        return value
+
+    @field_validator("mtls_subjects")
+    @classmethod
+    def _subjects_need_certificates(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value and not info.data.get("tls_client_ca"):
+            raise ValueError("nobody shows a certificate without FACNET_TLS_CLIENT_CA")
+        return value
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _keys_from_a_safe_place(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        if not info.data.get("jwt_issuer") or not info.data.get("jwt_audience"):
+            raise ValueError("tokens need FACNET_JWT_ISSUER and FACNET_JWT_AUDIENCE")
+        url = urlsplit(value)
+        if url.scheme in {"https", "file"} or (url.scheme == "http" and is_loopback(url.hostname or "")):
+            return value
+        raise ValueError("needs an https URL: whoever can change the keys can be anybody")
+
+    @field_validator("listen", "mtls_listen")
+    @classmethod
+    def _guarded(cls, value: str, info: ValidationInfo) -> str:
+        if info.field_name == "mtls_listen":
+            if not value:
+                return value
+            if not info.data.get("tls_client_ca"):
+                raise ValueError("client certificates need FACNET_TLS_CLIENT_CA")
+        host, _, port = value.rpartition(":")
+        if not port.isdigit() or not host:
+            raise ValueError("needs the form address:port")
+        if not is_loopback(host.strip("[]")):
+            _check_exposed(info.data)
+        return value
+
+
+def _check_exposed(told: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless a server with these settings may be reached from other machines."""
+    if told.get("dev_tokens") and told["dev_tokens"].get_secret_value():
+        raise ValueError(
+            "must be a loopback address, because FACNET_DEV_TOKENS is set: those are for trying things out"
+        )
+    if told.get("webhook_loopback"):
+        raise ValueError(
+            "must be a loopback address, because FACNET_WEBHOOK_LOOPBACK is set: that is for trying things out"
+        )
+    if not told.get("jwt_jwks_url") and not told.get("mtls_subjects"):
+        raise ValueError(
+            "must be a loopback address, because no authentication is configured: anybody who reaches the port would "
+            "read health data. Set FACNET_JWT_JWKS_URL or FACNET_MTLS_SUBJECTS"
+        )
+    if not told.get("tls_cert") and not told.get("tls_elsewhere"):
+        raise ValueError(
+            "must be a loopback address, because health data and tokens would travel in the clear. Set FACNET_TLS_CERT "
+            "and FACNET_TLS_KEY, or FACNET_TLS_ELSEWHERE if a proxy in front ends TLS"
+        )

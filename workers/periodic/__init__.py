@@ -1,0 +1,1 @@
+"""Periodic jobs: reconcile, retention, reference refresh, key rotation."""

@@ -1,0 +1,98 @@
+"""Imports reference files from a folder when they have changed: codes.csv, establishments.csv, contexts.csv.
+
+What `ImportReference` takes, this takes, all or nothing: a bad file changes nothing, and is told again at each look
+until it is mended. A file that was imported is not imported again until it changes: what somebody has brought into
+force since stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
+from facnet_grpc.logs import get_logger
+from facnet_grpc.model.reference import ReferenceKind
+from facnet_grpc.rules.registry import day_in_quebec
+from facnet_grpc.storage.postgres import periodic, reference
+from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.postgres.reference import MAX_FILE_BYTES, STATEMENT_SECONDS, ReferenceFile
+
+NAME = "reference"
+SETTLE_SECONDS = 10.0  # a file that has just changed may still be on its way
+log = get_logger(__name__)
+
+
+class ReferenceRefresh:
+    """Looks into one folder."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+
+    def look(self) -> None:
+        """Import what has changed.
+
+        Raises `InvalidInput` (BAD_REFERENCE_FILE) with kind, line, column and problem, `LimitExceeded`
+        (FILE_TOO_LARGE), `TransientError` if the folder cannot be read or PostgreSQL does not answer.
+        """
+        with self._database.connection() as conn:
+            known = _known(periodic.last(conn, NAME))
+        digests = {file: hashlib.sha256(file.data).hexdigest() for file in self._files()}
+        files = [file for file, digest in digests.items() if known.get(file.kind.value) != digest]
+        if not files:
+            return
+        parts = reference.read(files)
+        with self._database.connection(statement_timeout=STATEMENT_SECONDS) as conn:
+            version, changes = reference.store(conn, files, parts, day_in_quebec(datetime.now(UTC)))
+            imported = {file.kind.value: digests[file] for file in files}
+            periodic.remember(conn, NAME, {"digests": {**known, **imported}})
+        log.info(
+            "reference_refreshed",
+            reference_version=version.version,
+            added=changes.added,
+            removed=changes.removed,
+            changed=changes.changed,
+        )
+
+    def _files(self) -> list[ReferenceFile]:
+        """Return the files that there are; none while one of them may still be written."""
+        try:
+            paths = sorted(path for path in self._folder.iterdir() if path.suffix == ".csv")
+            kinds = {path: _kind(path) for path in paths}
+            changed_at = {path: path.stat().st_mtime for path in paths}
+            now = datetime.now(UTC).timestamp()
+            if any(abs(now - at) < SETTLE_SECONDS for at in changed_at.values()):
+                return []
+            return [ReferenceFile(kinds[path], _source(path, changed_at[path]), _read(path)) for path in paths]
+        except OSError:
+            log.warning("reference_folder_unreadable")
+            raise TransientError from None
+
+
+def _known(last: periodic.LastTime | None) -> Mapping[str, str]:
+    found: Mapping[str, str] = last.state.get("digests", {}) if last else {}
+    return found
+
+
+def _kind(path: Path) -> ReferenceKind:
+    try:
+        return ReferenceKind(path.stem)
+    except ValueError:
+        raise InvalidInput(
+            Reason.BAD_REFERENCE_FILE, field=path.name, kind="", line=0, column="", problem="unknown_name"
+        ) from None
+
+
+def _source(path: Path, changed_at: float) -> str:
+    return f"{path.name}, {day_in_quebec(datetime.fromtimestamp(changed_at, UTC)).isoformat()}"
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=MAX_FILE_BYTES)
+    return data
