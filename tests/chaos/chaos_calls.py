@@ -101,7 +101,7 @@ class Caller:
             self._watch(client)
             return self._is_deleted(client, asked=asked)
         except FacnetError as error:
-            if not error.is_passing:
+            if not error.is_retryable:
                 raise
             return False
         return True
@@ -117,7 +117,7 @@ class Caller:
                 return
             except FacnetError as error:
                 asked = self._unanswered_retry = True
-                if not error.is_passing or not backoff.wait():
+                if not error.is_retryable or not backoff.wait():
                     raise
                 continue
             return

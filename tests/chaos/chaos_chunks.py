@@ -61,7 +61,7 @@ class _Chunks:
         try:
             answer = self._connection.unary(self._connection.stub.UploadChunk, self._request(offset))
         except FacnetError as error:
-            if not (error.is_passing or error.reason in ASK) or not self._backoff.wait():
+            if not (error.is_retryable or error.reason in ASK) or not self._backoff.wait():
                 raise
             return self._after(error, offset)
         self._backoff.progress()
@@ -69,16 +69,16 @@ class _Chunks:
 
     def _after(self, error: FacnetError, offset: int) -> tuple[int, str]:
         choice = self._chance.random()
-        if error.is_passing and choice < SHARE_BLIND:
+        if error.is_retryable and choice < SHARE_BLIND:
             return offset, ""
-        if error.is_passing and choice > 1 - SHARE_ANEW:
+        if error.is_retryable and choice > 1 - SHARE_ANEW:
             self._header.upload_id = self._new_id()
             return 0, ""
         while True:
             try:
                 return self._look()
             except FacnetError as passing:
-                if not passing.is_passing or not self._backoff.wait():
+                if not passing.is_retryable or not self._backoff.wait():
                     raise
 
     def _look(self) -> tuple[int, str]:

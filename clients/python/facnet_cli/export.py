@@ -29,7 +29,7 @@ def export(
     told = session(context)
     wanted = form or _format_of(out)
     with told.client() as client, Bars(told.texts) as bars:
-        rows = client.export(validation_id, out, form=wanted, records=records, on_rows=bars.rows)
+        rows = client.export(validation_id, out, file_format=wanted, records=records, on_rows=bars.rows)
     if not out.is_file():
         return  # it went into a pipe, where nothing else belongs
     if told.as_json:

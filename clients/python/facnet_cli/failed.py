@@ -16,7 +16,7 @@ from facnet_cli.problem import Problem
 from facnet_cli.session import Session, session
 from facnet_client.client import FacnetClient
 from facnet_client.errors import Conflict, FacnetError, InvalidRequest, NotFound
-from facnet_client.operations import FailedJob, JobKind, Replayed
+from facnet_client.operations import FailedJob, JobKind, Replay
 
 _Codes = Annotated[list[str] | None, typer.Option("--code", help="help.failed.code", metavar="metavar.code")]
 _Owner = Annotated[str, typer.Option(help="help.failed.owner", metavar="metavar.name", show_default=False)]
@@ -90,7 +90,7 @@ def _refused(told: Session, validation_id: str, error: FacnetError) -> ExitCode:
     return ExitCode(told.reporter.call(error))
 
 
-def _tell(told: Session, answer: Replayed) -> None:
+def _tell(told: Session, answer: Replay) -> None:
     run = answer.validation
     if told.as_json:
         print_json({"validation_id": run.validation_id, "replayed": answer.replayed, "status": run.status})

@@ -23,7 +23,7 @@ from facnet_cli.run import show_update
 from facnet_cli.session import Session, session
 from facnet_client.client import FacnetClient
 from facnet_client.errors import FacnetError, Unavailable
-from facnet_client.values import Submitted, Update
+from facnet_client.values import Submission, Update
 
 
 def submit(  # noqa: PLR0913 - the options of an upload are what they are
@@ -153,7 +153,7 @@ def _follow(told: Session, client: FacnetClient, validation_id: str, bars: Bars)
         raise Problem("watch_interrupted", ExitCode.INTERRUPTED, id=validation_id, command=command) from None
 
 
-def _tell_submitted(told: Session, file: Path, submitted: Submitted) -> None:
+def _tell_submitted(told: Session, file: Path, submitted: Submission) -> None:
     name = printable(str(file))
     if told.as_json:
         identity = {"validation_id": submitted.validation_id, "job_id": submitted.job_id, "status": submitted.status}

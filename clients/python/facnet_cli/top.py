@@ -56,7 +56,7 @@ def _live(told: Session, client: FacnetClient, every: float) -> None:
             try:
                 stats = client.operations.stats()
             except FacnetError as error:  # it may be back in a moment
-                if not error.is_passing:
+                if not error.is_retryable:
                     raise
                 note = error.message
             shown.update(screen.render(stats, note), refresh=True)

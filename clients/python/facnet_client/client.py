@@ -21,7 +21,7 @@ from facnet_client.retry import Backoff, Retry
 from facnet_client.rules import Rules
 from facnet_client.source import REPLAY_BYTES, display_name, open_source
 from facnet_client.upload import OnProgress, Upload
-from facnet_client.values import Priority, Status, Submitted, Update, Validation
+from facnet_client.values import Priority, Status, Submission, Update, Validation
 from facnet_client.watch import OnBreak
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
@@ -107,7 +107,7 @@ class FacnetClient(Results):
         on_progress: OnProgress | None = None,
         on_break: OnBreak | None = None,
         **options: Unpack[CallOptions],
-    ) -> Submitted:
+    ) -> Submission:
         """Send a file, of any size, in constant memory, and return the run that it became.
 
         `file` is a path, or something open for reading in binary, sent from its present position. A broken connection

@@ -193,7 +193,7 @@ class Connection:
 
     def metadata(self, more: Metadata = ()) -> tuple[tuple[str, Any], ...]:
         """Return the metadata of a call that is about to be made: language, trace, token, and `more`."""
-        pairs = (("accept-language", f"{self._language}-CA"), *trace.headers(), *more)
+        pairs = (("accept-language", f"{self._language}-CA"), *trace.inject(), *more)
         if self._token is None:
             return pairs
         token = self._token() if callable(self._token) else self._token.strip()

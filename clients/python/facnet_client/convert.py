@@ -51,8 +51,8 @@ class Value:
 
     def __repr__(self) -> str:
         """Name what the value is about: ids, numbers of lines and enumerations; never a text, which may be a person."""
-        told = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]  # it is one
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in told if _is_harmless(k, v))})"
+        shown = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]  # it is one
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown if _is_safe_to_show(k, v))})"
 
     @classmethod
     def from_message(cls, message: Message) -> Self:
@@ -61,7 +61,7 @@ class Value:
         return cls(*[read(message) for read in readers])
 
 
-def _is_harmless(name: str, value: object) -> bool:
+def _is_safe_to_show(name: str, value: object) -> bool:
     return isinstance(value, StrEnum) or name.endswith("_id") or name in {"record_number", "percent"}
 
 

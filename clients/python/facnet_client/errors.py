@@ -26,7 +26,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 # Reasons after which the same call may well succeed a moment later.
-PASSING = frozenset({"BACKEND_UNAVAILABLE", "SHUTTING_DOWN", "RATE_LIMITED"})
+RETRYABLE_REASONS = frozenset({"BACKEND_UNAVAILABLE", "SHUTTING_DOWN", "RATE_LIMITED"})
 
 
 class FacnetError(Exception):
@@ -53,9 +53,9 @@ class FacnetError(Exception):
         return f"{self.reason}: {self.message}" + (f" {self.cure}" if self.cure else "")
 
     @property
-    def is_passing(self) -> bool:
+    def is_retryable(self) -> bool:
         """Whether the same call may succeed a moment later."""
-        return self.reason in PASSING or isinstance(self, Unavailable)
+        return self.reason in RETRYABLE_REASONS or isinstance(self, Unavailable)
 
 
 class InvalidRequest(FacnetError):

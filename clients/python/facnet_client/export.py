@@ -32,7 +32,7 @@ def export(
             try:
                 return _fetch(connection, request, file, backoff, on_rows, metadata)
             except FacnetError as error:
-                if not error.is_passing or not _rewind(file) or not backoff.wait():
+                if not error.is_retryable or not _rewind(file) or not backoff.wait():
                     raise
 
 

@@ -105,14 +105,14 @@ class FailedJob(Value):
     expire_time: datetime | None  # of the file, if it is kept
 
 
-class Replayed(Value):
+class Replay(Value):
     """The run as it is now, and whether this call has queued it."""
 
     validation: Validation
     replayed: bool
 
 
-class Purged(Value):
+class Purge(Value):
     """How many runs were removed, or would be; whether something is left to be removed."""
 
     purged: int
@@ -168,7 +168,7 @@ class Operations:
         )
         return self._connection.items(self._stub.ListFailedJobs, request, "jobs", FailedJob, **options)
 
-    def replay(self, validation_id: str, **options: Unpack[CallOptions]) -> Replayed:
+    def replay(self, validation_id: str, **options: Unpack[CallOptions]) -> Replay:
         """Queue a failed run again, whoever owns it; one that waits or is being worked on stays as it is.
 
         Raises `NotFound`, `Conflict` if it has ended otherwise or its file is not kept any more.
@@ -178,7 +178,7 @@ class Operations:
             True
         """
         request = pb2.ReplayFailedJobRequest(validation_id=validation_id)
-        return Replayed.from_message(self._connection.unary(self._stub.ReplayFailedJob, request, **options))
+        return Replay.from_message(self._connection.unary(self._stub.ReplayFailedJob, request, **options))
 
     def purge(
         self,
@@ -187,7 +187,7 @@ class Operations:
         dry_run: bool = False,
         owner: str = "",
         **options: Unpack[CallOptions],
-    ) -> Purged:
+    ) -> Purge:
         """Remove runs that ended long enough ago, as many as can be removed in some seconds; call again while `more`.
 
         Example:
@@ -196,4 +196,4 @@ class Operations:
             (12, False)
         """
         request = pb2.PurgeValidationsRequest(older_than_days=older_than_days, dry_run=dry_run, owner=owner)
-        return Purged.from_message(self._connection.unary(self._stub.PurgeValidations, request, **options))
+        return Purge.from_message(self._connection.unary(self._stub.PurgeValidations, request, **options))

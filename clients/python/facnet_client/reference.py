@@ -74,7 +74,7 @@ class ReferenceVersion(Value):
     context_count: int
 
 
-class Imported(Value):
+class ReferenceImport(Value):
     """The version that an import has made, and the rows that differ from the one before."""
 
     reference_version: str
@@ -154,7 +154,7 @@ class Reference:
             self._stub.ListEstablishments, request, "establishments", Establishment, **options
         )
 
-    def load(self, files: Iterable[ReferenceFile], **options: Unpack[CallOptions]) -> Imported:
+    def load(self, files: Iterable[ReferenceFile], **options: Unpack[CallOptions]) -> ReferenceImport:
         """Import files as a new version, all or nothing; what is not among them stays as it is.
 
         Without a `timeout`, it may take 120 s. Raises `InvalidRequest` if a file cannot be used, `Refused` if the
@@ -173,7 +173,7 @@ class Reference:
             )
         except grpc.RpcError as error:
             raise from_rpc(error) from None
-        return Imported.from_message(answer)
+        return ReferenceImport.from_message(answer)
 
 
 def guess_kind(data: bytes) -> ReferenceKind | None:

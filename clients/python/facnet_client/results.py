@@ -188,14 +188,14 @@ class Results:
         validation_id: str,
         out: str | os.PathLike[str],
         *,
-        form: ExportFormat | None = None,
+        file_format: ExportFormat | None = None,
         records: bool = False,
         on_rows: OnRows | None = None,
         **options: Unpack[CallOptions],
     ) -> int:
         """Write all results of a completed run, or with `records` all its lines, to the file `out`; return how many.
 
-        The file takes its name once it is whole. Without `form`, its name says what it is: `.jsonl`, `.csv`,
+        The file takes its name once it is whole. Without `file_format`, its name says what it is: `.jsonl`, `.csv`,
         `.parquet` or `.arrow`; another name raises `ValueError`. A broken connection begins the file anew.
         `on_rows(rows so far, rows in all, bytes so far)` is called as it grows. Raises `OSError` if it cannot be
         written, `Conflict` if the run is not completed.
@@ -205,7 +205,7 @@ class Results:
             2
         """
         path = Path(out)
-        wanted = form or ExportFormat(path.suffix.removeprefix(".").lower())
+        wanted = file_format or ExportFormat(path.suffix.removeprefix(".").lower())
         request = pb2.ExportValidationRequest(
             validation_id=validation_id,
             content=pb2.EXPORT_CONTENT_RECORDS if records else pb2.EXPORT_CONTENT_RESULTS,

@@ -117,15 +117,15 @@ class FileDigest:
         self._size = 0
         self._lock = Lock()
 
-    def reach(self, offset: int) -> None:
+    def catch_up(self, offset: int) -> None:
         """Read what the server has already and was sent by another program. Raises what reading raises."""
         while self._size < offset:
             block = self._source.read_at(self._size, min(_HASHED_AT_ONCE_BYTES, offset - self._size))
             if not block:  # the file has become shorter: the server will see that it is another one
                 return
-            self.add(self._size, block)
+            self.update(self._size, block)
 
-    def add(self, offset: int, data: bytes) -> None:
+    def update(self, offset: int, data: bytes) -> None:
         """Take the bytes from `offset` on, as far as they are new."""
         with self._lock:
             if offset <= self._size < offset + len(data):

@@ -1,9 +1,10 @@
-"""Traces, if OpenTelemetry is installed: calls carry the span of whoever makes them. Nothing otherwise."""
+"""Traces, if OpenTelemetry is installed: calls carry the span of their caller. Without it, nothing happens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 try:
     from opentelemetry import trace
@@ -12,10 +13,12 @@ except ImportError:  # it is not a dependency of the client
     AVAILABLE = False
 else:
     AVAILABLE = True
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 
-def headers() -> tuple[tuple[str, str], ...]:
-    """Return what a call sends along so that the server's spans belong under the current one."""
+def inject() -> tuple[tuple[str, str], ...]:
+    """Return the metadata that makes the server's spans children of the current one."""
     if not AVAILABLE:
         return ()
     carrier: dict[str, str] = {}
@@ -24,17 +27,20 @@ def headers() -> tuple[tuple[str, str], ...]:
 
 
 @contextmanager
-def span(name: str) -> Iterator[None]:
-    """Surround what the context does with a span. The text of an exception may quote a file, so it is not kept."""
+def span(name: str, tracer_provider: TracerProvider | None = None) -> Iterator[None]:
+    """Surround the body of the context with a span, of the global provider if none is given.
+
+    The text of an exception may quote a file, so the span records its type only.
+    """
     if not AVAILABLE:
         yield
         return
-    tracer = trace.get_tracer("facnet_client")
+    tracer = trace.get_tracer("facnet_client", tracer_provider=tracer_provider)
     with tracer.start_as_current_span(
         name, kind=trace.SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
-    ) as begun:
+    ) as current:
         try:
             yield
         except BaseException as error:
-            begun.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
+            current.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
             raise

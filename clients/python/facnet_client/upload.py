@@ -17,7 +17,7 @@ from facnet_client.connection import Connection, Metadata
 from facnet_client.errors import FacnetError, NotFound, from_rpc
 from facnet_client.retry import Backoff
 from facnet_client.source import FileDigest, Source
-from facnet_client.values import Submitted
+from facnet_client.values import Submission
 from facnet_client.watch import OnBreak
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
@@ -55,7 +55,7 @@ class Upload:
         self._metadata = metadata
         self._committed = 0
 
-    def run(self, *, resume: bool = False) -> Submitted:
+    def run(self, *, resume: bool = False) -> Submission:
         """Send everything; with `resume`, what the server does not have yet.
 
         Raises `FacnetError`, and `OSError` if the source cannot be read.
@@ -63,12 +63,12 @@ class Upload:
         upload = self._resume() if resume else pb2.GetUploadResponse()
         while not upload.validation_id:
             offset = upload.committed_bytes
-            self._digest.reach(offset)
+            self._digest.catch_up(offset)
             attempt = _Attempt(self._source, self._digest, self._header, offset, self._on_progress)
             try:
                 return attempt.run(self._connection, self._backoff.remaining, self._metadata)
             except FacnetError as error:
-                if not (error.is_passing or error.reason in _RESUMABLE):
+                if not (error.is_retryable or error.reason in _RESUMABLE):
                     raise
                 broken = error
             if attempt.connected:
@@ -81,7 +81,7 @@ class Upload:
         try:
             return self._get_upload()
         except FacnetError as error:
-            if not error.is_passing:
+            if not error.is_retryable:
                 raise
             return self._reconnect(error)
 
@@ -92,7 +92,7 @@ class Upload:
             try:
                 upload = self._get_upload()
             except FacnetError as error:
-                if not error.is_passing:
+                if not error.is_retryable:
                     raise
                 continue
             self._report(None)
@@ -113,12 +113,12 @@ class Upload:
             self._backoff.progress()
         return upload
 
-    def _submitted(self, validation_id: str) -> Submitted:
+    def _submitted(self, validation_id: str) -> Submission:
         request = pb2.GetValidationRequest(validation_id=validation_id)
         answer = self._connection.unary(
             self._connection.stub.GetValidation, request, timeout=self._timeout, metadata=self._metadata
         )
-        return Submitted.from_message(answer.validation)
+        return Submission.from_message(answer.validation)
 
     @property
     def _timeout(self) -> float:
@@ -153,14 +153,14 @@ class _Attempt:
         self._over = False
         self.connected = False
 
-    def run(self, connection: Connection, timeout: float | None, metadata: Metadata) -> Submitted:
+    def run(self, connection: Connection, timeout: float | None, metadata: Metadata) -> Submission:
         """Send, and wait for the answer. Raises `FacnetError`, or what reading the source raised."""
         self._call = connection.stub.SubmitValidation.future(
             self._requests(), timeout=timeout, metadata=connection.metadata(metadata)
         )
         self._called.set()
         try:
-            return Submitted.from_message(self._call.result())
+            return Submission.from_message(self._call.result())
         except grpc.RpcError as error:
             raise from_rpc(error) from None
         except grpc.FutureCancelledError:
@@ -188,7 +188,7 @@ class _Attempt:
             yield pb2.SubmitValidationRequest(
                 chunk=pb2.UploadChunk(offset=offset, data=data, crc32c=google_crc32c.value(data)),
             )
-            self._digest.add(offset, data)
+            self._digest.update(offset, data)
             offset += len(data)
             self._report(offset)
         end = pb2.UploadChunk(offset=offset, file_sha256=self._digest.hexdigest())

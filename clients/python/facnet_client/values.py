@@ -94,7 +94,7 @@ class ChangeKind(StrEnum):
     CHANGED = "changed"
 
 
-class Submitted(Value):
+class Submission(Value):
     """The server's promise: the file is kept and will be checked."""
 
     validation_id: str
@@ -331,7 +331,7 @@ class LogEntry(Value):
     data: Mapping[str, Any]  # counts, codes and column names
 
 
-class Place(Value):
+class BatchPlace(Value):
     """A line of one of a batch's files."""
 
     validation_id: str
@@ -339,7 +339,7 @@ class Place(Value):
     record_number: int
 
 
-class Duplicate(Value):
+class BatchDuplicate(Value):
     """A line that is in several files of a batch."""
 
     severity: Severity
@@ -347,7 +347,7 @@ class Duplicate(Value):
     code: str
     service_date: str  # YYYY-MM-DD
     doctor_key: str
-    places: tuple[Place, ...]  # the first 10
+    places: tuple[BatchPlace, ...]  # the first 10
     message: str
     solution: str
 
@@ -365,7 +365,7 @@ class Batch(Value):
     at_risk_cents: int
     potential_gain_cents: int
     validations: tuple[Validation, ...]  # the first 1,000
-    duplicates: tuple[Duplicate, ...]  # the first 100, if they were asked for
+    duplicates: tuple[BatchDuplicate, ...]  # the first 100, if they were asked for
     duplicate_count: int | None  # None if they were not
 
 

@@ -45,7 +45,7 @@ def watch(
                     if update.status.is_terminal:
                         return
         except FacnetError as error:
-            if not error.is_passing:
+            if not error.is_retryable:
                 raise
             broken = error
         report(broken)

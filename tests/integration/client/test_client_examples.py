@@ -16,7 +16,7 @@ import facnet_client.operations
 import facnet_client.reference
 import facnet_client.results
 import facnet_client.rules
-from facnet_client import ExportFormat, FacnetClient, Retry, Status, Submitted, Unavailable
+from facnet_client import ExportFormat, FacnetClient, Retry, Status, Submission, Unavailable
 from facnet_client.operations import Operations
 from facnet_client.reference import Reference, ReferenceFile, ReferenceKind
 from facnet_client.rules import Rules
@@ -102,7 +102,7 @@ def public_methods(kind):
 
 @pytest.mark.parametrize("found", EXAMPLES, ids=lambda found: found.name.removeprefix("facnet_client."))
 def test_examples_show_what_happens(client, target, found):
-    found.globs.update(client=client, run=Submitted(RUN_ID, f"validation-{RUN_ID}", Status.QUEUED), Path=Path)
+    found.globs.update(client=client, run=Submission(RUN_ID, f"validation-{RUN_ID}", Status.QUEUED), Path=Path)
     for step in found.examples:
         step.source = step.source.replace("127.0.0.1:50051", target)
     said = []
@@ -143,7 +143,7 @@ def test_a_timeout_ends_the_call_however_patient_the_client_is(target, example, 
 def test_without_a_timeout_unary_calls_have_that_of_the_client_and_streams_have_none(client, example):
     client.get(RUN_ID)
     list(client.watch(RUN_ID))
-    client.export(RUN_ID, "results.csv", form=ExportFormat.CSV)
+    client.export(RUN_ID, "results.csv", file_format=ExportFormat.CSV)
     unary, *streams = [made.seconds for made in example.calls]
     assert 0 < unary <= 30
     assert all(seconds is None or seconds > 10**6 for seconds in streams)

@@ -29,7 +29,7 @@ def test_however_often_parts_are_sent_again_each_byte_counts_once(breaks: list[t
     for back, size in [*breaks, (0, 1000)]:
         at = max(sent - back, 0)  # where the server says to go on
         while at < min(sent + size, 1000):
-            made.add(at, DATA[at : at + 64])
+            made.update(at, DATA[at : at + 64])
             at = min(at + 64, 1000)
         sent = max(sent, at)
     assert made.hexdigest() == sha256(DATA)
@@ -38,21 +38,21 @@ def test_however_often_parts_are_sent_again_each_byte_counts_once(breaks: list[t
 @given(offset=st.integers(0, 1000))
 def test_what_another_program_has_sent_is_read(offset: int) -> None:
     made = digest()
-    made.reach(offset)
+    made.catch_up(offset)
     assert made.hexdigest() == sha256(DATA[:offset])
-    made.add(offset, DATA[offset:])
+    made.update(offset, DATA[offset:])
     assert made.hexdigest() == sha256(DATA)
 
 
 def test_a_file_that_ends_before_is_what_it_is() -> None:
     made = digest(DATA[:10])
-    made.reach(500)
+    made.catch_up(500)
     assert made.hexdigest() == sha256(DATA[:10])
 
 
 def test_bytes_that_do_not_follow_are_not_taken() -> None:
     made = digest()
-    made.add(10, DATA[10:20])
+    made.update(10, DATA[10:20])
     assert made.hexdigest() == sha256(b"")
 
 
@@ -62,7 +62,7 @@ def test_two_streams_may_hand_over_the_same_bytes_at_once() -> None:
 
     def send(_: int) -> None:
         for at in range(0, len(data), 1 << 16):
-            made.add(at, data[at : at + (1 << 16)])
+            made.update(at, data[at : at + (1 << 16)])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(send, range(4)))

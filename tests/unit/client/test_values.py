@@ -21,7 +21,7 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
 # The messages that calls answer with; those inside them are found.
 ANSWERS = [
-    (values.Submitted, pb2.SubmitValidationResponse),
+    (values.Submission, pb2.SubmitValidationResponse),
     (values.Update, pb2.WatchValidationResponse),
     (values.Validation, validation_pb2.Validation),
     (values.Summary, pb2.GetValidationSummaryResponse),
@@ -34,12 +34,12 @@ ANSWERS = [
     (values.RevalidationSummary, pb2.RevalidationSummary),
     (operations.QueueStats, operations_service_pb2.GetQueueStatsResponse),
     (operations.FailedJob, operations_service_pb2.FailedJob),
-    (operations.Replayed, operations_service_pb2.ReplayFailedJobResponse),
-    (operations.Purged, operations_service_pb2.PurgeValidationsResponse),
+    (operations.Replay, operations_service_pb2.ReplayFailedJobResponse),
+    (operations.Purge, operations_service_pb2.PurgeValidationsResponse),
     (reference.ReferenceVersion, reference_service_pb2.GetReferenceVersionResponse),
     (reference.BillingCode, reference_service_pb2.BillingCode),
     (reference.Establishment, reference_service_pb2.Establishment),
-    (reference.Imported, reference_service_pb2.ImportReferenceResponse),
+    (reference.ReferenceImport, reference_service_pb2.ImportReferenceResponse),
     (rules.Rule, rule_service_pb2.Rule),
 ]
 # What messages have and values leave out: the place of a result among all, and a cell that may be about a person.

@@ -79,7 +79,7 @@ def test_the_example_in_python_uses_what_there_is():
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     known = {
         "client": dir(facnet_client.FacnetClient),
-        "run": values.Submitted.__annotations__,
+        "run": values.Submission.__annotations__,
         "update": values.Update.__annotations__,
         "result": values.Result.__annotations__,
     }
