@@ -1,4 +1,4 @@
-"""The command line against a server that says what it is told to."""
+"""The commands against a fake server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import re
 import grpc
 import pytest
 from fake_server import RUN_ID, progress, rich_status, terminal
-from typer.testing import CliRunner
 
-from facnet_cli.app import build_app
-from facnet_cli.exits import ExitCode
-from facnet_cli.texts import load
+from facnet_cli.app import COMMANDS, GROUPS
+from facnet_cli.errors import ExitCode
+from facnet_cli.system import System
 from facnet_grpc.gen.facnet.v1 import money_pb2, result_pb2, validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
 
@@ -95,25 +94,6 @@ def loaded(fake):
     )
     fake.watches = [[progress(10), terminal()]]
     return fake
-
-
-@pytest.fixture
-def facnet(target):
-    def invoke(*arguments, language="fr", env=None, stdin=None):
-        runner = CliRunner(env={"FACNET_SERVER": target, **(env or {})})
-        result = runner.invoke(build_app(load(language)), [str(argument) for argument in arguments], input=stdin)
-        assert "Traceback" not in result.output
-        assert "\x1b" not in result.output  # nobody is looking
-        return result
-
-    return invoke
-
-
-@pytest.fixture
-def claims(tmp_path):
-    path = tmp_path / "claims.csv"
-    path.write_bytes(b"a;b\n1;2\n")
-    return path
 
 
 def normal(text):
@@ -290,7 +270,7 @@ def test_show_and_list_tell_what_is_expected_of_a_run_that_waits(facnet, fake):
     fake.runs = [run]
     assert "Prévue" not in facnet("show", RUN_ID).stdout
     run.queue_position = 0
-    assert "Prévue: la prochaine\n" in normal(facnet("show", RUN_ID).stdout)
+    assert "Prévue : la prochaine\n" in normal(facnet("show", RUN_ID).stdout)
     run.queue_position, run.eta.seconds = 3, 125
     assert "Expected: 3 ahead · 2 min 05 s left\n" in facnet("show", RUN_ID, language="en").stdout
     assert normal(facnet("list").stdout).endswith("claims.csv  3 avant · encore 2 min 05 s\n")
@@ -320,7 +300,7 @@ def test_results_are_filtered_by_the_server(facnet, loaded):
 
 
 def test_rejects_are_readable(facnet, loaded):
-    assert "bad_date (service_date): Date illisible." in facnet("rejects", RUN_ID).stdout
+    assert "bad_date (service_date)  Date illisible." in facnet("rejects", RUN_ID).stdout
     assert json.loads(facnet("rejects", RUN_ID, "--json").stdout) == {
         "record_number": 7,
         "column": "service_date",
@@ -358,11 +338,11 @@ def test_a_server_that_is_not_there_is_named(facnet, claims):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lst"], "Vouliez-vous dire « list » ?"),
+        (["lst"], "Vouliez-vous dire « list »?"),
         (["list", "--nope"], "L'option --nope n'existe pas."),
         (["submit"], "Il manque FICHIER."),
         (["submit", "--priority", "soon", "x"], "--priority, qui attend <low|normal|high>"),
-        (["submit", "x", "--batch"], "L'option --batch attend une valeur."),
+        (["submit", "x", "--batch"], "L'option --batch exige une valeur."),
         (["watch", "a", "b"], "Argument en trop"),
         (["list", "--from", "hier"], "« hier » n'est pas un jour"),
         (["submit", "x", "--label", "y"], "CLÉ=VALEUR"),
@@ -400,26 +380,17 @@ def test_help_is_whole_in_both_languages(facnet, language, words):
     text = facnet("--help", language=language).stdout
     assert all(word in text for word in words)
     assert "130" in text
-    for command in (
-        "run",
-        "submit",
-        "watch",
-        "list",
-        "show",
-        "results",
-        "rejects",
-        "dev",
-        "serve",
-        "worker",
-        "migrate",
-        "doctor",
-        "inspect",
-        "sample",
-    ):
-        assert command in text
-        page = facnet(command, "--help", language=language).stdout
-        assert not re.search(r"\b(help|metavar)\.[a-z]", page)
-        assert "--json" in page
+    assert all(f" {command} " in text for command in (*COMMANDS, *GROUPS))
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_help_of_every_command_is_translated(facnet, language):
+    commands = [(command,) for command in COMMANDS]
+    commands += [(group, command) for group, members in GROUPS.items() for command in ((), *members)]
+    for command in commands:
+        page = facnet(*filter(None, command), "--help", language=language).stdout
+        assert not re.search(r"\b(help|metavar|title)\.[a-z]", page), command
+        assert "--json" in page or command[-1] == ()
 
 
 def test_the_version_is_told(facnet):
@@ -444,23 +415,20 @@ def test_no_arguments_give_the_help(facnet):
         (["sample", "10", "x.csv", "--seed", "4"], ["sample", "10", "x.csv", "--seed", "4"]),
     ],
 )
-def test_commands_of_the_service_are_handed_over(facnet, monkeypatch, arguments, passed):
-    became = []
+def test_commands_of_the_service_replace_this_process(facnet, arguments, passed):
+    commands = []
 
-    def execv(path, argv):
-        became.append(argv)
+    def replace_process(command):
+        commands.append(command)
         raise SystemExit(0)
 
-    monkeypatch.setattr("os.execv", execv)
-    monkeypatch.setattr("facnet_cli.local.require", lambda *extras: None)
-    facnet(*arguments)
-    (argv,) = became
-    assert argv[1:3] == ["-m", "facnet_grpc"]
-    assert [word for word in argv[3:] if word not in ("--lang", "fr")] == passed
+    facnet(*arguments, system=System(replace_process=replace_process, is_installed=lambda module: True))
+    (command,) = commands
+    assert command[1:3] == ["-m", "facnet_grpc"]
+    assert [word for word in command[3:] if word not in ("--lang", "fr")] == passed
 
 
-def test_what_is_not_installed_is_said_with_how_to_get_it(facnet, monkeypatch):
-    monkeypatch.setattr("facnet_cli.stack.find_spec", lambda name: None)
-    result = facnet("serve")
+def test_a_command_that_needs_more_says_what_to_install(facnet):
+    result = facnet("serve", system=System(is_installed=lambda module: False))
     assert result.exit_code == ExitCode.CONFIGURATION
     assert 'pip install "facnet-grpc[server]"' in result.stderr

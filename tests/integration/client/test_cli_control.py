@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from uuid import uuid4
 
 import grpc
 import pytest
 from fake_server import RUN_ID, progress, rich_status, terminal
 from rich.console import Console
-from typer.testing import CliRunner
 
-from facnet_cli import progress as bars
-from facnet_cli.app import build_app
-from facnet_cli.exits import ExitCode
+from facnet_cli.errors import ExitCode
+from facnet_cli.progress import Bars
+from facnet_cli.system import System
 from facnet_cli.texts import load
 from facnet_client.client import FacnetClient
 from facnet_client.errors import Unavailable
@@ -23,20 +23,11 @@ from facnet_client.values import Update
 from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
 
 
-@pytest.fixture
-def facnet(target):
-    def invoke(*arguments, language="fr", stdin=None):
-        runner = CliRunner(env={"FACNET_SERVER": target})
-        return runner.invoke(build_app(load(language)), [str(argument) for argument in arguments], input=stdin)
-
-    return invoke
-
-
 @pytest.mark.parametrize(
     ("status", "language", "said"),
     [
         (validation_pb2.VALIDATION_STATUS_CANCELLED, "fr", "annulée"),
-        (validation_pb2.VALIDATION_STATUS_PROCESSING, "en", "asked to stop"),
+        (validation_pb2.VALIDATION_STATUS_PROCESSING, "en", "cancellation requested"),
         (validation_pb2.VALIDATION_STATUS_COMPLETED, "en", "completed"),
     ],
 )
@@ -66,20 +57,10 @@ def test_delete_needs_a_yes(facnet, fake):
 
 
 @pytest.mark.parametrize(("answer", "deleted"), [("o", True), ("OUI", True), ("n", False), ("", False)])
-def test_delete_asks_whoever_is_there(facnet, fake, monkeypatch, answer, deleted):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr("facnet_cli.control.sys", _Sys(Terminal(answer + "\n")))
-    ended = facnet("delete", RUN_ID)
+def test_delete_asks_at_a_terminal(facnet, fake, answer, deleted):
+    ended = facnet("delete", RUN_ID, stdin=f"{answer}\n", system=System(is_terminal=lambda stream: True))
     assert (ended.exit_code == ExitCode.OK) is deleted
     assert len(fake.requests) == deleted
-
-
-class _Sys:
-    def __init__(self, stdin):
-        self.stdin, self.stderr = stdin, io.StringIO()
 
 
 @pytest.mark.parametrize("command", [("cancel",), ("retry",), ("delete", "--yes")])
@@ -120,15 +101,13 @@ def test_an_upload_that_is_broken_off_says_how_to_go_on(facnet, monkeypatch, tmp
     assert f"submit --resume {used[0]} '{path}'" in ended.stderr.replace("\n", "")
 
 
-def test_a_watch_that_is_broken_off_says_that_the_run_goes_on(facnet, monkeypatch, tmp_path):
+def test_a_watch_that_is_broken_off_says_that_the_run_goes_on(facnet, monkeypatch, claims):
     def watch(*_, **__):
         raise KeyboardInterrupt
         yield
 
-    path = tmp_path / "claims.csv"
-    path.write_bytes(b"x")
     monkeypatch.setattr(FacnetClient, "watch", watch)
-    ended = facnet("submit", "--watch", path)
+    ended = facnet("submit", "--watch", claims)
     assert ended.exit_code == ExitCode.INTERRUPTED
     assert f"watch {RUN_ID}" in ended.stderr
 
@@ -143,36 +122,41 @@ FOUND = result_pb2.ValidationResult(
 )
 
 
-@pytest.fixture
-def screen(monkeypatch):
-    out = io.StringIO()
-    monkeypatch.setattr(bars, "console", lambda **_: Console(file=out, force_terminal=True, width=110, no_color=True))
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    return out
+class Screen(io.StringIO):
+    """A terminal on standard error; bars are drawn on it from time to time."""
+
+    def system(self):
+        console = Console(file=self, force_terminal=True, width=110, no_color=True)
+        return System(console=lambda stream: console, is_terminal=lambda stream: True)
+
+    def drawn_with(self, words):
+        """What is drawn from now on, until it has these words."""
+        self.seek(0)
+        self.truncate()
+        until = time.monotonic() + 10
+        while words not in self.getvalue():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        return self.getvalue()
 
 
-def test_the_first_findings_are_shown_under_the_bar_until_the_end(screen):
-    shown = bars.Bars(load("fr"))
-    shown._progress.disable = False
-    with shown:
+def test_the_first_findings_are_shown_under_the_bar_until_the_end():
+    screen = Screen()
+    with Bars(load("fr"), screen.system()) as shown:
         shown.run(Update.from_message(progress(80, preview=[FOUND])))
-        shown._progress.refresh()
-        assert "au mauvais endroit" in screen.getvalue()
-        assert "\x1b[31m au" not in screen.getvalue()
+        assert "\x1b[31m au" not in screen.drawn_with("au mauvais endroit")
         shown.run(Update.from_message(terminal()))
-        assert shown._progress.below == ()
+        assert "au mauvais endroit" not in screen.drawn_with("terminée")
 
 
-def test_a_broken_connection_is_said_on_the_bar(screen):
-    shown = bars.Bars(load("en"))
-    shown._progress.disable = False
-    with shown:
+def test_a_broken_connection_is_shown_on_the_bar():
+    screen = Screen()
+    with Bars(load("en"), screen.system()) as shown:
         shown.upload(1, 2)
         shown.broken(Unavailable("UNAVAILABLE", "x"))
-        shown._progress.refresh()
-        assert "reconnecting" in screen.getvalue()
+        assert "Upload" not in screen.drawn_with("reconnecting")
         shown.broken(None)
-        assert "reconnecting" not in shown._progress.tasks[0].description
+        assert "reconnecting" not in screen.drawn_with("Upload")
 
 
 def test_json_has_the_preview(facnet, fake):

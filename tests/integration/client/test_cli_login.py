@@ -12,7 +12,7 @@ from fake_server import rich_status
 from typer.testing import CliRunner
 
 from facnet_cli.app import build_app
-from facnet_cli.exits import ExitCode
+from facnet_cli.errors import ExitCode
 from facnet_cli.texts import load
 from facnet_client import FacnetClient, Refused
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2

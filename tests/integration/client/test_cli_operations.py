@@ -6,11 +6,10 @@ import io
 import json
 import os
 import pty
+import termios
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -18,10 +17,9 @@ from fake_server import RUN_ID, rich_status
 from rich.console import Console
 from typer.testing import CliRunner
 
-from facnet_cli import keyboard, top
 from facnet_cli.app import build_app
-from facnet_cli.exits import ExitCode
-from facnet_cli.keyboard import Keyboard
+from facnet_cli.errors import ExitCode
+from facnet_cli.system import Keyboard, System
 from facnet_cli.texts import load
 from facnet_client import FacnetClient
 from facnet_client.operations import JobKind
@@ -143,15 +141,6 @@ def target(operations):
     server.stop(grace=None).wait()
 
 
-@pytest.fixture
-def facnet(target):
-    def invoke(*arguments, language="fr"):
-        runner = CliRunner(env={"FACNET_SERVER": target})
-        return runner.invoke(build_app(load(language)), [str(argument) for argument in arguments])
-
-    return invoke
-
-
 def test_the_client_has_all_of_it_as_values(target, operations):
     operations.jobs = [failed(RUN_ID, can_replay=True), failed(OTHER)]
     with FacnetClient(target) as client:
@@ -205,7 +194,7 @@ def test_top_says_when_there_is_no_worker(facnet, operations):
     assert "No worker" in facnet("top", "--once", language="en").stdout
 
 
-def test_top_as_json_goes_on_until_it_is_stopped(facnet, operations, monkeypatch):
+def test_top_as_json_goes_on_until_it_is_stopped(facnet, operations):
     pauses = [0.0, 0.0]
 
     def sleep(_):
@@ -213,8 +202,7 @@ def test_top_as_json_goes_on_until_it_is_stopped(facnet, operations, monkeypatch
             raise KeyboardInterrupt
         pauses.pop()
 
-    monkeypatch.setattr(top, "time", SimpleNamespace(sleep=sleep))  # other threads go on sleeping as ever
-    ended = facnet("top", "--json")
+    ended = facnet("top", "--json", system=System(sleep=sleep))
     assert ended.exit_code == ExitCode.OK
     first, *others = [json.loads(line) for line in ended.stdout.splitlines()]
     assert len(others) == 2
@@ -244,74 +232,63 @@ class Keys:
 
 
 @pytest.fixture
-def screen(monkeypatch):
-    """A terminal, and what is on it."""
-    out = io.StringIO()
-    terminal = Console(file=out, force_terminal=True, width=150, height=60)
-    monkeypatch.setattr("facnet_cli.session.console", lambda: terminal)
-    monkeypatch.setattr(
-        top, "sys", type("Sys", (), {"stdout": type("Out", (), {"isatty": staticmethod(lambda: True)})})
-    )
-    return out
+def screen():
+    """What is written on a terminal."""
+    return io.StringIO()
+
+
+def terminal(screen, keys):
+    """A system with a terminal that has these keys pressed."""
+    console = Console(file=screen, force_terminal=True, width=150, height=60)
+    return System(console=lambda stream: console, is_terminal=lambda stream: True, keyboard=lambda: keys)
 
 
 @pytest.mark.parametrize("last", ["q", "Q", KeyboardInterrupt])
-def test_top_shows_what_changes_until_it_is_told_to_stop(facnet, operations, screen, monkeypatch, last):
-    monkeypatch.setattr(top, "Keyboard", lambda: Keys(["", "x", last]))
-    ended = facnet("top")
+def test_top_shows_changes_until_it_is_stopped(facnet, operations, screen, last):
+    ended = facnet("top", system=terminal(screen, Keys(["", "x", last])))
     assert (ended.exit_code, ended.stderr) == (ExitCode.OK, "")
     assert len(operations.asked) == 3
     shown = screen.getvalue()
     assert "80 %" in shown
     assert "━" in shown
     assert "\x1b[31mclinic" not in shown
-    assert shown.endswith("\x1b[?25h\x1b[?1049l")  # the cursor is back, and what was there before
+    assert shown.endswith("\x1b[?25h\x1b[?1049l")  # the cursor and the screen before are back
 
 
-def test_top_bears_a_server_that_is_away_for_a_moment(facnet, operations, screen, monkeypatch):
+def test_top_goes_on_if_the_server_is_unavailable_for_a_moment(facnet, operations, screen):
     class Restart(Keys):
         def pressed(self, seconds):
             operations.refuse = {"stats": away} if "stats" not in operations.refuse else {}
             return super().pressed(seconds)
 
     away = rich_status(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", "Revenez plus tard.", "Attendez.")
-    monkeypatch.setattr(top, "Keyboard", lambda: Restart(["", "", "q"]))
-    assert facnet("top").exit_code == ExitCode.OK
+    assert facnet("top", system=terminal(screen, Restart(["", "", "q"]))).exit_code == ExitCode.OK
     assert "Revenez plus tard." in screen.getvalue()
 
 
-def test_top_ends_if_one_is_no_admin_any_more(facnet, operations, screen, monkeypatch):
+def test_top_ends_if_the_caller_is_no_admin_any_more(facnet, operations, screen):
     class Demoted(Keys):
         def pressed(self, seconds):
             operations.refuse = {"stats": rich_status(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", "Non.")}
             return super().pressed(seconds)
 
-    monkeypatch.setattr(top, "Keyboard", lambda: Demoted(["", "q"]))
-    assert facnet("top").exit_code == ExitCode.REFUSED
+    assert facnet("top", system=terminal(screen, Demoted(["", "q"]))).exit_code == ExitCode.REFUSED
 
 
-@contextmanager
-def terminal(monkeypatch):
+def test_a_key_is_read_without_enter_and_the_terminal_left_as_it_was():
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "r") as stdin:
-        monkeypatch.setattr(keyboard.sys, "stdin", stdin)
-        yield ours, theirs
-    os.close(ours)
-
-
-def test_a_key_is_read_without_enter_and_the_terminal_left_as_it_was(monkeypatch):
-    with terminal(monkeypatch) as (ours, theirs):
-        before = keyboard.termios.tcgetattr(theirs)
-        with Keyboard() as keys:
+        before = termios.tcgetattr(theirs)
+        with Keyboard(stdin) as keys:
             assert keys.pressed(0) == ""
             threading.Timer(0.01, os.write, (ours, b"q")).start()
             assert keys.pressed(10) == "q"
-        assert keyboard.termios.tcgetattr(theirs) == before
+        assert termios.tcgetattr(theirs) == before
+    os.close(ours)
 
 
-def test_what_is_no_terminal_has_no_keys(monkeypatch):
-    monkeypatch.setattr(keyboard.sys, "stdin", io.StringIO("q"))
-    with Keyboard() as keys:
+def test_without_a_terminal_there_are_no_keys():
+    with Keyboard(io.StringIO("q")) as keys:
         assert keys.pressed(0) == ""
 
 
@@ -321,8 +298,8 @@ def test_failed_jobs_are_listed_with_what_can_be_done(facnet, operations):
     kept, gone, revalidation = facnet("failed", "list", language="en").stdout.splitlines()
     assert all(word in kept for word in (RUN_ID, "WORKER_CRASHED", "clinic", "claims.csv", "kept until 2026-11-2"))
     assert "NOT_A_CSV" in gone
-    assert "file removed" in gone
-    assert "ask for it again" in revalidation
+    assert "file deleted" in gone
+    assert "must be requested again" in revalidation
     facnet("failed", "list", "--owner", "a", "--code", "X", "--code", "Y", "--from", "2026-01-01", "--limit", "2")
     request = operations.asked[-1]
     assert (request.owner, list(request.codes), request.page_size) == ("a", ["X", "Y"], 2)
@@ -334,9 +311,9 @@ def test_failed_jobs_are_listed_with_what_can_be_done(facnet, operations):
 
 
 def test_runs_that_are_named_are_tried_again(facnet, operations):
-    ended = facnet("failed", "replay", RUN_ID, OTHER)
+    ended = facnet("failed", "replay", RUN_ID, OTHER, language="en")
     assert ended.exit_code == ExitCode.OK
-    assert ended.stdout.splitlines() == [f"{RUN_ID} : en attente", f"{OTHER} : déjà en attente"]
+    assert ended.stdout.splitlines() == [f"{RUN_ID}: queued", f"{OTHER}: already queued"]
     lines = facnet("failed", "replay", RUN_ID, OTHER, "--json").stdout.splitlines()
     assert [(line["validation_id"], line["replayed"]) for line in map(json.loads, lines)] == [
         (RUN_ID, True),
@@ -350,10 +327,10 @@ def test_one_that_cannot_be_tried_again_keeps_no_other_from_it(facnet, operation
             grpc.StatusCode.FAILED_PRECONDITION, "BLOB_MISSING", "Le fichier n'est plus là.", "Remettez-le."
         )
     }
-    ended = facnet("failed", "replay", GONE, RUN_ID)
+    ended = facnet("failed", "replay", GONE, RUN_ID, language="en")
     assert ended.exit_code == ExitCode.BAD_INPUT
     assert "BLOB_MISSING" in ended.stderr
-    assert f"{RUN_ID} : en attente" in ended.stdout
+    assert f"{RUN_ID}: queued" in ended.stdout
     first, second = map(json.loads, facnet("failed", "replay", GONE, RUN_ID, "--json").stdout.splitlines())
     assert (first["reason"], first["replayed"], second["replayed"]) == ("BLOB_MISSING", False, True)
 
@@ -381,7 +358,7 @@ def test_a_purge_through_the_server_goes_on_until_nothing_is_left(facnet, operat
     ended = facnet("purge", "--older-than", "40d")
     assert (ended.exit_code, ended.stdout) == (
         ExitCode.OK,
-        "8 validation(s) terminée(s) il y a plus de 40 jour(s) : supprimée(s).\n",
+        "8 validations terminées il y a plus de 40 jours ont été supprimées.\n",
     )
     assert [(request.older_than_days, request.dry_run) for request in operations.asked] == [(40, False)] * 2
     operations.more = [False]
@@ -403,9 +380,9 @@ def test_what_is_no_number_of_days_is_refused(facnet, operations, days):
 def test_without_a_server_the_database_itself_is_purged(monkeypatch):
     commands = []
     monkeypatch.delenv("FACNET_SERVER", raising=False)
-    monkeypatch.setattr("os.execv", lambda _, argv: commands.append(argv[2:]))
+    system = System(replace_process=lambda command: commands.append(command[2:]), is_installed=lambda module: True)
     for arguments in (["purge"], ["purge", "--older-than", "30d", "--dry-run", "--json", "--lang", "en"]):
-        CliRunner().invoke(build_app(load("en")), arguments)
+        CliRunner().invoke(build_app(load("en"), system), arguments)
     assert commands == [
         ["facnet_grpc", "purge", "--lang", "en"],
         ["facnet_grpc", "purge", "--lang", "en", "--json", "--older-than", "30", "--dry-run"],

@@ -37,39 +37,23 @@ STACK = """
 """
 FACNET = """
     import sys
-    from facnet_cli import main, stack
-    stack._COMMAND = ({command!r},)
-    stack.require = lambda *extras: None
+    from facnet_cli import main
+    from facnet_cli.system import System
     sys.argv[0] = "facnet"
-    main()
+    main(System(stack_command=(sys.executable, {stack!r}), is_installed=lambda module: True))
 """
-
-
-# A watch that behaves as if a callback had swallowed the exception of the first Ctrl-C.
+# A watch in which the exception of the first Ctrl-C is lost, as it is if it is raised in a callback.
 LOSE_FIRST_INTERRUPT = """
     import time
-    from facnet_cli import follow
-    def deaf(client, validation_id):
+    from facnet_client.client import FacnetClient
+    watch = FacnetClient.watch
+    def deaf(self, validation_id, **options):
         try:
-            yield from client.watch(validation_id)
+            yield from watch(self, validation_id, **options)
         except KeyboardInterrupt:
             time.sleep(60)
-    original = follow.follow
-    from facnet_cli import run
-    class Deaf:
-        def __init__(self, client):
-            self.client = client
-        def watch(self, validation_id, on_break):
-            return deaf(self.client, validation_id)
-    run.follow = lambda client, validation_id, show, on_break: original(Deaf(client), validation_id, show, on_break)
+    FacnetClient.watch = deaf
 """
-
-
-@pytest.fixture
-def claims(tmp_path):
-    path = tmp_path / "claims.csv"
-    path.write_bytes(b"a;b\n1;2\n")
-    return path
 
 
 @pytest.fixture
@@ -79,7 +63,7 @@ def start(tmp_path):
     def start(*arguments, endless=False, script=None, before=""):
         stack = tmp_path / "stack.py"
         stack.write_text(textwrap.dedent(script or STACK.format(here=str(HERE), marks=str(tmp_path), endless=endless)))
-        program = textwrap.dedent(before) + textwrap.dedent(FACNET.format(command=str(stack)))
+        program = textwrap.dedent(before) + textwrap.dedent(FACNET.format(stack=str(stack)))
         environ = {name: value for name, value in os.environ.items() if name not in ("FACNET_SERVER", "LANG", "LC_ALL")}
         process = subprocess.Popen(
             [sys.executable, "-c", program, *map(str, arguments)],

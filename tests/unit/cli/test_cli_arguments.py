@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from facnet_cli.app import everywhere_first
-from facnet_cli.choices import day, labels
-from facnet_cli.output import plain, printable, to_json
-from facnet_cli.problem import Problem
+from facnet_cli.app import global_options_first
+from facnet_cli.errors import Problem
+from facnet_cli.options import day, labels
+from facnet_cli.output import plain, to_json
+from facnet_cli.texts import printable
 from facnet_client.values import Severity, SeverityCounts
 
 
 def test_options_that_work_everywhere_are_brought_to_the_front():
     given = ["list", "--json", "--all", "--server", "h:1", "--lang=en"]
-    assert everywhere_first(given) == ["--json", "--server", "h:1", "--lang=en", "list", "--all"]
+    assert global_options_first(given) == ["--json", "--server", "h:1", "--lang=en", "list", "--all"]
 
 
 def test_nothing_after_two_dashes_is_touched():
-    assert everywhere_first(["submit", "--", "--json"]) == ["submit", "--", "--json"]
+    assert global_options_first(["submit", "--", "--json"]) == ["submit", "--", "--json"]
 
 
 def test_an_option_without_its_value_stays_where_it_is():
-    assert everywhere_first(["list", "--server"]) == ["list", "--server"]
+    assert global_options_first(["list", "--server"]) == ["list", "--server"]
 
 
 def test_labels_are_pairs():

@@ -10,7 +10,7 @@ from string import Formatter
 import pytest
 
 import facnet_cli
-from facnet_cli.exits import ExitCode
+from facnet_cli.errors import ExitCode
 from facnet_cli.texts import LANGUAGES, catalogue, choose, load
 
 SOURCES = Path(str(files(facnet_cli)))
