@@ -177,7 +177,7 @@ def record_page(
     With `numbers`, only lines of these numbers.
     """
     params = {"run_id": run_id, "after": after, "limit": limit, "numbers": list(numbers) or None}
-    return _read(conn, "page", params, LINE_SCHEMA)
+    return _read(conn, "record_page", params, LINE_SCHEMA)
 
 
 def read_for_rules(conn: Connection, run_id: UUID) -> Iterator[pa.RecordBatch]:
@@ -185,7 +185,7 @@ def read_for_rules(conn: Connection, run_id: UUID) -> Iterator[pa.RecordBatch]:
     after = 0
     while True:
         params = {"run_id": run_id, "after": after, "limit": _AT_ONCE}
-        batch = _read(conn, "for_rules", params, _PLAIN_RULE_SCHEMA)
+        batch = _read(conn, "read_for_rules", params, _PLAIN_RULE_SCHEMA)
         if batch.num_rows:
             yield batch
         if batch.num_rows < _AT_ONCE:
@@ -239,5 +239,5 @@ def rejected_page(conn: Connection, run_id: UUID, *, after: int = 0, limit: int)
     with conn.cursor(row_factory=dict_row) as cursor:
         return [
             RejectedRow(**row | {"raw": lines.open_one(row["raw"], "raw", row["record_number"])})
-            for row in cursor.execute(SQL["record_page"], params)
+            for row in cursor.execute(SQL["rejected_page"], params)
         ]
