@@ -9,8 +9,9 @@ trap 'rm -rf "$folder"' EXIT
 
 "$uv" venv --quiet --python "$python" "$folder/venv"
 export VIRTUAL_ENV=$folder/venv
+"$uv" pip install --quiet --resolution lowest-direct -r clients/python/pyproject.toml --extra cli
 "$uv" build --quiet --wheel clients/python --out-dir "$folder"
-"$uv" pip install --quiet --resolution lowest-direct "$(echo "$folder"/facnet_client-*.whl)[cli]"
+"$uv" pip install --quiet --no-deps "$folder"/facnet_client-*.whl
 # The tests' own tools are not part of the promise.
 "$uv" pip install --quiet pytest pytest-timeout
 

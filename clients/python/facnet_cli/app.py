@@ -126,9 +126,13 @@ def _group(name: str, functions: Mapping[str, str], texts: Texts) -> TyperGroup:
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by the parser
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - slow to import, and only this option needs it
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and only needed here
 
-        sys.stdout.write(f"facnet {version('facnet-grpc')}\n")
+        try:
+            found = version("facnet-client")
+        except PackageNotFoundError:  # the distribution of the server contains the command line as well
+            found = version("facnet-grpc")
+        sys.stdout.write(f"facnet {found}\n")
         raise typer.Exit
 
 
