@@ -1,7 +1,7 @@
-"""Write the generated pages of `docs/`, or check that they are fresh (`--check`).
+"""Write the generated pages and blocks of `docs/`, or check that they are up to date (`--check`).
 
-Each page has one source in the code: the protos, the settings, the error texts, the rules, the command line, the table
-of states. While one of them cannot be read its page is left as it is; `--check` does not forgive that.
+Each has one source: the protos, the settings, the error texts, the rules, the command line, the transition table of
+runs, the import contracts. If a source cannot be read, its page stays unchanged; with `--check` that is a failure.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A page's path, and what makes its text from the text that is there (empty if there is none). Loaded when it is needed:
-# one that cannot be loaded is no worse than one that cannot be made.
+# Path of a page, and a function from its current text (empty if there is none) to its new text. Generators are imported
+# when they are needed, so that one that cannot be imported fails like one that raises.
 PAGES: Mapping[str, Callable[[str], str]] = {
     "docs/reference/api.md": lambda _: _maker("docs_api").page(ROOT),
     "docs/reference/cli.md": lambda _: _maker("docs_cli").page(),
@@ -24,7 +24,7 @@ PAGES: Mapping[str, Callable[[str], str]] = {
     "docs/reference/errors.md": lambda _: _maker("docs_errors").page(ROOT),
     "docs/reference/rules.md": lambda _: _maker("docs_rules").page("en"),
     "docs/reference/regles.md": lambda _: _maker("docs_rules").page("fr"),
-    "docs/architecture.md": lambda text: _maker("docs_states").insert(text),
+    "docs/architecture.md": lambda text: _maker("docs_layers").insert(_maker("docs_states").insert(text), ROOT),
 }
 
 
@@ -38,9 +38,9 @@ def refresh(
     *,
     check: bool,
 ) -> tuple[list[str], dict[str, str]]:
-    """Make every page. Returns those that were not fresh, and why others could not be made.
+    """Generate every page and write those that changed, unless `check`.
 
-    Nothing is written if `check`.
+    Returns the paths of pages that were out of date, and an error message by path for those that cannot be generated.
     """
     stale: list[str] = []
     failed: dict[str, str] = {}
@@ -62,7 +62,7 @@ def refresh(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the pages, or with `--check` say which are stale. Returns the exit status."""
+    """Write the pages, or with `--check` report stale ones. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a page is stale")
     check = parser.parse_args(arguments).check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -20,6 +21,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     if not lines:
         return []
     return [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |", *lines, ""]
+
+
+def insert(text: str, name: str, block: str) -> str:
+    """Replace what is between the markers `<!-- name: … -->` and `<!-- /name -->` of a page by `block`.
+
+    Raises `ValueError` if the page has no such markers.
+    """
+    pattern = re.compile(f"(<!-- {name}: [^\n]* -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"the markers of the block {name} are missing")
+    return pattern.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
 
 
 def anchor(title: str) -> str:

@@ -1,17 +1,14 @@
-"""The diagram of a run's states, between two markers of the architecture page."""
+"""The diagram of a run's states, in the architecture page."""
 
 from __future__ import annotations
 
-import re
+from docs_markdown import insert as insert_block
 
 from facnet_grpc.model.run import TERMINAL, TRANSITIONS, RunStatus
 
-BEGIN = "<!-- states: made by `make docs` from facnet_grpc/model/run.py -->"
-END = "<!-- /states -->"
-
 
 def diagram() -> str:
-    """Return the table of states as a Mermaid diagram."""
+    """Return the transition table as a Mermaid diagram."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {RunStatus.QUEUED}"]
     lines += [
         f"    {status} --> {target}"
@@ -24,7 +21,4 @@ def diagram() -> str:
 
 def insert(text: str) -> str:
     """Put the diagram into a page. Raises `ValueError` if the page has no markers for it."""
-    pattern = re.compile(f"({re.escape(BEGIN)}\n).*?({re.escape(END)})", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError("the markers for the diagram of states are missing")
-    return pattern.sub(lambda match: f"{match[1]}{diagram()}\n{match[2]}", text)
+    return insert_block(text, "states", diagram())

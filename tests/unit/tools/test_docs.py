@@ -5,6 +5,7 @@ from pathlib import Path
 import docs_api
 import docs_cli
 import docs_errors
+import docs_layers
 import docs_markdown
 import docs_rules
 import docs_settings
@@ -69,7 +70,7 @@ def test_settings_page_has_every_setting():
 
 
 def test_states_are_drawn_between_the_markers():
-    text = docs_states.insert(f"before\n{docs_states.BEGIN}\nold\n{docs_states.END}\nafter\n")
+    text = docs_states.insert("before\n<!-- states: made from a table -->\nold\n<!-- /states -->\nafter\n")
 
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -77,6 +78,35 @@ def test_states_are_drawn_between_the_markers():
     assert text.count("-->\n") + text.count(" --> ") >= sum(map(len, TRANSITIONS.values()))
     assert all(f"    {status} --> {target}\n" in text for status in RunStatus for target in TRANSITIONS[status])
     assert docs_states.insert(text) == text
+
+
+def test_layers_are_listed_with_importers_first(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        """
+[[tool.importlinter.contracts]]
+type = "layers"
+containers = ["shop"]
+layers = ["main", "orders | stock", "model"]
+
+[[tool.importlinter.contracts]]
+type = "forbidden"
+source_modules = ["shop"]
+forbidden_modules = ["bank"]
+
+[[tool.importlinter.contracts]]
+type = "layers"
+containers = ["warehouse"]
+layers = ["door", "shelf"]
+""",
+    )
+
+    text = docs_layers.insert("a\n<!-- layers: made from a contract -->\n<!-- /layers -->\nz\n", tmp_path)
+
+    assert text == (
+        "a\n<!-- layers: made from a contract -->\n"
+        "```text\nshop       main → orders | stock → model\nwarehouse  door → shelf\n```\n"
+        "<!-- /layers -->\nz\n"
+    )
 
 
 def test_a_page_without_markers_is_not_guessed_at():

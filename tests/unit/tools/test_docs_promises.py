@@ -54,25 +54,55 @@ def test_make_targets_commands_and_settings_exist(page):
     assert set(re.findall(r"\bFACNET_[A-Z_]+\b", text)) - settings == set()
 
 
-@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
-def test_files_that_are_named_exist(name):
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_paths_exist(page):
     paths = re.findall(
-        r"`((?:protos|facnet_grpc|workers|clients|tests|tools|docs|benchmarks)/[^`*<>{} ]*)",
-        (ROOT / name).read_text(),
+        r"`((?:protos|facnet_grpc|workers|clients|tests|tools|docs|benchmarks|deploy)/[^`*<>{} ]*)`", page.read_text()
     )
 
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_every_package_is_in_the_architecture():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    folders = [
+def test_the_layout_has_a_row_for_every_package():
+    rows = _rows("docs/architecture.md", "## Layout")
+    packages = {
         path.parent.relative_to(ROOT)
-        for package in ("facnet_grpc", "workers")
-        for path in (ROOT / package).glob("*/__init__.py")
-    ]
+        for top in ("facnet_grpc", "workers", "clients/python")
+        for path in (ROOT / top).glob("**/__init__.py")
+        if "gen/" not in str(path) and "versions" not in path.parts
+    }
+    modules = {path.relative_to(ROOT) for path in (ROOT / "facnet_grpc").glob("*.py") if path.name != "__init__.py"}
 
-    assert [str(folder) for folder in folders if f"`{folder}/" not in text] == []
+    assert sorted({f"{package}/" for package in packages} - set(rows)) == []
+    assert sorted({str(module) for module in modules} - set(rows)) == []
+    assert len(rows) == len(set(rows))
+
+
+def test_every_decision_record_is_in_the_index():
+    index = (ROOT / "docs/adr/README.md").read_text()
+    listed = re.findall(r"^\| \[(\d+)\]\(([^)]+)\) \| ([^;|]+)", index, re.MULTILINE)
+    records = {
+        path.name: re.match(r"# (\d{4}) (.+)\n", path.read_text())
+        for path in (ROOT / "docs/adr").glob("[0-9]*.md")
+        if not path.name.startswith("0000")
+    }
+
+    assert {name: (int(number), title.strip()) for number, name, title in listed} == {
+        name: (int(head[1]), head[2]) for name, head in records.items()
+    }
+
+
+def test_twenty_questions_of_a_newcomer_have_a_path():
+    assert len(_rows("CONTRIBUTING.md", "## Where is …?", column=2)) >= 20
+
+
+def _rows(page, heading, column=1):
+    """The first path in a column of the table below a heading, row by row."""
+    (section,) = re.findall(
+        rf"^{re.escape(heading)}$(.*?)(?=^## |\Z)", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    cells = [line.split("|")[column] for line in section.splitlines() if line.startswith("|")]
+    return [path[1] for cell in cells if (path := re.search(r"`([^`]+)`", cell))]
 
 
 def test_the_example_in_python_uses_what_there_is():
@@ -91,3 +121,15 @@ def test_the_example_in_python_uses_what_there_is():
 
     assert used
     assert [(name, attribute) for name, attribute in used if attribute not in known[name]] == []
+
+
+def test_modules_stay_within_the_limit_of_the_guide():
+    (limit,) = re.findall(r"At most (\d+) lines per module", (ROOT / "CONTRIBUTING.md").read_text())
+    modules = [
+        path
+        for top in ("facnet_grpc", "workers", "clients/python")
+        for path in (ROOT / top).glob("**/*.py")
+        if "gen" not in path.relative_to(ROOT).parts
+    ]
+
+    assert [str(path.relative_to(ROOT)) for path in modules if len(path.read_text().splitlines()) > int(limit)] == []
