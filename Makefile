@@ -1,4 +1,4 @@
-# `make` prints what there is. Everything runs in .venv, which `make install` makes with nothing but Python and the network.
+# `make` lists the targets. Everything runs in .venv, which `make install` creates; it needs only Python and network access.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Trust what the machine trusts, where it says so: a company's proxy has certificates of its own.
+# Use the trust store of the machine if there is one: a company proxy may have its own certificate authority.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
 export UV_SYSTEM_CERTS ?= true
 endif
@@ -17,7 +17,7 @@ T ?= tests
 ##@ Run
 
 .PHONY: demo
-demo: install ## Check a claim file on a throw-away stack: make demo CSV=path/to/file.csv
+demo: install ## Validate a claim file on a temporary stack: make demo CSV=path/to/file.csv
 	@facnet run "$(CSV)"
 
 .PHONY: dev
@@ -31,7 +31,7 @@ test: install ## Run the tests: make test T=tests/unit
 	pytest $(T)
 
 .PHONY: check
-check: install ## All that CI runs: lint, types, imports, protos, generated files, tests
+check: install ## Everything that CI runs: lint, types, imports, protos, generated files, tests
 	ruff check
 	ruff format --check
 	$(PYTHON_BIN) tools/audit.py
@@ -46,33 +46,33 @@ check: install ## All that CI runs: lint, types, imports, protos, generated file
 	pytest || pytest --last-failed --last-failed-no-failures none
 
 .PHONY: audit
-audit: install ## Look the locked dependencies up among known vulnerabilities
+audit: install ## Check the locked dependencies for known vulnerabilities
 	$(PYTHON_BIN) tools/audit.py $(if $(STRICT),--strict)
 
 .PHONY: sbom
-sbom: install ## Write what the service is made of to dist/sbom.cdx.json (CycloneDX), from the lock
+sbom: install ## Write a software bill of materials (CycloneDX) to dist/sbom.cdx.json, from the lock file
 	@mkdir -p dist
 	$(UV) export --quiet --locked --all-extras --no-dev --format cyclonedx1.5 --preview-features sbom-export --output-file dist/sbom.cdx.json > /dev/null
 
 .PHONY: chaos
-chaos: install ## Break things at random for 200 runs and count what is lost: make chaos SEED=1 MINUTES=10 RUNS=500
+chaos: install ## Inject random faults for 200 runs and count what is lost: make chaos SEED=1 MINUTES=10 RUNS=500
 	$(PYTHON_BIN) tests/chaos/storm.py $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),0) --runs $(or $(RUNS),200)
 
 .PHONY: chaos-points
-chaos-points: install ## Break everything at every point in the code, one by one
+chaos-points: install ## Inject every fault at every fault point, one by one
 	pytest tests/chaos -m chaos_long
 
 .PHONY: test-floor
-test-floor: ## Run the client's tests on the lowest versions that it promises to work with
+test-floor: ## Run the client's tests with the lowest supported versions of its dependencies
 	tools/test_floor.sh
 
 .PHONY: fuzz
-fuzz: install ## Feed the reader with made-up files: make fuzz SECONDS=60
+fuzz: install ## Fuzz the reader with generated files: make fuzz SECONDS=60
 	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --locked --all-extras --inexact --group fuzz
 	$(PYTHON_BIN) tests/fuzz/fuzz_reader.py -max_total_time=$(or $(SECONDS),60)
 
 .PHONY: fmt
-fmt: install ## Format code and protos, mend what can be mended
+fmt: install ## Format code and protos, apply automatic fixes
 	ruff format
 	ruff check --fix
 	buf format --write
@@ -84,23 +84,23 @@ proto: install ## Generate the stubs from protos/
 	$(PYTHON_BIN) tools/gen_protos.py
 
 .PHONY: docs
-docs: install ## Generate the API, CLI, settings and rule pages
+docs: install ## Generate pages and blocks of docs/ from code
 	$(PYTHON_BIN) tools/docs.py
 
 ##@ Measure
 
 .PHONY: bench
-bench: install ## Every figure, beside what it has to reach: time, memory, latency, ratios
+bench: install ## Measure time, memory, latency and ratios, and compare them with their targets
 	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --locked --all-extras --inexact --group bench
 	$(PYTHON_BIN) -m benchmarks
 
 .PHONY: bench-large
-bench-large: install ## The same with a file of 10,000,000 lines as well
+bench-large: install ## The same, and with a file of 10,000,000 lines
 	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --locked --all-extras --inexact --group bench
 	$(PYTHON_BIN) -m benchmarks --large
 
 .PHONY: bench-ops
-bench-ops: install ## Turns, priorities, waiting, watchers and metrics of a busy service
+bench-ops: install ## Measure scheduling, waiting times, watchers and metrics under load
 	$(PYTHON_BIN) -m benchmarks.operations
 
 ##@ Data
@@ -110,7 +110,7 @@ sample: install ## Write a synthetic claim file: make sample ROWS=100000 OUT=cla
 	@facnet sample "$(or $(ROWS),5000)" "$(or $(OUT),claims.csv)"
 
 .PHONY: clean
-clean: ## Remove the environment and everything that tools left
+clean: ## Remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist
 
 ##@ Install
@@ -118,12 +118,12 @@ clean: ## Remove the environment and everything that tools left
 PYTHON_BIN := $(BIN)/python
 
 .PHONY: install
-install: $(VENV)/.installed ## Make .venv with every extra
+install: $(VENV)/.installed ## Create .venv with every extra
 
 $(VENV)/.installed: pyproject.toml uv.lock
 	@tools/install.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
 .PHONY: help
-help: ## Print this
+help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
