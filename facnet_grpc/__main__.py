@@ -52,9 +52,9 @@ def worker(told: argparse.Namespace) -> int:
     if told.json:
         os.environ["FACNET_LOG_FORMAT"] = "json"
     options = {
-        "processes": settings.worker_processes,
-        "threads": settings.worker_threads,
-        "worker-shutdown-timeout": int((settings.shutdown_seconds + WORKER_MARGIN_SECONDS) * 1000),
+        "processes": settings.worker.worker_processes,
+        "threads": settings.worker.worker_threads,
+        "worker-shutdown-timeout": int((settings.process.shutdown_seconds + WORKER_MARGIN_SECONDS) * 1000),
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     sys.stdout.flush()
@@ -70,7 +70,7 @@ def migrate(told: argparse.Namespace) -> int:
     from facnet_grpc.storage.postgres.migrate import migrate as apply
 
     try:
-        apply(_settings(told).database_url.get_secret_value(), until=Stage(told.stage))
+        apply(_settings(told).storage.database_url.get_secret_value(), until=Stage(told.stage))
     except FacnetError as error:
         sys.stderr.write(f"facnet migrate: {error}\n")
         return FAILED
@@ -115,9 +115,9 @@ def purge(told: argparse.Namespace) -> int:
     from facnet_grpc.storage.postgres import deletion as purging
 
     settings = _settings(told)
-    days = settings.retention_days if told.older_than is None else told.older_than
+    days = settings.schedule.retention_days if told.older_than is None else told.older_than
     try:
-        with factory.database(settings, "facnet-purge") as database:
+        with factory.database(settings.storage, "facnet-purge") as database:
             count = purging.everything(database, older_than_seconds=days * 86_400.0, dry_run=told.dry_run)
     except FacnetError as error:
         sys.stderr.write(f"facnet purge: {error}\n")
@@ -184,8 +184,7 @@ def inspect(told: argparse.Namespace) -> int:
 
 
 def _settings(told: argparse.Namespace) -> Settings:
-    settings = Settings.from_env()
-    return settings.model_copy(update={"log_format": "json"}) if told.json else settings
+    return Settings.from_env(**({"log_format": "json"} if told.json else {}))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from prometheus_client import make_wsgi_app
 
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.storage import StorageSettings
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 from facnet_grpc.storage.postgres.database import Database
 
@@ -61,7 +61,7 @@ class Readiness:
         return not self._stopping and all(found for name, found in self.look().items() if name in self._needed)
 
 
-def of(settings: Settings, database: Database) -> Readiness:
+def of(settings: StorageSettings, database: Database) -> Readiness:
     """Return the readiness of a process that works with `database` and what the settings name."""
     return Readiness(
         {

@@ -20,7 +20,6 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.settings import Settings
 from facnet_grpc.settings.environment import SettingsError
 
 if TYPE_CHECKING:
@@ -151,8 +150,8 @@ def fit(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
 class Traces:
     """Where the spans of this process go while it is open; nowhere if nobody has asked for them."""
 
-    def __init__(self, settings: Settings, service: str) -> None:
-        self._endpoint = settings.otlp_endpoint
+    def __init__(self, endpoint: str, service: str) -> None:
+        self._endpoint = endpoint
         self._service = service
         self._provider: TracerProvider | None = None
         self._file: TextIO | None = None

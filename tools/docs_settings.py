@@ -5,17 +5,13 @@ from __future__ import annotations
 from docs_markdown import head, table
 from pydantic.fields import FieldInfo
 
-from facnet_grpc.settings import GIB, MIB, Settings
-from facnet_grpc.settings.environment import variable
-from facnet_grpc.settings.notify import NotifySettings
-from facnet_grpc.settings.queue import QueueSettings
+from facnet_grpc.settings import groups
+from facnet_grpc.settings.environment import GIB, MIB, variable
 
 
 def page() -> str:
-    """Return the page."""
-    # Those of these bases come before others to pydantic, and last to the reader.
-    bases = (QueueSettings, NotifySettings)
-    fields = sorted(Settings.model_fields.items(), key=lambda field: [field[0] in base.model_fields for base in bases])
+    """Return the page: the settings without a default, then the others by group."""
+    fields = [field for group in groups().values() for field in group.items()]
     needed = [(_code(variable(name)), item.description or "") for name, item in fields if item.is_required()]
     others = [
         (_code(variable(name)), _default(item), item.description or "")
@@ -24,7 +20,7 @@ def page() -> str:
     ]
     return "\n".join(
         [
-            *head("Settings", "`facnet_grpc/settings/__init__.py`"),
+            *head("Settings", "`facnet_grpc/settings/`"),
             "The server and the workers read them from the environment, once, at start; what is wrong is said all at",
             "once. Give both the same ones.",
             "",

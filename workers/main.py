@@ -20,6 +20,7 @@ from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings
 from facnet_grpc.settings.environment import SettingsError
+from facnet_grpc.settings.schedule import ScheduleSettings
 from facnet_grpc.storage import factory
 from facnet_grpc.storage.postgres import locks
 from facnet_grpc.storage.postgres.database import Database
@@ -47,11 +48,11 @@ def setup() -> None:
     """Make this process a worker: sets dramatiq's broker and declares the actor, or refuses to boot."""
     try:
         settings = Settings.from_env()
-        logs.configure(settings.log_level, settings.log_format)
+        logs.configure(settings.process.log_level, settings.process.log_format)
         process.forbid()
         configure_malloc()
         dramatiq.set_broker(assemble(settings))
-        warmup(registry.load(settings.rule_packs_dir))
+        warmup(registry.load(settings.rules.rule_packs_dir))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(CANNOT_START) from None
@@ -67,11 +68,13 @@ def assemble(settings: Settings) -> RedisBroker:
     """
     resources = make_resources(settings)
     revalidator = Revalidator(resources)
-    notifier = Notifier(settings, resources.database)
-    presence = WorkerHeartbeat(resources.database, threads=settings.worker_threads, run_ids=resources.busy.run_ids)
+    notifier = Notifier(settings.notify, resources.database)
+    presence = WorkerHeartbeat(
+        resources.database, threads=settings.worker.worker_threads, run_ids=resources.busy.run_ids
+    )
     worker_broker: RedisBroker
     reconciler = Reconciler(
-        settings,
+        settings.queue,
         resources.database,
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
@@ -81,18 +84,18 @@ def assemble(settings: Settings) -> RedisBroker:
     timetable = Scheduler(
         resources.database,
         _chores(resources, reconciler),
-        own=((presence.say, SAY_SECONDS), (reconciler.measure, settings.reconcile_seconds)),
+        own=((presence.say, SAY_SECONDS), (reconciler.measure, settings.schedule.reconcile_seconds)),
     )
     components = (
-        Traces(settings, "facnet-worker"),
+        Traces(settings.process.otlp_endpoint, "facnet-worker"),
         resources.database,
-        MetricsPage(settings.metrics_listen, health.of(settings, resources.database)),
+        MetricsPage(settings.process.metrics_listen, health.of(settings.storage, resources.database)),
         presence,
         timetable,
         notifier,
     )
-    stop_jobs = partial(resources.stopping.request, settings.shutdown_seconds)
-    worker_broker = broker.make(settings.redis_url.get_secret_value(), components, stop_jobs)
+    stop_jobs = partial(resources.stopping.request, settings.process.shutdown_seconds)
+    worker_broker = broker.make(settings.storage.redis_url.get_secret_value(), components, stop_jobs)
     actors.declare(worker_broker, partial(validate, resources))
     actors.declare_revalidation(worker_broker, revalidator.work)
     return worker_broker
@@ -100,19 +103,19 @@ def assemble(settings: Settings) -> RedisBroker:
 
 def _chores(resources: Resources, reconciler: Reconciler) -> list[PeriodicJob]:
     settings, database = resources.settings, resources.database
-    retention = (*_retention(resources).chores, KeyRotation(database, settings.blob_keys).look)
+    retention = (*_retention(resources).chores, KeyRotation(database, settings.storage.blob_keys).look)
     return [
-        _chore(settings, "reconcile", locks.RECONCILER, reconciler.chores),
-        _chore(settings, "retention", locks.RETENTION, retention),
-        *chores_of_reference(settings, database),
+        _chore(settings.schedule, "reconcile", locks.RECONCILER, reconciler.chores),
+        _chore(settings.schedule, "retention", locks.RETENTION, retention),
+        *chores_of_reference(settings.schedule, database),
     ]
 
 
-def _chore(settings: Settings, name: str, lock: int, steps: Sequence[Step]) -> PeriodicJob:
+def _chore(settings: ScheduleSettings, name: str, lock: int, steps: Sequence[Step]) -> PeriodicJob:
     return PeriodicJob(name, settings.chore_schedules[name], lock, steps)
 
 
-def chores_of_reference(settings: Settings, database: Database) -> list[PeriodicJob]:
+def chores_of_reference(settings: ScheduleSettings, database: Database) -> list[PeriodicJob]:
     """Return the chore that looks into the folder with reference files, if there is one."""
     folder = settings.reference_refresh_dir
     if folder is None:
@@ -121,7 +124,7 @@ def chores_of_reference(settings: Settings, database: Database) -> list[Periodic
 
 
 def _retention(resources: Resources) -> Retention:
-    settings = resources.settings
+    settings = resources.settings.schedule
     return Retention(
         resources.database,
         resources.blobs,
@@ -132,16 +135,16 @@ def _retention(resources: Resources) -> Retention:
 
 def make_resources(settings: Settings) -> Resources:
     """Return what attempts need; the database is not open yet."""
-    redis_url = settings.redis_url.get_secret_value()
+    redis_url = settings.storage.redis_url.get_secret_value()
     # A worker that freezes in a transaction must let go as soon as one that freezes at work.
-    database = factory.database(settings, "facnet-worker", idle_seconds=settings.lease_seconds)
+    database = factory.database(settings.storage, "facnet-worker", idle_seconds=settings.queue.lease_seconds)
     return Resources(
         settings=settings,
         database=database,
-        blobs=factory.blob_store(settings, database),
+        blobs=factory.blob_store(settings.storage, database),
         events=RedisEvents(connect(redis_url)),
         queue=JobQueue(make_broker(redis_url)),
-        rules=registry.load(settings.rule_packs_dir),
+        rules=registry.load(settings.rules.rule_packs_dir),
         references=References(),
         stopping=Stopping(),
     )

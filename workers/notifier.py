@@ -21,8 +21,7 @@ from facnet_grpc.model.notification import Channel, DeliveryOutcome, Notificatio
 from facnet_grpc.notify.delivery import NotDelivered
 from facnet_grpc.notify.mail import Mails
 from facnet_grpc.notify.webhook import Webhooks
-from facnet_grpc.settings import Settings
-from facnet_grpc.settings.notify import DAY_SECONDS
+from facnet_grpc.settings.notify import DAY_SECONDS, NotifySettings
 from facnet_grpc.storage.postgres import outbox
 from facnet_grpc.storage.postgres.database import Database
 
@@ -45,7 +44,7 @@ class Notifier:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: NotifySettings,
         database: Database,
         *,
         ways: Mapping[Channel, Send] | None = None,

@@ -126,7 +126,7 @@ class Revalidator:
             for_run(self._resources.rules.still(run.rule_ids), run.created_at),
             between=self._between,
             missing_columns=revalidations.missing_columns(conn, run.id),
-            threads=rule_concurrency(table.num_rows, self._resources.settings.rule_threads),
+            threads=rule_concurrency(table.num_rows, self._resources.settings.rules.rule_threads),
         )
 
     def _between(self, _: RuleOutcome | None) -> None:

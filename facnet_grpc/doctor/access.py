@@ -14,7 +14,7 @@ from cryptography import x509
 from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.server.access import certificates, development, jwks
 from facnet_grpc.server.transport import check_pair
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.access import AccessSettings
 
 SOON = timedelta(days=30)
 
@@ -80,7 +80,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: AccessSettings) -> Iterator[Finding]:
     """Yield how callers are told apart, and what is to be said of each way that is set."""
     yield check_ways(settings)
     if settings.tls_cert and settings.tls_key:
@@ -92,7 +92,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield check_subjects(settings.mtls_subjects)
 
 
-def check_ways(settings: Settings) -> Finding:
+def check_ways(settings: AccessSettings) -> Finding:
     """Say how callers are told apart, and what keeps what they say secret."""
     if not settings.jwt_jwks_url and not settings.mtls_subjects:
         return Finding("access", ok=True, code="access_open")
@@ -129,7 +129,7 @@ def check_authorities(path: Path) -> Finding:
     return _lasting("authorities", min(one.not_valid_after_utc for one in found), str(len(found)))
 
 
-def check_tokens(settings: Settings) -> Iterator[Finding]:
+def check_tokens(settings: AccessSettings) -> Iterator[Finding]:
     """Check that the issuer's keys can be read, and that there is one to use. Asks the issuer."""
     try:
         development.read(settings.dev_tokens.get_secret_value())

@@ -79,16 +79,17 @@ def examine(settings: Settings, server: str | None = None) -> Iterator[Finding]:
     yield check_postgres(settings)
     yield check_redis(settings)
     yield check_blobs(settings)
-    for part in _PARTS:
-        yield from part.examine(settings)
-    target = server or settings.listen
+    yield from access.examine(settings.access)
+    yield from operations.examine(settings.storage)
+    yield from notices.examine(settings.notify)
+    target = server or settings.access.listen
     answers = is_serving(target)
     yield Finding("server", answers, "server_ok" if answers else "server_away", target)
 
 
 def check_postgres(settings: Settings) -> Finding:
     """Check that PostgreSQL answers, is new enough, and has the present schema."""
-    url = settings.database_url.get_secret_value()
+    url = settings.storage.database_url.get_secret_value()
     try:
         with Database(url, max_connections=1, application_name="facnet-doctor") as database:
             version = database.ping(timeout=CONNECT_SECONDS)
@@ -106,7 +107,7 @@ def check_postgres(settings: Settings) -> Finding:
 def check_redis(settings: Settings) -> Finding:
     """Check that Redis answers, takes a key and gives it back, is new enough, and forgets nothing."""
     try:
-        with connect(settings.redis_url.get_secret_value()) as client:
+        with connect(settings.storage.redis_url.get_secret_value()) as client:
             client.ping()
             return _examine_redis(client)
     except (redis.ConnectionError, redis.TimeoutError):
@@ -133,10 +134,10 @@ def _examine_redis(client: redis.Redis) -> Finding:
 def check_blobs(settings: Settings) -> Finding:
     """Check that a file can be stored, read and deleted."""
     try:
-        LocalBlobStore(settings.blob_dir).check()
+        LocalBlobStore(settings.storage.blob_dir).check()
     except FacnetError:
-        return Finding("blobs", ok=False, code="blobs_fail", value=str(settings.blob_dir))
-    return Finding("blobs", ok=True, code="blobs_ok", value=str(settings.blob_dir))
+        return Finding("blobs", ok=False, code="blobs_fail", value=str(settings.storage.blob_dir))
+    return Finding("blobs", ok=True, code="blobs_ok", value=str(settings.storage.blob_dir))
 
 
 def report(

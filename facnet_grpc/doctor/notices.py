@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.notify import mail, url_policy, webhook
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.notify import NotifySettings
 
 NAMES: Mapping[str, Mapping[str, str]] = {
     "fr": {"webhooks": "Webhooks", "mail": "Courriel"},
@@ -41,13 +41,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: NotifySettings) -> Iterator[Finding]:
     """Yield what each check finds."""
     yield check_webhooks(settings)
     yield check_mail(settings)
 
 
-def check_webhooks(settings: Settings) -> Finding:
+def check_webhooks(settings: NotifySettings) -> Finding:
     """Check that each host that webhooks may go to is there, and may be gone to."""
     hosts = sorted({allowed.host for allowed in settings.allowed_hosts})
     if not hosts:
@@ -62,7 +62,7 @@ def check_webhooks(settings: Settings) -> Finding:
     return Finding("webhooks", ok=True, code="webhooks_ok", value=", ".join(hosts))
 
 
-def check_mail(settings: Settings) -> Finding:
+def check_mail(settings: NotifySettings) -> Finding:
     """Check that the mail server takes mail from us, without sending any."""
     if not settings.smtp_host:
         return Finding("mail", ok=True, code="mail_off")

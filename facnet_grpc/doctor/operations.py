@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from facnet_grpc.doctor.finding import Finding
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.settings import GIB, Settings
-from facnet_grpc.settings.environment import SettingsError
+from facnet_grpc.settings.environment import GIB, SettingsError
+from facnet_grpc.settings.storage import StorageSettings
 from facnet_grpc.storage.postgres import queue
 from facnet_grpc.storage.postgres.database import Database
 
@@ -48,7 +48,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: StorageSettings) -> Iterator[Finding]:
     """Yield what each check finds; those that need PostgreSQL are left out while it is away."""
     yield check_disk(settings)
     url = settings.database_url.get_secret_value()
@@ -60,7 +60,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
                 return
 
 
-def check_disk(settings: Settings) -> Finding:
+def check_disk(settings: StorageSettings) -> Finding:
     """Check that there is room for files."""
     try:
         free = shutil.disk_usage(settings.blob_dir).free
@@ -70,7 +70,7 @@ def check_disk(settings: Settings) -> Finding:
     return Finding("disk", ok, "disk_ok" if ok else "disk_full", f"{free / GIB:.1f}")
 
 
-def check_keys(settings: Settings, database: Database) -> Finding:
+def check_keys(settings: StorageSettings, database: Database) -> Finding:
     """Check that every key that files are encrypted with is known here. Raises `FacnetError`."""
     try:
         known = {key.id for key in settings.blob_keys.all}
@@ -83,7 +83,7 @@ def check_keys(settings: Settings, database: Database) -> Finding:
     return Finding("keys", ok=True, code="keys_ok", value=str(len(used)))
 
 
-def check_clock(_settings: Settings, database: Database) -> Finding:
+def check_clock(_settings: StorageSettings, database: Database) -> Finding:
     """Check that this machine and PostgreSQL agree on the time. Raises `FacnetError`."""
     with database.connection() as conn:
         before = datetime.now(UTC)
@@ -94,7 +94,7 @@ def check_clock(_settings: Settings, database: Database) -> Finding:
     return Finding("clock", ok, "clock_ok" if ok else "clock_skewed", f"{skew:.1f}")
 
 
-def check_workers(_settings: Settings, database: Database) -> Finding:
+def check_workers(_settings: StorageSettings, database: Database) -> Finding:
     """Check that somebody works. Raises `FacnetError`."""
     with database.connection() as conn:
         count = queue.workers(conn)

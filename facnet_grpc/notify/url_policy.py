@@ -13,7 +13,8 @@ from typing import NamedTuple, Never
 from urllib.parse import urlsplit
 
 from facnet_grpc.errors import InvalidInput, Reason
-from facnet_grpc.settings.notify import HTTPS_PORT, AllowedHost, NotifySettings, is_loopback
+from facnet_grpc.settings.environment import is_loopback
+from facnet_grpc.settings.notify import HTTPS_PORT, AllowedHost, NotifySettings
 
 FIELD = "header.webhook_url"
 MAX_URL = 2048

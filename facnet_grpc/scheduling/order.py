@@ -20,7 +20,7 @@ from heapq import heapify, heappop, heapreplace
 from uuid import UUID
 
 from facnet_grpc.model.run import Priority
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.queue import QueueSettings
 
 RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 ANY = 1 << 30  # more than there are
@@ -88,7 +88,7 @@ class SchedulingPolicy:
     most_active: Callable[[str], int]
 
     @classmethod
-    def of(cls, settings: Settings) -> SchedulingPolicy:
+    def of(cls, settings: QueueSettings) -> SchedulingPolicy:
         """Return the rules that settings say."""
         ageing = timedelta(seconds=settings.ageing_seconds) if settings.ageing_seconds else None
         return cls(ageing, settings.small_file_seconds, settings.most_active)

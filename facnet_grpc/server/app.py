@@ -26,6 +26,7 @@ from facnet_grpc.server.interceptors.observability import access_log, call_metri
 from facnet_grpc.server.interceptors.request_context import request_id
 from facnet_grpc.server.runs.service import ValidationService
 from facnet_grpc.settings import Settings
+from facnet_grpc.settings.process import ServerSettings
 
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["ValidationService"],
@@ -73,7 +74,7 @@ class App:
     mtls_port: int | None = None
 
 
-def interceptors(settings: Settings, identity: Identity, rate: RateLimiter) -> tuple[Interceptor, ...]:
+def interceptors(settings: ServerSettings, identity: Identity, rate: RateLimiter) -> tuple[Interceptor, ...]:
     """Return what stands around every call, outermost first, the same for unary calls and streams."""
     return (
         request_id,  # first, so that everything below can name the call
@@ -100,8 +101,8 @@ def build(
 
     Raises `OSError` if one of them is taken or not ours, `SettingsError` if a certificate cannot be used.
     """
-    chain = Chain(interceptors(settings, identity, rate))
-    server = grpc.aio.server(interceptors=[chain], options=(*OPTIONS, *_limits(settings)))
+    chain = Chain(interceptors(settings.server, identity, rate))
+    server = grpc.aio.server(interceptors=[chain], options=(*OPTIONS, *_limits(settings.server)))
     pb_grpc.add_ValidationServiceServicer_to_server(service, server)
     for add in others:
         add(server)
@@ -109,9 +110,13 @@ def build(
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), server)
     reflection.enable_server_reflection([*_names(), reflection.SERVICE_NAME], server)
-    two = bool(settings.mtls_listen)
-    port = _bind(server, settings.listen, transport.credentials(settings, of_clients=not two))
-    mtls = _bind(server, settings.mtls_listen, transport.credentials(settings, of_clients=True)) if two else None
+    two = bool(settings.access.mtls_listen)
+    port = _bind(server, settings.access.listen, transport.credentials(settings.access, of_clients=not two))
+    mtls = (
+        _bind(server, settings.access.mtls_listen, transport.credentials(settings.access, of_clients=True))
+        if two
+        else None
+    )
     return App(server, health, port, mtls)
 
 
@@ -137,7 +142,7 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
         raise OSError(f"cannot listen on {listen}") from None
 
 
-def _limits(settings: Settings) -> list[tuple[str, int]]:
+def _limits(settings: ServerSettings) -> list[tuple[str, int]]:
     """Return what a connection and the headers of a call may amount to."""
     age = settings.max_connection_seconds
     options = [

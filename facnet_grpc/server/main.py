@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from facnet_grpc import health, logs, process
 from facnet_grpc.events.stream import EventStream, RedisEvents, connect
@@ -87,9 +88,9 @@ class Running:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Open what the server stands on. None of it has to be up yet, save the directory of the blobs."""
     async with AsyncExitStack() as stack:
-        database = factory.database(settings, "facnet-server")
+        database = factory.database(settings.storage, "facnet-server")
         stack.enter_context(database)
-        redis_url = settings.redis_url.get_secret_value()
+        redis_url = settings.storage.redis_url.get_secret_value()
         client = connect(redis_url)
         stack.callback(client.close)
         broker = make_broker(redis_url)
@@ -97,10 +98,10 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             settings=settings,
             database=database,
-            blobs=factory.blob_store(settings, database),
+            blobs=factory.blob_store(settings.storage, database),
             events=RedisEvents(client),
             queue=JobQueue(broker),
-            redactor=Redactor.of(settings.pseudonym_keys),
+            redactor=Redactor.of(settings.storage.pseudonym_keys),
         )
 
 
@@ -109,27 +110,27 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
     """Run a server on resources; on leaving, whatever it still does is cut short."""
     settings = resources.settings
     async with AsyncExitStack() as stack:
-        blocking = BlockingExecutor(settings.io_threads)
+        blocking = BlockingExecutor(settings.server.io_threads)
         stack.callback(blocking.close)
         background = BackgroundTasks()
         stack.push_async_callback(background.close)
-        rules = _rules(settings)
-        reads = RunQueries(resources.database, resources.redactor, QueueForecast(resources.database, settings))
-        hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.heartbeat_seconds)
+        rules = _rules(settings.rules.rule_packs_dir)
+        reads = RunQueries(resources.database, resources.redactor, QueueForecast(resources.database, settings.queue))
+        hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.server.heartbeat_seconds)
         hub.start()
-        batches = Batches(resources.database, blocking, heartbeat_seconds=settings.heartbeat_seconds)
+        batches = Batches(resources.database, blocking, heartbeat_seconds=settings.server.heartbeat_seconds)
         stack.push_async_callback(hub.close)
         dispatcher = Dispatcher(resources.queue, blocking, background)
         limits = UploadLimits(
-            max_file=settings.max_file_bytes,
-            max_chunk=settings.max_chunk_bytes,
-            max_open=settings.max_open_uploads,
-            max_unfinished=settings.most_unfinished,
-            large_file=settings.large_file_bytes,
-            ttl_seconds=settings.upload_ttl_seconds,
+            max_file=settings.uploads.max_file_bytes,
+            max_chunk=settings.uploads.max_chunk_bytes,
+            max_open=settings.uploads.max_open_uploads,
+            max_unfinished=settings.queue.most_unfinished,
+            large_file=settings.queue.large_file_bytes,
+            ttl_seconds=settings.uploads.upload_ttl_seconds,
         )
         uploads = Uploads(
-            ledger=UploadRepository(resources.database, resources.blobs, limits, settings.recipients),
+            ledger=UploadRepository(resources.database, resources.blobs, limits, settings.notify.recipients),
             blobs=resources.blobs,
             blocking=blocking,
             background=background,
@@ -144,35 +145,34 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
             reads=reads,
             redactor=resources.redactor,
             blocking=blocking,
-            idle_seconds=settings.upload_idle_seconds,
+            idle_seconds=settings.uploads.upload_idle_seconds,
             control=control,
             dispatcher=dispatcher,
             lines=RowQueries(resources.database),
             exports=Exports(resources.database),
             revalidations=Revalidations(resources.database, blocking, background, dispatcher),
             batches=batches,
-            check_webhook=partial(url_policy.check, settings=settings),
+            check_webhook=partial(url_policy.check, settings=settings.notify),
         )
-        redis_url = settings.redis_url.get_secret_value()
-        rate = RateLimiter(redis_url, settings.calls_per_minute, settings.calls_burst)
+        redis_url = settings.storage.redis_url.get_secret_value()
+        rate = RateLimiter(redis_url, settings.server.calls_per_minute, settings.server.calls_burst)
         stack.push_async_callback(rate.close)
         others = (
             partial(add_RuleServiceServicer_to_server, RuleService(rules, blocking)),
             partial(add_ReferenceServiceServicer_to_server, ReferenceService(resources.database, blocking, background)),
             partial(
                 add_OperationsServiceServicer_to_server,
-                OperationsService(Operations(resources.database, control), dispatcher, blocking, settings),
+                OperationsService(Operations(resources.database, control), dispatcher, blocking, settings.schedule),
             ),
         )
-        app = apps.build(service, settings, identity.from_settings(settings), rate, others)
+        app = apps.build(service, settings, identity.from_settings(settings.access), rate, others)
         stack.push_async_callback(app.server.stop, 0)
         await apps.serve(app)
         yield Running(app, hub, batches, background)
 
 
-def _rules(settings: Settings) -> registry.Registry:
+def _rules(folder: Path | None) -> registry.Registry:
     """Read the rules, and give their packs' texts to those who write results."""
-    folder = settings.rule_packs_dir
     rules = registry.load(folder)
     for locale in Locale:
         extend(locale, checks.entries(locale.value, [folder] if folder else []))
@@ -184,13 +184,13 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     _on_signals(stop.set)
     async with AsyncExitStack() as stack:
-        traces = Traces(settings, "facnet-server")
+        traces = Traces(settings.process.otlp_endpoint, "facnet-server")
         traces.open()
         stack.callback(traces.close)
         resources = await stack.enter_async_context(open_resources(settings))
-        readiness = health.of(settings, resources.database)
-        if settings.metrics_listen:
-            stack.callback(_metrics_page(settings.metrics_listen, readiness).close)
+        readiness = health.of(settings.storage, resources.database)
+        if settings.process.metrics_listen:
+            stack.callback(_metrics_page(settings.process.metrics_listen, readiness).close)
         server = await stack.enter_async_context(running(resources))
         log.info("server_started", port=server.app.port)
         telling = asyncio.create_task(_tell_health(server.app, readiness))
@@ -198,13 +198,13 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
         log.info("server_stopping")
         readiness.stop()
-        await server.stop(settings.shutdown_seconds)
+        await server.stop(settings.process.shutdown_seconds)
     log.info("server_stopped")
 
 
 def run(settings: Settings) -> None:
     """Configure logging and run the server."""
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.process.log_level, settings.process.log_format)
     process.forbid()
     asyncio.run(serve(settings))
 

@@ -15,10 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from facnet_grpc.server.access.reloading import Reloaded, blamed_on
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.access import AccessSettings
 
 
-def credentials(settings: Settings, *, of_clients: bool) -> grpc.ServerCredentials | None:
+def credentials(settings: AccessSettings, *, of_clients: bool) -> grpc.ServerCredentials | None:
     """Return what a port is opened with, None for plain text; with `of_clients` they need a certificate too.
 
     Raises `SettingsError` if a file cannot be read or is no certificate.

@@ -1,4 +1,4 @@
-"""The settings of who gets at the service, and how the way to it is protected. A part of `Settings`."""
+"""Settings of access: addresses, TLS, client certificates and bearer tokens."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings
 
-from facnet_grpc.settings.notify import is_loopback
+from facnet_grpc.settings.environment import SettingsGroup, is_loopback
 
 
-class AccessSettings(BaseSettings):
+class AccessSettings(SettingsGroup):
     """TLS, certificates, tokens, addresses; one beyond loopback needs TLS and a way to tell callers apart."""
 
     # Before `listen`, which depends on them.
@@ -107,27 +106,33 @@ class AccessSettings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not port.isdigit() or not host:
             raise ValueError("needs the form address:port")
-        if not is_loopback(host.strip("[]")):
+        if not _is_local(value):
             _check_exposed(info.data)
         return value
 
+    @property
+    def exposed(self) -> str | None:
+        """The setting with an address that other machines can reach, if there is one."""
+        addresses = {"listen": self.listen, "mtls_listen": self.mtls_listen}
+        return next((name for name, address in addresses.items() if address and not _is_local(address)), None)
 
-def _check_exposed(told: Mapping[str, Any]) -> None:
+
+def _is_local(address: str) -> bool:
+    return is_loopback(address.rpartition(":")[0].strip("[]"))
+
+
+def _check_exposed(values: Mapping[str, Any]) -> None:
     """Raise `ValueError` unless a server with these settings may be reached from other machines."""
-    if told.get("dev_tokens") and told["dev_tokens"].get_secret_value():
+    if values.get("dev_tokens") and values["dev_tokens"].get_secret_value():
         raise ValueError(
             "must be a loopback address, because FACNET_DEV_TOKENS is set: those are for trying things out"
         )
-    if told.get("webhook_loopback"):
-        raise ValueError(
-            "must be a loopback address, because FACNET_WEBHOOK_LOOPBACK is set: that is for trying things out"
-        )
-    if not told.get("jwt_jwks_url") and not told.get("mtls_subjects"):
+    if not values.get("jwt_jwks_url") and not values.get("mtls_subjects"):
         raise ValueError(
             "must be a loopback address, because no authentication is configured: anybody who reaches the port would "
             "read health data. Set FACNET_JWT_JWKS_URL or FACNET_MTLS_SUBJECTS"
         )
-    if not told.get("tls_cert") and not told.get("tls_elsewhere"):
+    if not values.get("tls_cert") and not values.get("tls_elsewhere"):
         raise ValueError(
             "must be a loopback address, because health data and tokens would travel in the clear. Set FACNET_TLS_CERT "
             "and FACNET_TLS_KEY, or FACNET_TLS_ELSEWHERE if a proxy in front ends TLS"

@@ -1,4 +1,4 @@
-"""The settings of notifications: where it may be said that a run has ended, and how. A part of `Settings`."""
+"""Settings of notifications: webhooks and e-mail."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings
 
+from facnet_grpc.settings.environment import SettingsGroup, listed
 from facnet_grpc.settings.keys import Keys
 
 EVERYBODY = "*"  # the owner that stands for all who are not named
@@ -41,7 +41,7 @@ class AllowedHost:
         return cls(found["host"].strip("[]"), None if port == "*" else int(port))
 
 
-class NotifySettings(BaseSettings):
+class NotifySettings(SettingsGroup):
     """Webhooks and e-mail. Both are off until somebody says where they may go."""
 
     # Before `webhook_hosts`, which depends on it.
@@ -168,19 +168,6 @@ class NotifySettings(BaseSettings):
     def recipients(self, owner: str) -> tuple[str, ...]:
         """Return who hears of an owner's runs by e-mail; nobody if none is sent."""
         return self._mail_by_owner.get(owner, self._mail_by_owner.get(EVERYBODY, ()))
-
-
-def listed(value: str) -> list[str]:
-    """Return the parts of a comma-separated list."""
-    return [part for part in map(str.strip, value.split(",")) if part]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this very machine, as far as its name tells."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _by_owner(value: str) -> dict[str, tuple[str, ...]]:

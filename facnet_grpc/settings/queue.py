@@ -1,4 +1,4 @@
-"""The settings of the queue: whose runs are taken first, and how many one owner may have. A part of `Settings`."""
+"""Settings of the queue: scheduling order, quotas of owners, leases and attempts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from functools import cached_property
 from types import MappingProxyType
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings
 
-MIB = 1 << 20
+from facnet_grpc.settings.environment import MIB, SettingsGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,8 @@ class Quota:
     unfinished: int | None
 
 
-class QueueSettings(BaseSettings):
-    """Order and limits. What concerns the order is for workers; the server needs it to tell places in the queue."""
+class QueueSettings(SettingsGroup):
+    """Scheduling order, quotas, leases and attempts; the server estimates the position of a run with them."""
 
     max_unfinished_runs: int = Field(
         10_000, gt=0, description="How many runs of one owner may wait or be worked on at once."
@@ -53,6 +52,12 @@ class QueueSettings(BaseSettings):
         "the next small one; 0: never.",
     )
 
+    lease_seconds: float = Field(
+        30.0, gt=0, description="How long a silent worker keeps a run before another may take it."
+    )
+    max_attempts: int = Field(3, gt=0, description="How many times work on a run may begin.")
+    retry_base_seconds: float = Field(2.0, gt=0, description="Wait before the second attempt; doubles, with jitter.")
+
     @field_validator("owner_limits")
     @classmethod
     def _readable(cls, value: str) -> str:
@@ -63,6 +68,11 @@ class QueueSettings(BaseSettings):
     def owner_quotas(self) -> Mapping[str, Quota]:
         """The limits of `owner_limits`, by owner."""
         return MappingProxyType(_quotas(self.owner_limits))
+
+    @cached_property
+    def lease_beat_seconds(self) -> float:
+        """Seconds between two heartbeats of a lease: three chances before it runs out."""
+        return min(1.0, self.lease_seconds / 3)
 
     def most_active(self, owner: str) -> int:
         """Return how many runs of an owner are worked on at once; 0: any number."""

@@ -1,4 +1,4 @@
-"""The settings of what is done from time to time, and how a schedule is written. A part of `Settings`.
+"""Settings of periodic jobs: schedules, how they are written, and how long runs and files are kept.
 
 A schedule is a period (`30s`, `10m`, `1h`, `1d`) or five fields as crontab has them (`15 3 * * sun`), in Quebec's time.
 Moments of a period are counted from 1970, so that all processes mean the same ones.
@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings
+
+from facnet_grpc.settings.environment import SettingsGroup
 
 QUEBEC = ZoneInfo("America/Toronto")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,8 +69,8 @@ class Schedule:
         return self.after(first) - first
 
 
-class ScheduleSettings(BaseSettings):
-    """What workers do from time to time, one of them for all."""
+class ScheduleSettings(SettingsGroup):
+    """Periodic jobs of the workers, and how long runs and files are kept."""
 
     reconcile_seconds: float = Field(
         5.0, gt=0, description="How often workers look for lost messages and expired leases."
@@ -78,6 +79,12 @@ class ScheduleSettings(BaseSettings):
         "1m",
         description="When workers delete what nobody needs any more: a period (30s, 10m, 1h, 1d), or crontab's five "
         "fields with days by name (15 3 * * sun), in Quebec's time.",
+    )
+    retention_days: int = Field(
+        30, gt=0, description="How many days after its end a run is kept, with its lines and results."
+    )
+    failed_blob_seconds: int = Field(
+        86_400, ge=0, description="How long the file of a failed run is kept for RetryValidation."
     )
     reference_refresh_dir: Path | None = Field(
         None,

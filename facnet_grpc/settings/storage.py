@@ -1,30 +1,28 @@
-"""The settings of where things are kept, and of the secrets that protect them there. A part of `Settings`."""
+"""Settings of PostgreSQL, Redis and the blob store, and the keys that encrypt what they hold."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings
+from pydantic import Field, SecretStr, field_validator
 
-from facnet_grpc.settings.environment import SettingsError
+from facnet_grpc.settings.environment import SettingsError, SettingsGroup
 from facnet_grpc.settings.keys import BadKeys, Keys
 
 
-class StoreSettings(BaseSettings):
-    """Databases, a directory, keys."""
+class StorageSettings(SettingsGroup):
+    """Where data is kept, and the keys that encrypt it."""
 
     database_url: SecretStr = Field(
-        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
         description="PostgreSQL 15 or newer, as a URL or a conninfo string; sslmode and sslrootcert are honoured: "
         "verify-full beyond this machine.",
     )
     redis_url: SecretStr = Field(
-        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
         description="Redis 7 or Valkey, as a redis://, rediss:// (TLS; ssl_ca_certs names its CA) or unix:// URL; its "
         "eviction policy must be noeviction.",
     )
+    database_connections: int = Field(16, gt=0, description="Most connections that one process holds to PostgreSQL.")
     blob_dir: Path = Field(
         description="Directory where uploaded files wait for a worker; shared by server and workers."
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facnet_grpc.settings import Settings
 from facnet_grpc.settings.keys import Keys
+from facnet_grpc.settings.storage import StorageSettings
 from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore
 from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
 from facnet_grpc.storage.blobs.local import LocalBlobStore
@@ -12,7 +12,7 @@ from facnet_grpc.storage.postgres.database import IDLE_SECONDS, Database
 from facnet_grpc.storage.postgres.file_keys import StoredDataKeys
 
 
-def database(settings: Settings, application_name: str, *, idle_seconds: float = IDLE_SECONDS) -> Database:
+def database(settings: StorageSettings, application_name: str, *, idle_seconds: float = IDLE_SECONDS) -> Database:
     """Return the database, in which patients are encrypted; it is not open yet.
 
     A session may do nothing in a transaction for `idle_seconds`.
@@ -33,7 +33,7 @@ def row_key_wrapper(keys: Keys) -> KeyWrapper:
     return KeyWrapper(keys, "wrap-rows")
 
 
-def blob_store(settings: Settings, database: Database) -> EncryptedBlobStore:
+def blob_store(settings: StorageSettings, database: Database) -> EncryptedBlobStore:
     """Return the store of uploaded files, whose keys are in `database`.
 
     Raises `FacnetError` if its directory cannot be made, `SettingsError` if there is no key.

@@ -13,7 +13,7 @@ from facnet_grpc.jobs.queue import JobQueue
 from facnet_grpc.logs import get_logger
 from facnet_grpc.model.run import Run
 from facnet_grpc.scheduling.order import SchedulingPolicy
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.queue import QueueSettings
 from facnet_grpc.storage.postgres import leases, queue
 from facnet_grpc.storage.postgres import queue as queue_module
 from facnet_grpc.storage.postgres.database import Database
@@ -24,7 +24,7 @@ log = get_logger(__name__)
 
 
 class Reconciler:
-    """Its chores are done every `settings.reconcile_seconds`; `others` are whatever else is to be done at that pace.
+    """Its chores are done every `reconcile_seconds`; `others` are whatever else is to be done at that pace.
 
     `messages` tells how many messages no worker has taken yet. `changed` is told of runs whose state is another than
     their watchers think.
@@ -32,7 +32,7 @@ class Reconciler:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: QueueSettings,
         database: Database,
         queue: JobQueue,
         *,

@@ -75,7 +75,7 @@ class Attempt:
                 self._store(conn, report)
                 before_commit()
                 # The end of a run locks its row. A worker that freezes there must not keep others from taking it back.
-                locks.give_up_after(conn, self._resources.settings.lease_seconds)
+                locks.give_up_after(conn, self._resources.settings.queue.lease_seconds)
                 self._complete(conn, tally, report)
                 faults.point("worker.commit.before")
         faults.point("worker.commit.after")
@@ -96,8 +96,8 @@ class Attempt:
         options = ReadOptions(
             encoding_hint=run.encoding_hint,
             delimiter_hint=run.delimiter_hint,
-            max_expanded_bytes=settings.max_expanded_bytes,
-            max_expansion_ratio=settings.max_expansion_ratio,
+            max_expanded_bytes=settings.uploads.max_expanded_bytes,
+            max_expansion_ratio=settings.uploads.max_expansion_ratio,
         )
         return open_claims(lambda: self._resources.blobs.open(key), run.size_bytes, options)
 
@@ -129,7 +129,7 @@ class Attempt:
             rules,
             between=between,
             missing_columns=found.missing_wanted,
-            threads=rule_concurrency(lines.num_rows, self._resources.settings.rule_threads),
+            threads=rule_concurrency(lines.num_rows, self._resources.settings.rules.rule_threads),
         )
 
     def _rules(self) -> tuple[Rule, ...]:

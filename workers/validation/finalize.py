@@ -131,10 +131,10 @@ def _step(resources: Resources, claim: Claim, outcome: Outcome, error: BaseExcep
     if outcome is Outcome.FAIL and isinstance(error, FacnetError):
         return _Step(RunStatus.FAILED, partial(leases.fail, error=error), "failed")
     attempts = claim.run.attempt - claim.run.uncounted_attempts
-    if attempts >= resources.settings.max_attempts:
+    if attempts >= resources.settings.queue.max_attempts:
         exhausted = TerminalError(Reason.ATTEMPTS_EXHAUSTED, attempts=attempts, last_reason=_reason(error))
         return _Step(RunStatus.FAILED, partial(leases.fail, error=exhausted), "failed")
-    wait = wait_seconds(attempts, resources.settings.retry_base_seconds)
+    wait = wait_seconds(attempts, resources.settings.queue.retry_base_seconds)
     return _Step(RunStatus.QUEUED, partial(leases.release, delay_seconds=wait, count_attempt=True), "attempt_failed")
 
 

@@ -57,9 +57,9 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
         with resources.database.connection() as conn:
             claim = queue.claim_next(
                 conn,
-                SchedulingPolicy.of(settings),
-                lease_seconds=settings.lease_seconds,
-                max_attempts=settings.max_attempts,
+                SchedulingPolicy.of(settings.queue),
+                lease_seconds=settings.queue.lease_seconds,
+                max_attempts=settings.queue.max_attempts,
             )
             faults.point("worker.claim.taken")
     except FacnetError as error:  # it still waits, and the reconciler will ask again
@@ -77,12 +77,12 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
 
 def _pass_on(resources: Resources, ended: Run) -> None:
     """Wake a worker if what has ended kept others back: the messages about those found nothing that could be begun."""
-    settings, rules = resources.settings, SchedulingPolicy.of(resources.settings)
+    settings, rules = resources.settings, SchedulingPolicy.of(resources.settings.queue)
     if not ended.large and not rules.most_active(ended.owner):
         return
     try:
         with resources.database.connection() as conn:
-            state = queue.queue(conn, rules, max_attempts=settings.max_attempts)
+            state = queue.queue(conn, rules, max_attempts=settings.queue.max_attempts)
         if state.order(rules):
             resources.queue.enqueue(ValidateRun(ended.id, ended.traceparent))
     except FacnetError as error:  # the reconciler finds out

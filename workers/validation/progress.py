@@ -158,7 +158,7 @@ class Reporter:
 
     @property
     def _beat_seconds(self) -> float:
-        return self._resources.settings.lease_beat_seconds
+        return self._resources.settings.queue.lease_beat_seconds
 
     def _publish(self, now: float) -> None:
         progress = self._board.progress
@@ -181,16 +181,16 @@ class Reporter:
         self._publishing_failed = True
 
     def _beat(self, now: float) -> None:
-        settings = self._resources.settings
+        lease_seconds = self._resources.settings.queue.lease_seconds
         try:
             faults.point("worker.heartbeat")
             with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
-                cancelled = leases.beat(conn, self._claim, self._board.progress, lease_seconds=settings.lease_seconds)
+                cancelled = leases.beat(conn, self._claim, self._board.progress, lease_seconds=lease_seconds)
         except LeaseLost:
             self._control.lose_lease()
         except FacnetError as error:
             log.warning("heartbeat_failed", run_id=str(self._claim.run.id), reason=error.reason)
-            if time.monotonic() - self._last_beat >= settings.lease_seconds:
+            if time.monotonic() - self._last_beat >= lease_seconds:
                 self._control.lose_lease()
         else:
             self._last_beat = now

@@ -16,7 +16,7 @@ from facnet_grpc.server.access.certificates import Certificates
 from facnet_grpc.server.access.jwks import KeySet
 from facnet_grpc.server.access.reloading import blamed_on
 from facnet_grpc.server.interceptors.chain import Call
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.access import AccessSettings
 
 HEADER = "authorization"
 SCHEME = "bearer"
@@ -51,7 +51,7 @@ class Identity:
         return await self.bearer.caller(token)
 
 
-def from_settings(settings: Settings) -> Identity:
+def from_settings(settings: AccessSettings) -> Identity:
     """Return what the settings ask for. Raises `SettingsError` if that cannot be had."""
     bearer = None
     if settings.jwt_jwks_url:

@@ -15,7 +15,7 @@ from facnet_grpc.server.operations.commands import Operations
 from facnet_grpc.server.paging import cut, moment_position, moment_token
 from facnet_grpc.server.request_context import current
 from facnet_grpc.server.runs import proto as runs_proto
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.schedule import ScheduleSettings
 
 RECENT_MINUTES = 15
 MOST_MINUTES = 1440
@@ -33,7 +33,7 @@ class OperationsService(pb_grpc.OperationsServiceServicer):
         operations: Operations,
         dispatcher: Dispatcher,
         blocking: BlockingExecutor,
-        settings: Settings,
+        settings: ScheduleSettings,
     ) -> None:
         self._operations = operations
         self._dispatcher = dispatcher

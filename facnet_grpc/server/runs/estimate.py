@@ -17,7 +17,7 @@ from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Run, RunStatus
 from facnet_grpc.scheduling.forecast import Pace, forecast, left
 from facnet_grpc.scheduling.order import SchedulingPolicy, places_for_large
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.queue import QueueSettings
 from facnet_grpc.storage.postgres import queue
 from facnet_grpc.storage.postgres.database import Database
 
@@ -51,7 +51,7 @@ class _Snapshot:
 class QueueForecast:
     """Looks at the line. Thread-safe."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: QueueSettings) -> None:
         self._database = database
         self._rules = SchedulingPolicy.of(settings)
         self._max_attempts = settings.max_attempts

@@ -31,8 +31,8 @@ def tracer(spans: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracer]:
     """A tracer that writes as the product does, past its own check of what a span may say."""
     monkeypatch.setattr(trace, "set_tracer_provider", lambda _: None)
     keys = {"pseudonym_key": "x" * 32, "blob_key": "x" * 32}
-    settings = Settings(database_url="x", redis_url="x", blob_dir=Path("x"), otlp_endpoint=spans.as_uri(), **keys)
-    traces = Traces(settings, "test")
+    settings = Settings.of(database_url="x", redis_url="x", blob_dir=Path("x"), otlp_endpoint=spans.as_uri(), **keys)
+    traces = Traces(settings.process.otlp_endpoint, "test")
     traces.open()
     assert traces._provider
     yield traces._provider.get_tracer("test")

@@ -16,13 +16,13 @@ from facnet_grpc.settings import Settings
 def settings(clean_postgres_url, tmp_path):
     def make(**changes):
         usual = {"pseudonym_key": "x" * 32, "blob_key": f"now:{'b' * 32}", "redis_url": "x", "blob_dir": tmp_path}
-        return Settings(database_url=clean_postgres_url, **usual | changes)
+        return Settings.of(database_url=clean_postgres_url, **usual | changes)
 
     return make
 
 
 def codes(settings):
-    return {finding.name: finding.code for finding in operations.examine(settings)}
+    return {finding.name: finding.code for finding in operations.examine(settings.storage)}
 
 
 def test_nothing_is_wrong_but_that_nobody_works(settings):
@@ -42,7 +42,7 @@ def test_a_worker_is_seen(settings, clean_postgres_url):
 def test_a_key_that_is_gone_is_named(settings, database):
     with database.connection() as conn:
         conn.execute("INSERT INTO data_keys VALUES (%s, NULL, 'old', '')", (uuid4(),))
-    (finding,) = [one for one in operations.examine(settings()) if one.name == "keys"]
+    (finding,) = [one for one in operations.examine(settings().storage) if one.name == "keys"]
     assert (finding.code, finding.value) == ("keys_unknown", "old")
     assert codes(settings(blob_key=f"now:{'b' * 32},old:{'o' * 32}"))["keys"] == "keys_ok"
 
@@ -59,5 +59,5 @@ def test_a_full_disk_and_a_wrong_clock_are_said(settings, monkeypatch):
 
 
 def test_without_postgres_the_rest_is_still_examined(settings, tmp_path):
-    away = settings().model_copy(update={"database_url": type(settings().database_url)("postgresql://127.0.0.1:1/x")})
+    away = settings().replace(database_url="postgresql://127.0.0.1:1/x")
     assert set(codes(away)) == {"disk"}

@@ -23,8 +23,8 @@ SMTP = {
 def found(tmp_path):
     def examine(**changes):
         needed = {"database_url": "x", "redis_url": "x", "blob_dir": tmp_path, "pseudonym_key": "x" * 32}
-        settings = Settings(**needed, webhook_keys="k" * 32, **changes)
-        return {finding.name: (finding.ok, finding.code, finding.value) for finding in notices.examine(settings)}
+        settings = Settings.of(**needed, webhook_keys="k" * 32, **changes)
+        return {finding.name: (finding.ok, finding.code, finding.value) for finding in notices.examine(settings.notify)}
 
     return examine
 

@@ -28,7 +28,7 @@ PATIENCE = 10.0
 
 @pytest.fixture
 def settings(clean_postgres_url, tmp_path, hooks):
-    return Settings(
+    return Settings.of(
         database_url=clean_postgres_url,
         redis_url="redis://127.0.0.1:1",
         blob_dir=tmp_path,
@@ -82,7 +82,7 @@ def make_due(database):
 
 
 def round_of(settings, database, **options):
-    one = Notifier(settings, database, **options)
+    one = Notifier(settings.notify, database, **options)
     one.look()
     one.settle()
 
@@ -109,7 +109,7 @@ def test_a_receiver_that_fails_is_told_again_under_the_same_id(settings, databas
     cancel()
     hooks.answers = [500, hooks.never, hooks.hang_up]
     for seconds in (10, 0.3, 10, 10):
-        round_of(settings.model_copy(update={"webhook_timeout_seconds": seconds}), database)
+        round_of(settings.replace(webhook_timeout_seconds=seconds), database)
         make_due()
     assert len({got.event["id"] for got in hooks.received}) == 1
     assert len({got.body for got in hooks.received}) == 1
@@ -148,7 +148,7 @@ def test_it_is_given_up_after_a_while_and_said_so(settings, database, hooks, can
 
 def test_what_is_not_allowed_any_more_is_refused(settings, database, hooks, cancel, rows):
     cancel()
-    round_of(settings.model_copy(update={"webhook_hosts": "elsewhere.example"}), database)
+    round_of(settings.replace(webhook_hosts="elsewhere.example"), database)
     ((_, _, outcome, *_),) = rows()
     assert (outcome, hooks.received) == (DeliveryOutcome.REFUSED, [])
 
@@ -186,7 +186,7 @@ def test_a_defect_of_ours_loses_nothing(settings, database, cancel, rows):
 def test_two_workers_do_not_say_the_same(settings, database, hooks, cancel, rows):
     for _ in range(6):
         cancel()
-    several = [Notifier(settings, database) for _ in range(3)]
+    several = [Notifier(settings.notify, database) for _ in range(3)]
     for one in several:
         one.look()
     for one in several:
@@ -198,7 +198,7 @@ def test_only_so_many_are_sent_at_once(settings, database, cancel, rows):
     for _ in range(notifier.AT_ONCE + 1):
         cancel()
     held, hold = [], Event()
-    one = Notifier(settings, database, ways={"webhook": lambda got: held.append(got) or hold.wait(PATIENCE)})
+    one = Notifier(settings.notify, database, ways={"webhook": lambda got: held.append(got) or hold.wait(PATIENCE)})
     one.look()
     one.look()
     assert sum(attempts for _, attempts, *_ in rows()) == notifier.AT_ONCE
@@ -215,8 +215,8 @@ from facnet_grpc.settings import Settings
 from facnet_grpc.storage.postgres.pool import Database
 from workers.notifier import Notifier
 settings = Settings.from_env()
-with Database(settings.database_url.get_secret_value(), max_connections=2, application_name="x") as database:
-    one = Notifier(settings, database, lease_seconds=0.1)
+with Database(settings.storage.database_url.get_secret_value(), max_connections=2, application_name="x") as database:
+    one = Notifier(settings.notify, database, lease_seconds=0.1)
     one.look()
     one.settle()
 """
@@ -228,13 +228,13 @@ def test_a_worker_that_dies_before_it_takes_note_leaves_it_to_another(
     cancel()
     environment = {
         "PATH": os.environ["PATH"],
-        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "DATABASE_URL": settings.storage.database_url.get_secret_value(),
         "REDIS_URL": "redis://127.0.0.1:1",
         "FACNET_BLOB_DIR": str(tmp_path),
         "FACNET_PSEUDONYM_KEY": "x" * 32,
         "FACNET_BLOB_KEY": "b" * 32,
         "FACNET_WEBHOOK_KEYS": "k" * 32,
-        "FACNET_WEBHOOK_HOSTS": settings.webhook_hosts,
+        "FACNET_WEBHOOK_HOSTS": settings.notify.webhook_hosts,
         "FACNET_WEBHOOK_LOOPBACK": "true",
         "FACNET_FAULTS": "worker.notification.sent=kill",
         "FACNET_FAULTS_STATE": str(tmp_path / "faults"),
@@ -254,7 +254,7 @@ def test_a_worker_that_dies_before_it_takes_note_leaves_it_to_another(
 def test_the_thread_finds_what_is_owed_and_tells_prometheus(settings, database, hooks, cancel, monkeypatch):
     monkeypatch.setattr(notifier, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(notifier, "MEASURE_SECONDS", 0.0)
-    one = Notifier(settings, database)
+    one = Notifier(settings.notify, database)
     one.open()
     try:
         cancel()
@@ -280,7 +280,7 @@ def test_while_postgres_is_away_the_thread_goes_on(settings, database, hooks, ca
         return real(*args, **options)
 
     monkeypatch.setattr(outbox, "claim", claim)
-    one = Notifier(settings, database)
+    one = Notifier(settings.notify, database)
     one.open()
     try:
         cancel()
@@ -293,6 +293,6 @@ def test_old_ones_are_forgotten(settings, database, cancel, rows):
     cancel()
     with database.connection() as conn:
         conn.execute("UPDATE notifications SET ended_at = now() - interval '8 days', outcome = 'sent'")
-    for chore in Notifier(settings, database).chores:
+    for chore in Notifier(settings.notify, database).chores:
         chore()
     assert rows() == []

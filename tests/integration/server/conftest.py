@@ -25,7 +25,7 @@ def make_server(database: Database, blob_store: LocalBlobStore, redis_url: str) 
     closers: list[Callable[[], None]] = []
 
     def make(*, redis: str = redis_url, **changes: Any) -> Server:
-        settings = Settings(
+        settings = Settings.of(
             database_url="unused",
             redis_url=redis,
             blob_dir=Path("unused"),

@@ -128,7 +128,7 @@ def test_a_stack_whose_server_dies_says_so(environment: dict[str, str]) -> None:
 
 def settings(**changes: object) -> Settings:
     usual = {"database_url": "x", "redis_url": "redis://127.0.0.1:1", "blob_dir": "/", "pseudonym_key": KEY}
-    return Settings(**usual | changes)
+    return Settings.of(**usual | changes)
 
 
 def test_the_doctor_is_content_with_a_healthy_stack(clean_postgres_url: str, redis_url: str, tmp_path: Path) -> None:

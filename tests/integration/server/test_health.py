@@ -20,7 +20,7 @@ from serving import NOWHERE
 from facnet_grpc import health
 from facnet_grpc.errors import TransientError
 from facnet_grpc.server import app as apps
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.storage import StorageSettings
 
 pytestmark = pytest.mark.system
 
@@ -47,7 +47,7 @@ def ask(port, path):
 
 
 def settings(tmp_path, url, redis_url):
-    return Settings(database_url=url, redis_url=redis_url, blob_dir=tmp_path, pseudonym_key="x" * 32, blob_key="x" * 32)
+    return StorageSettings(database_url=url, redis_url=redis_url, blob_dir=tmp_path, pseudonym_key="x" * 32)
 
 
 def test_a_whole_process_is_ready(open_page, database, clean_postgres_url, redis_url, tmp_path):

@@ -130,7 +130,7 @@ def test_places_are_those_of_the_claims_that_follow(server: Server) -> None:
     execute(server, "UPDATE validation_runs SET large = true WHERE id = %s", mine[0])
     places = {run_id: told(get(server, run_id))[0] for run_id in mine}
     served = []
-    rules = SchedulingPolicy.of(server.resources.settings)
+    rules = SchedulingPolicy.of(server.resources.settings.queue)
     with server.database.connection() as conn:
         while claim := queue.claim_next(conn, rules, lease_seconds=60, max_attempts=3):
             served.append(claim.run.id)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from authority import Authority, Issuer
-from serving import KEY, Server, eventually
+from serving import Server, eventually
 
 from facnet_client import FacnetClient, Refused, Retry, Unavailable
 from facnet_grpc.server import transport
 from facnet_grpc.server.access import identity
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.access import AccessSettings
 from facnet_grpc.settings.environment import SettingsError
 
 pytestmark = pytest.mark.system
@@ -150,11 +150,6 @@ def test_a_second_address_can_be_for_certificates_alone(
     assert caught.value.reason == "UNAUTHENTICATED"
 
 
-def configured(**changes: Any) -> Settings:
-    usual = {"database_url": "x", "redis_url": "redis://x", "blob_dir": "/", "pseudonym_key": KEY, "blob_key": KEY}
-    return Settings(**usual | changes)
-
-
 def test_files_that_do_not_fit_together_are_refused_at_the_start(
     tls: dict[str, Any], authority: Authority, tmp_path: Path
 ) -> None:
@@ -167,12 +162,12 @@ def test_files_that_do_not_fit_together_are_refused_at_the_start(
         {"tls_client_ca": tmp_path / "empty"},
     ):
         with pytest.raises(SettingsError, match="FACNET_TLS_CERT"):
-            transport.credentials(configured(**{**tls, **wrong}), of_clients=True)
+            transport.credentials(AccessSettings(**{**tls, **wrong}), of_clients=True)
     for text in ("[", '["CN=x"]\nroles = ["editor"]\n', '["CN=x"]\nowner = "o"\nroles = ["king"]\n', "x = 1\n"):
         (tmp_path / "subjects").write_text(text)
-        settings = configured(**tls, tls_client_ca=authority.ca, mtls_subjects=tmp_path / "subjects")
+        settings = AccessSettings(**tls, tls_client_ca=authority.ca, mtls_subjects=tmp_path / "subjects")
         with pytest.raises(SettingsError, match="FACNET_MTLS_SUBJECTS"):
             identity.from_settings(settings)
     with pytest.raises(SettingsError, match="FACNET_DEV_TOKENS") as caught:
-        identity.from_settings(configured(dev_tokens="canary"))
+        identity.from_settings(AccessSettings(dev_tokens="canary"))
     assert "canary" not in str(caught.value)

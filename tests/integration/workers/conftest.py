@@ -38,7 +38,7 @@ def sample() -> bytes:
 @pytest.fixture
 def settings(clean_postgres_url: str, redis_url: str, tmp_path: Any) -> Settings:
     """Settings that make everything happen soon."""
-    return Settings(
+    return Settings.of(
         database_url=clean_postgres_url,
         redis_url=redis_url,
         blob_dir=tmp_path / "files",
@@ -55,7 +55,9 @@ def settings(clean_postgres_url: str, redis_url: str, tmp_path: Any) -> Settings
 @pytest.fixture
 def resources(settings: Settings, database: Database) -> Resources:
     """What an attempt needs."""
-    return replace(main.make_resources(settings), database=database, blobs=factory.blob_store(settings, database))
+    return replace(
+        main.make_resources(settings), database=database, blobs=factory.blob_store(settings.storage, database)
+    )
 
 
 @dataclass

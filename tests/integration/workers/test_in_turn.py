@@ -32,7 +32,7 @@ def work(settings, monkeypatch, bench):
     monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 3600.0)
 
     def until_ended(run_ids, *, threads=1, **changes):
-        worker = Worker(main.assemble(settings.model_copy(update=changes)), worker_threads=threads)
+        worker = Worker(main.assemble(settings.replace(**changes)), worker_threads=threads)
         worker.start()
         try:
             for run_id in run_ids:
@@ -72,7 +72,7 @@ def test_runs_beyond_an_owners_limit_follow_when_others_end(bench, work, small):
 def reconciler(bench, redis_client, **changes):
     parts = bench.resources
     return Reconciler(
-        parts.settings.model_copy(update=changes),
+        parts.settings.replace(**changes).queue,
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),

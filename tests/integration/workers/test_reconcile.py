@@ -48,7 +48,7 @@ def reconciler(bench, redis_client, monkeypatch):
     monkeypatch.setattr("workers.periodic.retention.GRACE_SECONDS", 0.0)
     parts = bench.resources
     return Rounds(
-        parts.settings,
+        parts.settings.queue,
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),
@@ -58,7 +58,7 @@ def reconciler(bench, redis_client, monkeypatch):
 
 
 def make_older(bench, name, directory="blobs"):
-    path = bench.resources.settings.blob_dir / directory / str(name)
+    path = bench.resources.settings.storage.blob_dir / directory / str(name)
     os.utime(path, (time.time() - 7200,) * 2)
 
 
@@ -73,7 +73,7 @@ def gauges():
 def test_what_more_workers_would_not_help_is_no_part_of_the_queue_that_they_are_measured_by(bench, reconciler):
     run_id, *_ = [bench.submit(b"content") for _ in range(3)]
     bench.execute("UPDATE validation_runs SET created_at = now() - interval '1 hour'")
-    reconciler._settings = bench.resources.settings.model_copy(update={"max_active_runs": 1})
+    reconciler._settings = bench.resources.settings.replace(max_active_runs=1).queue
     reconciler.measure()
     assert gauges() == (3, 0)
     assert 3600 <= metrics.QUEUE_AGE._value.get() < 3700
@@ -81,7 +81,7 @@ def test_what_more_workers_would_not_help_is_no_part_of_the_queue_that_they_are_
     reconciler.measure()
     assert gauges() == (0, 2)
     assert metrics.QUEUE_AGE._value.get() == 0
-    reconciler._settings = bench.resources.settings
+    reconciler._settings = bench.resources.settings.queue
     reconciler.measure()
     assert gauges() == (2, 0), "without a limit they only wait for a worker"
 
@@ -164,7 +164,7 @@ def test_files_of_nobody_are_removed_when_they_are_old(bench, reconciler):
     make_older(bench, kept)
     make_older(bench, orphan)
     make_older(bench, lost_part, "parts")
-    (bench.resources.settings.blob_dir / "blobs" / "README").write_text("not ours")
+    (bench.resources.settings.storage.blob_dir / "blobs" / "README").write_text("not ours")
     make_older(bench, "README")
     reconciler.look()
     assert bench.blobs() == {kept, fresh, "README"}

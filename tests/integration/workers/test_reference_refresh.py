@@ -143,7 +143,7 @@ def test_what_cannot_be_taken_is_refused(database, folder, put, monkeypatch):
 
 def test_workers_look_only_if_there_is_a_folder(resources, tmp_path):
     def chores(**changes):
-        settings = resources.settings.model_copy(update=changes)
+        settings = resources.settings.replace(**changes).schedule
         return [chore.name for chore in main.chores_of_reference(settings, resources.database)]
 
     assert chores() == []

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.settings import Settings
 from facnet_grpc.storage import factory
 from facnet_grpc.storage.postgres import results
 from workers.periodic.key_rotation import KeyRotation
@@ -22,11 +21,11 @@ def with_keys(settings, resources):
     opened = []
 
     def make(*keys):
-        named = Settings.model_validate(settings.model_dump() | {"blob_key": ",".join(keys)})
+        named = settings.replace(blob_key=",".join(keys))
         database = factory.database(named, "facnet-test")
         database.open()
         opened.append(database)
-        return replace(resources, settings=named, database=database, blobs=factory.blob_store(named, database))
+        return replace(resources, settings=named, database=database, blobs=factory.blob_store(named.storage, database))
 
     yield make
     for database in opened:
@@ -47,7 +46,7 @@ def test_nothing_needs_the_old_key_once_workers_have_looked(bench, with_keys, sa
 
     both = with_keys(NEW, OLD)
     assert patients(both, done) == seen
-    KeyRotation(both.database, both.settings.blob_keys).look()
+    KeyRotation(both.database, both.settings.storage.blob_keys).look()
 
     bench.resources = with_keys(NEW)
     assert patients(bench.resources, done) == seen

@@ -73,11 +73,11 @@ def start(bench, settings, large, tmp_path):
         plan.write_text(PLAN)
         environment = {
             **os.environ,
-            "DATABASE_URL": settings.database_url.get_secret_value(),
-            "REDIS_URL": settings.redis_url.get_secret_value(),
-            "FACNET_BLOB_DIR": str(settings.blob_dir),
-            "FACNET_BLOB_KEY": settings.blob_key.get_secret_value(),
-            "FACNET_PSEUDONYM_KEY": settings.pseudonym_key.get_secret_value(),
+            "DATABASE_URL": settings.storage.database_url.get_secret_value(),
+            "REDIS_URL": settings.storage.redis_url.get_secret_value(),
+            "FACNET_BLOB_DIR": str(settings.storage.blob_dir),
+            "FACNET_BLOB_KEY": settings.storage.blob_key.get_secret_value(),
+            "FACNET_PSEUDONYM_KEY": settings.storage.pseudonym_key.get_secret_value(),
             "FACNET_METRICS_LISTEN": "",
             "FACNET_LEASE_SECONDS": "3",
             "FACNET_SHUTDOWN_SECONDS": str(grace),

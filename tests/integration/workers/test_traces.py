@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from facnet_grpc import logs, tracing
 from facnet_grpc.jobs.contract import ValidateRun
-from facnet_grpc.settings import Settings
 from facnet_grpc.settings.environment import SettingsError
+from facnet_grpc.settings.process import ProcessSettings
 from workers import actors
 from workers.main import Traces
 from workers.validation.job import validate
@@ -137,21 +137,10 @@ def test_what_is_no_traceparent_is_ignored(said):
     assert tracing.extract(said) is None
 
 
-def settings(endpoint):
-    return Settings(
-        database_url="unused",
-        redis_url="unused",
-        blob_dir="unused",
-        pseudonym_key="x" * 32,
-        blob_key="x" * 32,
-        otlp_endpoint=endpoint,
-    )
-
-
 def test_nothing_is_traced_unless_somebody_asks(monkeypatch):
     for name in tracing.STANDARD:
         monkeypatch.delenv(name, raising=False)
-    traces = Traces(settings(""), "facnet-test")
+    traces = Traces("", "facnet-test")
     traces.open()
     with tracing.span("work"):
         assert tracing.inject() is None
@@ -162,7 +151,7 @@ def test_nothing_is_traced_unless_somebody_asks(monkeypatch):
 def test_spans_go_to_a_file(tmp_path, monkeypatch):
     found = []
     monkeypatch.setattr(trace, "set_tracer_provider", found.append)
-    traces = Traces(settings(f"file://{tmp_path}/spans.jsonl"), "facnet-test")
+    traces = Traces(f"file://{tmp_path}/spans.jsonl", "facnet-test")
     traces.open()
     found[0].get_tracer("test").start_span("work").end()
     traces.close()
@@ -172,12 +161,12 @@ def test_spans_go_to_a_file(tmp_path, monkeypatch):
 
 def test_a_file_that_cannot_be_written_is_said():
     with pytest.raises(SettingsError, match="FACNET_OTLP_ENDPOINT"):
-        Traces(settings(f"file:///proc/{uuid4()}/spans"), "facnet-test").open()
+        Traces(f"file:///proc/{uuid4()}/spans", "facnet-test").open()
 
 
 def test_an_endpoint_that_is_none_is_said():
     with pytest.raises(ValueError, match="http"):
-        settings("collector:4317")
+        ProcessSettings(otlp_endpoint="collector:4317")
 
 
 def test_a_failure_is_one_line_with_code_run_and_cure(bench, spans):

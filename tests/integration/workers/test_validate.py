@@ -198,7 +198,7 @@ def test_a_file_that_is_gone_fails_the_run(bench):
 )
 def test_a_file_that_somebody_has_been_at_fails_the_run(bench, settings, sample, change):
     run_id = bench.submit(sample)
-    path = settings.blob_dir / "blobs" / bench.run(run_id).blob_key
+    path = settings.storage.blob_dir / "blobs" / bench.run(run_id).blob_key
     path.write_bytes(change(path.read_bytes()))
     run = bench.validate(run_id)
     assert (run.status, run.error_code, run.attempt) == (RunStatus.FAILED, "BLOB_DAMAGED", 1)

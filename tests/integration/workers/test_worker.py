@@ -137,9 +137,9 @@ def program(environment, *options):
 def environment(settings):
     return {
         "PATH": os.environ["PATH"],
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "FACNET_BLOB_DIR": str(settings.blob_dir),
+        "DATABASE_URL": settings.storage.database_url.get_secret_value(),
+        "REDIS_URL": settings.storage.redis_url.get_secret_value(),
+        "FACNET_BLOB_DIR": str(settings.storage.blob_dir),
         "FACNET_PSEUDONYM_KEY": "x" * 32,
         "FACNET_BLOB_KEY": "b" * 32,
         "FACNET_METRICS_LISTEN": "",

@@ -22,12 +22,12 @@ SUBJECT = '["CN=batch"]\nowner = "clinic"\nroles = ["editor"]\n'
 
 def settings(**changes):
     usual = {"database_url": "x", "redis_url": "x", "blob_dir": "/", "pseudonym_key": "x" * 32, "blob_key": "x" * 32}
-    return Settings(**usual | changes)
+    return Settings.of(**usual | changes)
 
 
 def found(**changes):
     """What is said, by name: whether it is well, the code, the value."""
-    return {one.name: (one.ok, one.code, one.value) for one in access.examine(settings(**changes))}
+    return {one.name: (one.ok, one.code, one.value) for one in access.examine(settings(**changes).access)}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from facnet_grpc.errors import CorruptData, LimitExceeded, Reason
 from facnet_grpc.server.executors import BlockingExecutor
 from facnet_grpc.server.uploads import receiver as receiver_module
 from facnet_grpc.server.uploads.receiver import Chunk, Limits, Receiver
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings.process import UploadSettings
 from facnet_grpc.storage.blobs import frame_format
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ def test_a_slow_disk_does_not_hold_up_what_arrives_until_too_much_waits_for_it(s
 
 
 def test_no_more_may_be_lost_with_a_machine_than_is_looked_through_afterwards() -> None:
-    largest_chunk = Settings.model_fields["max_chunk_bytes"].default
+    largest_chunk = UploadSettings.model_fields["max_chunk_bytes"].default
     assert (
         2 * (receiver_module.UNSYNCED_BYTES + receiver_module.FLUSH_BYTES + largest_chunk) < frame_format.CHECKED_BYTES
     )

@@ -10,7 +10,7 @@ import pytest
 import facnet_client
 from facnet_cli.app import COMMANDS, GROUPS
 from facnet_client import values
-from facnet_grpc.settings import Settings
+from facnet_grpc.settings import groups
 from facnet_grpc.settings.environment import variable
 
 ROOT = Path(__file__).parents[3]
@@ -44,7 +44,7 @@ def test_make_targets_commands_and_settings_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = COMMANDS.keys() | GROUPS.keys()
     settings = (
-        {variable(name) for name in Settings.model_fields}
+        {variable(name) for fields in groups().values() for name in fields}
         | {"FACNET_SERVER", "FACNET_DEBUG", "FACNET_FAULTS", "FACNET_FAULTS_STATE"}
         | CLIENT
     )

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from facnet_grpc.settings import GIB, Settings
-from facnet_grpc.settings.environment import SettingsError, variable
+from facnet_grpc.settings import Settings, groups
+from facnet_grpc.settings.environment import GIB, SettingsError, variable
 
 SECRET = "a canary of a password, long enough"
 NEEDED = {
@@ -35,10 +35,10 @@ def _environ(monkeypatch):
 def test_four_settings_are_enough():
     settings = Settings.from_env()
 
-    assert settings.database_url.get_secret_value() == NEEDED["DATABASE_URL"]
-    assert settings.blob_dir == Path("/srv/blobs")
-    assert settings.max_file_bytes == 2 * GIB
-    assert settings.listen == "127.0.0.1:50051"
+    assert settings.storage.database_url.get_secret_value() == NEEDED["DATABASE_URL"]
+    assert settings.storage.blob_dir == Path("/srv/blobs")
+    assert settings.uploads.max_file_bytes == 2 * GIB
+    assert settings.access.listen == "127.0.0.1:50051"
 
 
 def test_all_problems_at_once_and_no_values(environ):
@@ -68,7 +68,7 @@ def test_all_problems_at_once_and_no_values(environ):
 def test_loopback_addresses(environ, address):
     environ("FACNET_LISTEN", address)
 
-    assert Settings.from_env().listen == address
+    assert Settings.from_env().access.listen == address
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_with_authentication_and_tls_everybody_may_be_listened_to(environ, more)
     for name, value in (EXPOSED | more).items():
         environ(name, value)
 
-    assert Settings.from_env().listen == "0.0.0.0:50051"
+    assert Settings.from_env().access.listen == "0.0.0.0:50051"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_keys_come_from_a_safe_place(environ, url):
     for name, value in (JWT | {"FACNET_JWT_JWKS_URL": url}).items():
         environ(name, value)
 
-    assert Settings.from_env().jwt_jwks_url == url
+    assert Settings.from_env().access.jwt_jwks_url == url
 
 
 @pytest.mark.parametrize("name", ["MAX_FILE_BYTES", "WORKER_PROCESSES", "LEASE_SECONDS", "IO_THREADS"])
@@ -153,18 +153,20 @@ def test_secrets_do_not_show():
 @pytest.mark.usefixtures("environ")
 def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
-        Settings.from_env().listen = "x"
+        Settings.from_env().access.listen = "x"
 
 
 @pytest.mark.parametrize(("lease", "beat"), [("30", 1.0), ("1.5", 0.5)])
 def test_a_lease_gets_three_chances(environ, lease, beat):
     environ("FACNET_LEASE_SECONDS", lease)
 
-    assert Settings.from_env().lease_beat_seconds == beat
+    assert Settings.from_env().queue.lease_beat_seconds == beat
 
 
 def test_every_setting_has_a_sentence():
-    assert [name for name, field in Settings.model_fields.items() if not (field.description or "").endswith(".")] == []
+    fields = [item for group in groups().values() for item in group.items()]
+
+    assert [name for name, field in fields if not (field.description or "").endswith(".")] == []
 
 
 def test_names_of_variables():
