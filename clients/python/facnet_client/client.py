@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import BinaryIO, Self, Unpack
+from typing import TYPE_CHECKING, BinaryIO, Self, Unpack
 from uuid import uuid4
 
 import grpc
@@ -25,6 +25,9 @@ from facnet_client.values import Priority, Status, Submission, Update, Validatio
 from facnet_client.watch import OnBreak
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 
 class FacnetClient(Results):
@@ -54,6 +57,7 @@ class FacnetClient(Results):
         retry: Retry | None = None,
         timeout: float = 30.0,
         replay_bytes: int = REPLAY_BYTES,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Prepare a channel to `target` (host:port); nothing is sent before the first call.
 
@@ -62,13 +66,15 @@ class FacnetClient(Results):
         bearer token, or a function that returns the present one; it is never sent in the clear to another machine.
 
         `language` ("fr" or "en") is that of all texts. `timeout`, in seconds, is for calls with one answer. Of an
-        upload that cannot be read twice (a pipe), the last `replay_bytes` stay in memory.
+        upload that cannot be read twice (a pipe), the last `replay_bytes` stay in memory. Spans go to the global tracer
+        provider of OpenTelemetry, if that is installed, or to `tracer_provider`.
 
         Raises `OSError` if a file cannot be read, `ValueError` if there is a certificate without a key or the other way
         round, `Refused` (TOKEN_NEEDS_TLS).
         """
         self._retry = retry or Retry()
         self._replay_bytes = replay_bytes
+        self._tracer_provider = tracer_provider
         credentials = credentials or tls_credentials(tls=tls, ca=ca, cert=cert, key=key)
         self.connection = Connection(target, credentials, language=language, token=token, timeout=timeout)
         self.rules = Rules(self.connection)
@@ -141,7 +147,7 @@ class FacnetClient(Results):
                 delimiter_hint=delimiter_hint,
                 webhook_url=webhook_url,
             )
-            with trace.span("facnet.submit"):
+            with trace.span("facnet.submit", self._tracer_provider):
                 return Upload(
                     self.connection,
                     source,

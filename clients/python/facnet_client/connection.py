@@ -80,6 +80,8 @@ SERVICE_CONFIG = {
         },
     ],
 }
+# What the server puts on a page at most.
+MAX_PAGE_SIZE = 1000
 # A page of 1,000 results whose lines are many is larger than gRPC's default of 4 MiB.
 _MAX_ANSWER_BYTES = 64 << 20
 _NEEDS_TLS = {

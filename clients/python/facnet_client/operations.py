@@ -7,13 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Unpack
 
-from facnet_client.connection import CallOptions, Connection
+from facnet_client.connection import MAX_PAGE_SIZE, CallOptions, Connection
 from facnet_client.convert import Value, timestamp
 from facnet_client.values import Phase, Priority, RunError, Validation
 from facnet_grpc.gen.facnet.v1 import operations_service_pb2 as pb2
 from facnet_grpc.gen.facnet.v1.operations_service_pb2_grpc import OperationsServiceStub
-
-LARGEST_PAGE = 1000
 
 
 class JobKind(StrEnum):
@@ -149,7 +147,7 @@ class Operations:
         codes: Sequence[str] = (),
         failed_from: datetime | None = None,
         failed_before: datetime | None = None,
-        page_size: int = LARGEST_PAGE,
+        page_size: int = MAX_PAGE_SIZE,
         **options: Unpack[CallOptions],
     ) -> Iterator[FailedJob]:
         """Yield failed jobs, latest first, fetching pages as they are needed. A moment without a zone is local time.

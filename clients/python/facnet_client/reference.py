@@ -10,13 +10,12 @@ from typing import Unpack
 
 import grpc
 
-from facnet_client.connection import CallOptions, Connection
+from facnet_client.connection import MAX_PAGE_SIZE, CallOptions, Connection
 from facnet_client.convert import Value
 from facnet_client.errors import from_rpc
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb2
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import ReferenceServiceStub
 
-LARGEST_PAGE = 1000
 CHUNK_BYTES = 512 << 10
 IMPORT_SECONDS = 120.0
 
@@ -114,7 +113,7 @@ class Reference:
         return ReferenceVersion.from_message(self._connection.unary(self._stub.GetReferenceVersion, request, **options))
 
     def codes(
-        self, *, prefix: str = "", version: str = "", page_size: int = LARGEST_PAGE, **options: Unpack[CallOptions]
+        self, *, prefix: str = "", version: str = "", page_size: int = MAX_PAGE_SIZE, **options: Unpack[CallOptions]
     ) -> Iterator[BillingCode]:
         """Yield billing codes with their tariffs (amounts in cents), by code, fetching pages as they are needed.
 
@@ -140,7 +139,7 @@ class Reference:
         *,
         gmf_only: bool = False,
         version: str = "",
-        page_size: int = LARGEST_PAGE,
+        page_size: int = MAX_PAGE_SIZE,
         **options: Unpack[CallOptions],
     ) -> Iterator[Establishment]:
         """Yield establishments, by number, fetching pages as they are needed.

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Unpack
 
-from facnet_client.connection import CallOptions, Connection
+from facnet_client.connection import MAX_PAGE_SIZE, CallOptions, Connection
 from facnet_client.export import OnRows, export
 from facnet_client.retry import Backoff, Retry
 from facnet_client.values import (
@@ -30,8 +30,6 @@ from facnet_client.values import (
 from facnet_client.watch import OnBreak, watch
 from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
-
-LARGEST_PAGE = 1000
 
 
 class Results:
@@ -69,7 +67,7 @@ class Results:
         doctor_key: str = "",
         service_date_from: str = "",
         service_date_to: str = "",
-        page_size: int = LARGEST_PAGE,
+        page_size: int = MAX_PAGE_SIZE,
         **options: Unpack[CallOptions],
     ) -> Iterator[Result]:
         """Yield what was found in a completed run, by rule, then by line, fetching pages as they are needed.
@@ -97,7 +95,7 @@ class Results:
         return self.connection.items(self.connection.stub.ListValidationResults, request, "results", Result, **options)
 
     def rejects(
-        self, validation_id: str, *, page_size: int = LARGEST_PAGE, **options: Unpack[CallOptions]
+        self, validation_id: str, *, page_size: int = MAX_PAGE_SIZE, **options: Unpack[CallOptions]
     ) -> Iterator[RejectedRow]:
         """Yield the lines of a completed run that could not be read, by line; the first 1,000 are kept.
 
@@ -115,7 +113,7 @@ class Results:
         validation_id: str,
         *,
         record_numbers: Sequence[int] = (),
-        page_size: int = LARGEST_PAGE,
+        page_size: int = MAX_PAGE_SIZE,
         **options: Unpack[CallOptions],
     ) -> Iterator[Record]:
         """Yield the lines of a completed run, by number, or those of certain numbers (at most 1,000).
@@ -138,7 +136,7 @@ class Results:
         source: str = "",
         follow: bool = False,
         poll_seconds: float = 1.0,
-        page_size: int = LARGEST_PAGE,
+        page_size: int = MAX_PAGE_SIZE,
         **options: Unpack[CallOptions],
     ) -> Iterator[LogEntry]:
         """Yield what happened to a run, oldest first; with `follow`, what happens until it is over as well.

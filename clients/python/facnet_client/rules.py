@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Unpack
 
-from facnet_client.connection import CallOptions, Connection
+from facnet_client.connection import MAX_PAGE_SIZE, CallOptions, Connection
 from facnet_client.convert import Value
 from facnet_client.values import Certainty, Severity
 from facnet_grpc.gen.facnet.v1 import rule_service_pb2 as pb2
 from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import RuleServiceStub
-
-LARGEST_PAGE = 1000
 
 
 class RuleParameter(Value):
@@ -56,7 +54,7 @@ class Rules:
         *,
         categories: Sequence[str] = (),
         include_disabled: bool = False,
-        page_size: int = LARGEST_PAGE,
+        page_size: int = MAX_PAGE_SIZE,
         **options: Unpack[CallOptions],
     ) -> Iterator[Rule]:
         """Yield the rules that are on, by id; with `include_disabled`, the others too.

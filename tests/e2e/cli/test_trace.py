@@ -9,7 +9,6 @@ import time
 
 import pytest
 from facnet_process import SAMPLE
-from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -39,12 +38,16 @@ def traced_stack(tmp_path, stack_environment):
 
 
 @pytest.fixture
-def client_spans(monkeypatch):
-    """What the client traces."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    yield exporter
+def client_spans():
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def provider(client_spans):
+    """What the client traces with."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(client_spans))
+    yield provider
     provider.shutdown()
 
 
@@ -59,9 +62,9 @@ def written(spans, *until, seconds=30.0):
         time.sleep(0.05)
 
 
-def test_a_trace_leads_from_the_client_to_each_rule(traced_stack, client_spans):
+def test_a_trace_leads_from_the_client_to_each_rule(traced_stack, client_spans, provider):
     target, file = traced_stack
-    with FacnetClient(target) as client:
+    with FacnetClient(target, tracer_provider=provider) as client:
         run = client.submit(SAMPLE)
         assert [update.status for update in client.watch(run.validation_id)][-1] is Status.COMPLETED
     (sent,) = [span for span in client_spans.get_finished_spans() if span.name == "facnet.submit"]
