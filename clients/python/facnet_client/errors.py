@@ -1,17 +1,17 @@
 """What calls raise, as one tree.
 
     FacnetError
-    ├── InvalidRequest        the request, or the file, cannot be taken as it is
-    ├── NotFound              no such run or upload, or not the caller's
-    ├── Conflict              the state of things does not allow it
-    ├── Refused               larger, more or faster than allowed; or not allowed at all
-    ├── CorruptData           bytes arrived otherwise than announced
-    ├── Unavailable           no server answers, or it cannot work just now
-    ├── UploadLost            a broken upload of a stream that cannot be read again
+    ├── InvalidRequest        the request or the file is not valid
+    ├── NotFound              no such run or upload, or it belongs to another owner
+    ├── Conflict              the state of the run or upload does not allow the call
+    ├── Refused               over a limit of size, number or rate; or not permitted
+    ├── CorruptData           size or checksum of what arrived differ from what was announced
+    ├── Unavailable           no server answers, it cannot work at present, or the timeout is over
+    ├── UploadLost            the upload of a stream broke, and the stream cannot be read again
     └── ServerError           a defect of the service
 
 Each carries the stable `reason` of the API (a name of `ErrorReason` without its prefix; the gRPC status if nobody gave
-one), a `message` in the client's language, and a `cure` if the server knows one.
+one), a `message` in the client's language, and a `cure`, what to do about it, if there is one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-# Reasons after which the same call may well succeed a moment later.
+# Reasons after which the same call may succeed if it is repeated later.
 RETRYABLE_REASONS = frozenset({"BACKEND_UNAVAILABLE", "SHUTTING_DOWN", "RATE_LIMITED"})
 
 
@@ -54,32 +54,32 @@ class FacnetError(Exception):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same call may succeed a moment later."""
+        """Whether the same call may succeed if it is repeated later."""
         return self.reason in RETRYABLE_REASONS or isinstance(self, Unavailable)
 
 
 class InvalidRequest(FacnetError):
-    """The request, or the file, cannot be taken as it is."""
+    """The request or the file is not valid."""
 
 
 class NotFound(FacnetError):
-    """No such run or upload, or not the caller's."""
+    """No such run or upload, or it belongs to another owner."""
 
 
 class Conflict(FacnetError):
-    """The state of things does not allow it."""
+    """The state of the run or upload does not allow the call."""
 
 
 class Refused(FacnetError):
-    """Larger, more or faster than allowed; or not allowed at all."""
+    """Over a limit of size, number or rate; or not permitted."""
 
 
 class CorruptData(FacnetError):
-    """Bytes arrived otherwise than announced."""
+    """Size or checksum of what arrived differ from what was announced."""
 
 
 class Unavailable(FacnetError):
-    """No server answers, or it cannot work just now."""
+    """No server answers, it cannot work at present, or the timeout is over."""
 
 
 class UploadLost(FacnetError):

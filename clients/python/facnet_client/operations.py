@@ -23,17 +23,17 @@ class JobKind(StrEnum):
 
 
 class JobCounts(Value):
-    """How many jobs there are."""
+    """Number of jobs by state."""
 
     waiting: int
-    delayed: int  # until the time of their next attempt
+    delayed: int  # until the start of their next attempt
     active: int
-    failed: int  # and still known
+    failed: int  # and not yet removed
     oldest_wait_seconds: float | None  # None if none waits
 
 
 class JobTimes(Value):
-    """What runs took that ended within some time; means are None if there are none."""
+    """Number, duration and size of the runs that ended within a period; means are None if there are none."""
 
     completed: int
     failed: int
@@ -44,18 +44,18 @@ class JobTimes(Value):
 
 
 class Worker(Value):
-    """A worker process that is alive, and the runs that it was at when it last said so."""
+    """A live worker process, and the runs that it processed at its last heartbeat."""
 
     worker_id: str
     release: str
     threads: int
     start_time: datetime
-    seen_time: datetime
+    seen_time: datetime  # of its last heartbeat
     validation_ids: tuple[str, ...]
 
 
 class ActiveJob(Value):
-    """A run that is being worked on."""
+    """A run that is being processed."""
 
     validation_id: str
     owner: str
@@ -67,7 +67,7 @@ class ActiveJob(Value):
     size_bytes: int
     rows_parsed: int
     start_time: datetime
-    worker_id: str  # empty while that is not known
+    worker_id: str  # empty if unknown
 
 
 class QueueStats(Value):
@@ -78,7 +78,7 @@ class QueueStats(Value):
     time: datetime
     queues: Mapping[JobKind, JobCounts]
     priorities: Mapping[Priority, JobCounts]  # most urgent first
-    owners: Mapping[str, JobCounts]  # those with most to be done first, at most 100
+    owners: Mapping[str, JobCounts]  # at most 100, those with most jobs first
     day: JobTimes  # the last 24 hours
     recent: JobTimes
     recent_seconds: float
@@ -87,7 +87,7 @@ class QueueStats(Value):
 
 
 class FailedJob(Value):
-    """A job that ended badly."""
+    """A failed job."""
 
     kind: JobKind
     validation_id: str
@@ -100,18 +100,18 @@ class FailedJob(Value):
     start_time: datetime | None
     end_time: datetime
     can_replay: bool
-    expire_time: datetime | None  # of the file, if it is kept
+    expire_time: datetime | None  # when its file will be deleted; only if `can_replay`
 
 
 class Replay(Value):
-    """The run as it is now, and whether this call has queued it."""
+    """The run in its present state, and whether this call has queued it."""
 
     validation: Validation
     replayed: bool
 
 
 class Purge(Value):
-    """How many runs were removed, or would be; whether something is left to be removed."""
+    """Number of runs that were removed, or would be; `more` says whether there are others."""
 
     purged: int
     more: bool
@@ -167,7 +167,7 @@ class Operations:
         return self._connection.items(self._stub.ListFailedJobs, request, "jobs", FailedJob, **options)
 
     def replay(self, validation_id: str, **options: Unpack[CallOptions]) -> Replay:
-        """Queue a failed run again, whoever owns it; one that waits or is being worked on stays as it is.
+        """Queue a failed run again, whoever owns it; one that is queued or being processed stays as it is.
 
         Raises `NotFound`, `Conflict` if it has ended otherwise or its file is not kept any more.
 

@@ -21,14 +21,14 @@ IMPORT_SECONDS = 120.0
 
 
 class ReferenceKind(StrEnum):
-    """What a reference file holds."""
+    """The content of a reference file."""
 
     CODES = "codes"
     ESTABLISHMENTS = "establishments"
     CONTEXTS = "contexts"
 
 
-# A column that only files of a kind have.
+# A column that only files of one kind have.
 _MARKER_COLUMNS = {
     "tariff": ReferenceKind.CODES,
     "gmf": ReferenceKind.ESTABLISHMENTS,
@@ -37,7 +37,7 @@ _MARKER_COLUMNS = {
 
 
 class Tariff(Value):
-    """What a code pays at a place; no amount where the manual gives none."""
+    """The tariff of a code at a place; None where the manual gives no amount."""
 
     place: str
     amount_cents: int | None
@@ -45,7 +45,7 @@ class Tariff(Value):
 
 
 class BillingCode(Value):
-    """A code of the manual."""
+    """A billing code of the RAMQ manual, with its tariffs."""
 
     code: str
     tariffs: tuple[Tariff, ...]
@@ -63,7 +63,7 @@ class Establishment(Value):
 
 
 class ReferenceVersion(Value):
-    """A version, as runs record it."""
+    """A version of the reference data; runs record which one they used."""
 
     reference_version: str
     source: str
@@ -74,7 +74,7 @@ class ReferenceVersion(Value):
 
 
 class ReferenceImport(Value):
-    """The version that an import has made, and the rows that differ from the one before."""
+    """The version that an import has created, and the number of rows that differ from the version before."""
 
     reference_version: str
     added: int
@@ -84,7 +84,7 @@ class ReferenceImport(Value):
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFile:
-    """A file to import: CSV, UTF-8. `source` says where it is from, and of which date."""
+    """A file to import: CSV in UTF-8. `source` is a free text: origin and date."""
 
     kind: ReferenceKind
     data: bytes
@@ -176,7 +176,7 @@ class Reference:
 
 
 def guess_kind(data: bytes) -> ReferenceKind | None:
-    """Return what a file holds, by its header; None if that does not tell."""
+    """Return the kind of a reference file, by the columns of its header; None if they do not show it."""
     header = data.partition(b"\n")[0].decode("utf-8-sig", "replace").lower().replace(";", ",")
     names = {cell.strip().strip('"') for cell in header.split(",")}
     found = {kind for column, kind in _MARKER_COLUMNS.items() if column in names}

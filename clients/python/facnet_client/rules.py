@@ -13,7 +13,7 @@ from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import RuleServiceStub
 
 
 class RuleParameter(Value):
-    """A threshold, a tariff or a set of codes, and the days on which it holds (YYYY-MM-DD, or empty)."""
+    """A threshold, a tariff or a set of codes, and the days (YYYY-MM-DD, or empty) between which it is in force."""
 
     name: str
     value: int | tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The bytes of an upload, any part of which can be read again so that a broken upload can go on, and their SHA-256.
+"""The bytes of an upload, any part of which can be read again to resume it, and their SHA-256.
 
 A file is simply read at another position. A pipe cannot go back, so the last `REPLAY_BYTES` of it stay in memory: more
 than client, kernel and server can have between them of what was sent and is not stored yet.
@@ -22,7 +22,7 @@ _HASHED_AT_ONCE_BYTES = 1 << 20
 
 
 class Source(Protocol):
-    """Bytes that can be read at a position. `size` is None if only the end will tell."""
+    """Bytes that can be read at a position. `size` is None if it is not known before the end."""
 
     size: int | None
 
@@ -105,7 +105,7 @@ class PipeSource:
 
 
 class FileDigest:
-    """Takes each byte of a file once, in order, however often parts of it are sent again.
+    """Hashes each byte of a file once, in order, however often parts of it are sent again.
 
     A stream that broke may still be handing over a block when the next one has begun.
     """
@@ -118,7 +118,7 @@ class FileDigest:
         self._lock = Lock()
 
     def catch_up(self, offset: int) -> None:
-        """Read what the server has already and was sent by another program. Raises what reading raises."""
+        """Read and hash the bytes before `offset` that another program has sent. Raises `UploadLost`, `OSError`."""
         while self._size < offset:
             block = self._source.read_at(self._size, min(_HASHED_AT_ONCE_BYTES, offset - self._size))
             if not block:  # the file has become shorter: the server will see that it is another one
@@ -126,7 +126,7 @@ class FileDigest:
             self.update(self._size, block)
 
     def update(self, offset: int, data: bytes) -> None:
-        """Take the bytes from `offset` on, as far as they are new."""
+        """Hash the bytes from `offset` on, as far as they are new."""
         with self._lock:
             if offset <= self._size < offset + len(data):
                 self._hash.update(memoryview(data)[self._size - offset :])

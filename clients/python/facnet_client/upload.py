@@ -1,4 +1,4 @@
-"""Sending a file of any size, and going on where a broken connection left off.
+"""Uploading a file of any size, and resuming after a broken connection.
 
 Chunks are read when gRPC asks for the next one, so memory does not grow with the file. After a break the server is
 asked how much it has; only the rest is sent. The idempotency key makes a lost answer harmless. The file's SHA-256 goes
@@ -31,7 +31,7 @@ _RESUMABLE = frozenset({"UPLOAD_BUSY", "WRONG_OFFSET", "CHUNK_CORRUPT"})
 
 
 class Upload:
-    """One file on its way to becoming a run."""
+    """One upload, over as many streams as it takes."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Attempt:
             self._call.cancel()  # when the caller was interrupted: the server keeps what it has
 
     def _requests(self) -> Iterator[pb2.SubmitValidationRequest]:
-        """Yield what to send. An exception in here would end up in gRPC's log: it cancels the call and is kept."""
+        """Yield the messages. gRPC would only log an exception raised here: it is kept for `run`, and the call cancelled."""
         try:
             yield pb2.SubmitValidationRequest(header=self._header)
             self.connected = True  # gRPC asks for the next message once the last one is on its way

@@ -14,7 +14,7 @@ from facnet_client.convert import Value
 
 
 class Status(StrEnum):
-    """Where a run is in its life."""
+    """The state of a run."""
 
     UNSPECIFIED = "UNSPECIFIED"
     QUEUED = "QUEUED"
@@ -25,12 +25,12 @@ class Status(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether the run has ended; a FAILED one may be retried."""
         return self in {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
 
 
 class Phase(StrEnum):
-    """What a worker is doing with a run."""
+    """The step of processing that a run is in."""
 
     UNSPECIFIED = "UNSPECIFIED"
     LOADING = "LOADING"
@@ -39,7 +39,7 @@ class Phase(StrEnum):
 
 
 class Priority(StrEnum):
-    """In which order waiting runs are taken."""
+    """Scheduling priority among waiting runs."""
 
     UNSPECIFIED = "UNSPECIFIED"
     LOW = "LOW"
@@ -48,7 +48,7 @@ class Priority(StrEnum):
 
 
 class Severity(StrEnum):
-    """How bad a result is."""
+    """The severity of a result."""
 
     UNSPECIFIED = "unspecified"
     ERROR = "error"
@@ -58,7 +58,7 @@ class Severity(StrEnum):
 
 
 class Certainty(StrEnum):
-    """How sure the reading of the manual is that a rule rests on."""
+    """How certain the interpretation of the RAMQ manual is on which a rule is based."""
 
     UNSPECIFIED = "unspecified"
     CERTAIN = "certain"
@@ -67,7 +67,7 @@ class Certainty(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """How severe an entry of a log is."""
+    """The level of a log entry."""
 
     UNSPECIFIED = "unspecified"
     DEBUG = "debug"
@@ -77,7 +77,7 @@ class LogLevel(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """What an exported file can be; also how its name ends."""
+    """The format of an exported file; its value is the extension of the file name."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -86,7 +86,7 @@ class ExportFormat(StrEnum):
 
 
 class ChangeKind(StrEnum):
-    """How a result would change."""
+    """How a result differs between a run and its revalidation."""
 
     UNSPECIFIED = "unspecified"
     ADDED = "added"
@@ -95,7 +95,7 @@ class ChangeKind(StrEnum):
 
 
 class Submission(Value):
-    """The server's promise: the file is kept and will be checked."""
+    """An accepted file: it is stored, and its run will end COMPLETED, FAILED or CANCELLED."""
 
     validation_id: str
     job_id: str
@@ -103,7 +103,7 @@ class Submission(Value):
 
 
 class SeverityCounts(Value):
-    """How many results there are of each severity."""
+    """Number of results by severity."""
 
     error: int = 0
     warning: int = 0
@@ -120,7 +120,7 @@ class RunError(Value):
 
 
 class BatchCounts(Value):
-    """How many runs of a batch there are of each status."""
+    """Number of runs of a batch by status."""
 
     batch_id: str
     queued: int
@@ -131,17 +131,17 @@ class BatchCounts(Value):
 
     @property
     def runs(self) -> int:
-        """All of them."""
+        """All runs of the batch."""
         return self.queued + self.processing + self.over
 
     @property
     def over(self) -> int:
-        """Those that have ended, however."""
+        """Runs that have ended, whatever the outcome."""
         return self.completed + self.failed + self.cancelled
 
 
 class Update(Value):
-    """The state of a run at one moment; or that of a batch, with the figures of all its runs together."""
+    """The state of a run at one moment; or that of a batch, with the sums over its runs."""
 
     validation_id: str  # empty for a batch
     cursor: str
@@ -155,11 +155,11 @@ class Update(Value):
     rows_loaded: int
     rows_rejected: int
     result_counts: SeverityCounts
-    queue_position: int | None  # runs ahead of it; None if unknown
-    eta_seconds: float | None
+    queue_position: int | None  # number of runs ahead of it; None if it does not wait, or unknown
+    eta_seconds: float | None  # until its end; None if unknown
     error: RunError | None
-    preview: tuple[Result, ...] = ()  # the first results, while work goes on: without doctor and patient
-    batch: BatchCounts | None = None  # of a batch only
+    preview: tuple[Result, ...] = ()  # the first results, while rules are evaluated; without doctor and patient
+    batch: BatchCounts | None = None  # None for a run
 
 
 class Validation(Value):
@@ -170,7 +170,7 @@ class Validation(Value):
     file_name: str
     status: Status
     phase: Phase
-    percent: float
+    percent: float  # 0-100
     size_bytes: int
     sha256: str
     encoding: str
@@ -183,7 +183,7 @@ class Validation(Value):
     create_time: datetime | None
     start_time: datetime | None
     end_time: datetime | None
-    next_attempt_time: datetime | None
+    next_attempt_time: datetime | None  # earliest; only while QUEUED after a temporary failure
     error: RunError | None
     rule_set_version: str
     reference_version: str
@@ -191,12 +191,12 @@ class Validation(Value):
     priority: Priority
     labels: Mapping[str, str]
     rule_ids: tuple[str, ...]
-    queue_position: int | None = None  # runs that are begun before it while it waits; None if unknown
-    eta_seconds: float | None = None  # until its end, if that can be told
+    queue_position: int | None = None  # number of runs ahead of it; None if it does not wait, or unknown
+    eta_seconds: float | None = None  # until its end; None if unknown
 
 
 class ScenarioSummary(Value):
-    """Results of one scenario of one rule with one severity."""
+    """Number and money of the results of one scenario of one rule with one severity."""
 
     rule_id: str
     rule_name: str
@@ -209,7 +209,7 @@ class ScenarioSummary(Value):
 
 
 class PassCount(Value):
-    """What a rule looked at and found right."""
+    """Number of items that a rule evaluated and found correct; `scenario` is their kind."""
 
     rule_id: str
     scenario: str
@@ -217,14 +217,14 @@ class PassCount(Value):
 
 
 class NotEvaluable(Value):
-    """A rule that could not be evaluated, and the columns that it lacks."""
+    """A rule that was not evaluated, and the columns that the file does not have."""
 
     rule_id: str
     missing_columns: tuple[str, ...]
 
 
 class RejectionCount(Value):
-    """Rejected lines of one kind; `column` is empty if the whole line is at fault."""
+    """Number of rejected lines by reason and column; `column` is empty if the reason is about the whole line."""
 
     reason: str
     column: str
@@ -232,16 +232,16 @@ class RejectionCount(Value):
 
 
 class DefectCount(Value):
-    """Unreadable values of one column in lines that were kept."""
+    """Number of unreadable values of one column, in lines that were kept without them."""
 
     column: str
     count: int
 
 
 class DaySummary(Value):
-    """Figures of one day of service, YYYY-MM-DD."""
+    """Figures of one day of service."""
 
-    service_date: str
+    service_date: str  # YYYY-MM-DD
     rows: int
     result_counts: SeverityCounts
     at_risk_cents: int
@@ -249,7 +249,7 @@ class DaySummary(Value):
 
 
 class Summary(Value):
-    """What was found in a run, in figures; totals of money count each line at most once."""
+    """Figures of a completed run. Totals of money count each line at most once, also if several results name it."""
 
     validation: Validation
     result_counts: SeverityCounts
@@ -260,7 +260,7 @@ class Summary(Value):
     not_evaluable: tuple[NotEvaluable, ...]
     rejections: tuple[RejectionCount, ...]
     defects: tuple[DefectCount, ...]
-    reversal_rows: int
+    reversal_rows: int  # lines with an amount of zero or less, which no rule evaluates
     days: tuple[DaySummary, ...]
 
 
@@ -273,22 +273,22 @@ class Result(Value):
     severity: Severity
     category: str
     certainty: Certainty
-    record_number: int | None  # 1 = first data line; None if it is about no line
+    record_number: int | None  # 1 is the first line after the header; None if it is about no single line
     affected_records: tuple[int, ...]
     ramq_ids: tuple[str, ...]
     doctor_key: str
     doctor: str
-    patient_key: str  # empty if it is about no patient
+    patient_key: str  # a pseudonym, or the NAM for callers with phi:read; empty if it is about no patient
     service_date: str  # YYYY-MM-DD; empty if it is about no day
     at_risk_cents: int
     potential_gain_cents: int
-    data: Mapping[str, Any]  # whole numbers are int
+    data: Mapping[str, Any]  # facts that the message is made of; whole numbers are int
     message: str
     solution: str
 
 
 class RejectedRow(Value):
-    """A line that could not be read."""
+    """A line that was rejected, the column and the reason."""
 
     record_number: int
     column: str
@@ -299,7 +299,7 @@ class RejectedRow(Value):
 class Record(Value):
     """A line of a claim file, as it was read. The order of the fields is that of the keys in JSON Lines files."""
 
-    record_number: int  # 1 = first data line
+    record_number: int  # 1 is the first line after the header
     invoice: str
     ramq_id: str
     service_date: str  # YYYY-MM-DD
@@ -322,7 +322,7 @@ class Record(Value):
 
 
 class LogEntry(Value):
-    """Something that happened to a run."""
+    """An event in the life of a run."""
 
     time: datetime
     level: LogLevel
@@ -332,7 +332,7 @@ class LogEntry(Value):
 
 
 class BatchPlace(Value):
-    """A line of one of a batch's files."""
+    """A line of one of the files of a batch."""
 
     validation_id: str
     file_name: str
@@ -340,7 +340,7 @@ class BatchPlace(Value):
 
 
 class BatchDuplicate(Value):
-    """A line that is in several files of a batch."""
+    """A line that occurs in several files of a batch."""
 
     severity: Severity
     ramq_id: str
@@ -353,7 +353,7 @@ class BatchDuplicate(Value):
 
 
 class Batch(Value):
-    """Runs that were submitted under one name. Money, in cents, is of the completed ones."""
+    """Runs that were submitted with one batch id. Amounts are of the completed ones."""
 
     counts: BatchCounts
     status: Status
@@ -365,12 +365,12 @@ class Batch(Value):
     at_risk_cents: int
     potential_gain_cents: int
     validations: tuple[Validation, ...]  # the first 1,000
-    duplicates: tuple[BatchDuplicate, ...]  # the first 100, if they were asked for
-    duplicate_count: int | None  # None if they were not
+    duplicates: tuple[BatchDuplicate, ...]  # the first 100, if they were requested
+    duplicate_count: int | None  # None if they were not requested
 
 
 class ResultChange(Value):
-    """A result as the run found it and as the present rules find it; None on the side that has none."""
+    """A result of the run (`before`) and of its revalidation (`after`); None where there is none."""
 
     kind: ChangeKind
     before: Result | None
@@ -378,7 +378,7 @@ class ResultChange(Value):
 
 
 class RevalidationSummary(Value):
-    """What all changes come to, and what the run was and would be judged by."""
+    """Number of changes by kind, and the versions that the run and its revalidation used."""
 
     added: int
     gone: int
