@@ -170,7 +170,7 @@ class _Attempt:
             self._call.cancel()  # when the caller was interrupted: the server keeps what it has
 
     def _requests(self) -> Iterator[pb2.SubmitValidationRequest]:
-        """Yield the messages. gRPC would only log an exception raised here: it is kept for `run`, and the call cancelled."""
+        """Yield the messages. gRPC only logs what is raised here: it is kept for `run`, and the call is cancelled."""
         try:
             yield pb2.SubmitValidationRequest(header=self._header)
             self.connected = True  # gRPC asks for the next message once the last one is on its way
