@@ -75,14 +75,14 @@ __all__ = [
     "Validation",
 ]
 
-_HOMES = ("client", "errors", "values", "retry", "connection")
+_MODULES = ("client", "errors", "values", "retry", "connection")
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from the module that it lives in."""
+    """Import the module that defines a public name."""
     if name in __all__:
-        for home in _HOMES:
-            module = import_module(f"facnet_client.{home}")
+        for name_of_module in _MODULES:
+            module = import_module(f"facnet_client.{name_of_module}")
             if name in vars(module):
                 return vars(module)[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

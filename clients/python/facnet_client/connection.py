@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack
 
 import grpc
 
@@ -164,16 +164,14 @@ class Connection:
         self,
         method: grpc.UnaryUnaryMultiCallable[_PagedRequest, _PageAnswer],
         request: _PagedRequest,
-        *,
-        timeout: float | None = None,
-        metadata: Metadata = (),
+        **options: Unpack[CallOptions],
     ) -> Iterator[_PageAnswer]:
-        """Yield page after page, each fetched when it is asked for. Raises `FacnetError`.
+        """Yield page after page, each fetched when it is needed. Raises `FacnetError`.
 
-        `request` moves on with the pages: called again with it, the last page is read again.
+        The page token of `request` is set to that of each page: called again with it, the last page is read again.
         """
         while True:
-            page = self.unary(method, request, timeout=timeout, metadata=metadata)
+            page = self.unary(method, request, **options)
             yield page
             if not page.next_page_token:
                 return
@@ -185,12 +183,10 @@ class Connection:
         request: _PagedRequest,
         field: str,
         kind: type[_Value],
-        *,
-        timeout: float | None = None,
-        metadata: Metadata = (),
+        **options: Unpack[CallOptions],
     ) -> Iterator[_Value]:
         """Yield the values in `field` of page after page, each page fetched when it is needed. Raises `FacnetError`."""
-        for page in self.pages(method, request, timeout=timeout, metadata=metadata):
+        for page in self.pages(method, request, **options):
             yield from map(kind.from_message, getattr(page, field))
 
     def metadata(self, more: Metadata = ()) -> tuple[tuple[str, Any], ...]:

@@ -212,7 +212,7 @@ def gone():
     return rich_status(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "Le serveur s'arrête.")
 
 
-class _Door:
+class _LateLookup:
     """Looks a method up when it is called, so that a test can replace it on the fake."""
 
     def __init__(self, fake: Fake) -> None:
@@ -224,7 +224,7 @@ class _Door:
 def serving(fake: Fake) -> Iterator[str]:
     """Serve on a free port of the loopback; yields the target."""
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
-    add_ValidationServiceServicer_to_server(_Door(fake), server)
+    add_ValidationServiceServicer_to_server(_LateLookup(fake), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
