@@ -22,10 +22,12 @@ from benchmarks.figures import Figure
 from benchmarks.queueing import LINES, TENANTS, at_percent, standing_still
 from benchmarks.stack import Stack
 from facnet_client import FacnetClient
-from facnet_grpc.events.stream import RedisEvents, connect
+from facnet_grpc.events.stream import RedisEvents, RunEvent, connect
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
+from facnet_grpc.gen.facnet.v1.validation_pb2 import VALIDATION_PHASE_LOADING
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
-from facnet_grpc.model.run import Progress, RunEvent, RunPhase, RunStatus
+from facnet_grpc.model.run import RunStatus
 from facnet_grpc.sample import write_sample
 
 CHANNELS = 10
@@ -107,7 +109,7 @@ async def _follow(channel: grpc.aio.Channel, run_id: str, heard: Heard, ready: a
     async for message in ValidationServiceStub(channel).WatchValidation(
         request, metadata=(("authorization", f"Bearer {OWNER}"),)
     ):
-        event = (run_id, message.percent)
+        event = (run_id, message.progress.percent)
         if event in heard.published:
             heard.received[event].append(time.perf_counter())
         if is_first:
@@ -121,6 +123,6 @@ def _publish(stack: Stack, runs: list[str], events: int, heard: Heard) -> None:
         for number in range(events):
             run_id, percent = runs[number % len(runs)], 1.0 + number // len(runs)
             heard.published[run_id, percent] = time.perf_counter()
-            progress = Progress(1, RunPhase.LOADING, percent)
+            progress = RunProgress(attempt=1, phase=VALIDATION_PHASE_LOADING, percent=percent)
             stream.publish(RunEvent(UUID(run_id), RunStatus.PROCESSING, progress))
             time.sleep(PAUSE_SECONDS)

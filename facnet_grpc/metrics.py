@@ -47,6 +47,7 @@ CHORES = Counter("facnet_chores_total", "What was done from time to time, and ho
 CHORES_FAILING = Gauge("facnet_chore_failing", "1: it went wrong the last time, on whichever worker.", ("chore",))
 RECONCILED = Counter("facnet_reconciled_total", "What the reconciler set right, by kind.", ("kind",))
 EVENT_PUBLISH_FAILURES = Counter("facnet_event_publish_failures_total", "Progress events that could not be published.")
+EVENTS_UNREADABLE = Counter("facnet_events_unreadable_total", "Progress events that this release could not decode.")
 NOTIFICATIONS = Counter(
     "facnet_notifications_total", "Attempts to say that a run has ended, by way and outcome.", ("channel", "outcome")
 )

@@ -1,4 +1,4 @@
-"""Events within one process: the twin of `RedisEvents` for tests and single-process use."""
+"""Events within one process: an in-memory twin of `RedisEvents` for tests and single-process use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from threading import Condition
 from uuid import UUID
 
 from facnet_grpc.errors import InvalidInput, Reason
-from facnet_grpc.events.stream import KEEP_EVENTS, is_position
-from facnet_grpc.model.run import RunEvent
+from facnet_grpc.events.stream import KEEP_EVENTS, RunEvent, is_position
 
 
 class MemoryEvents:
-    """Events in memory; nothing is ever away."""
+    """Events in memory, which never raise `TransientError`."""
 
     def __init__(self) -> None:
         self._news = Condition()

@@ -1,30 +1,33 @@
-"""Publishes events and tails them: over Redis streams, or within one process.
+"""Publishes and tails events of runs over Redis streams, one stream per run.
 
-Events are hints. They may be lost, and Redis may be emptied at any moment; whoever follows a run reads PostgreSQL first
-and again whenever `TransientError` is raised here.
+Events are hints. They may be lost, and Redis may be emptied at any moment: a reader starts with PostgreSQL, and asks it
+again whenever `TransientError` is raised here. An entry has the field `status` (a `RunStatus`) and, while a worker
+processes the run, `progress` (a serialized `RunProgress`). Unknown fields are ignored and kept; an entry that cannot be
+decoded becomes an event without a status.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, Protocol, cast
 from uuid import UUID, uuid4
 
 import redis
+from google.protobuf.message import DecodeError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from facnet_grpc import metrics
 from facnet_grpc.errors import InvalidInput, Reason, TransientError
-from facnet_grpc.model.result import ResultPreview
-from facnet_grpc.model.run import Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
+from facnet_grpc.model.run import RunStatus
 
-KEEP_EVENTS = 200
+KEEP_EVENTS = 200  # of a run
 KEEP_SECONDS = 3600
-KEEP_ENDED = 100
+KEEP_ENDED = 100  # runs
 TIMEOUT_SECONDS = 1.0
 
 # The longest single wait for news: shorter than a client's patience for an answer (see `connect`).
@@ -33,8 +36,23 @@ _START = "0-0"
 _POSITION = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """The state of a run at one moment: ids, counts and codes only, and never input to work.
+
+    `progress` is None when the publisher has no figures (the run was queued again, or cancelled while queued).
+    `position` is the id of the entry in the stream of the run; empty until the event is published. `status` is None if
+    this release cannot read the entry: one of another release, or a damaged one.
+    """
+
+    run_id: UUID
+    status: RunStatus | None
+    progress: RunProgress | None = None
+    position: str = ""
+
+
 class EventStream(Protocol):
-    """Where events go. Every method but `interrupt` raises `TransientError` while it is away."""
+    """Where events go. Every method but `interrupt` raises `TransientError` while Redis does not answer."""
 
     def publish(self, event: RunEvent) -> None:
         """Append an event to its run's stream; its own position is ignored."""
@@ -79,8 +97,9 @@ def connect(redis_url: str) -> redis.Redis:
 class RedisEvents:
     """Events over Redis: a stream per run, which goes away by itself. `client` is best made by `connect`."""
 
-    def __init__(self, client: redis.Redis, *, prefix: str = "facnet:") -> None:
+    def __init__(self, client: redis.Redis, *, prefix: str = "facnet:", keep_ended: int = KEEP_ENDED) -> None:
         self._client = client
+        self._keep_ended = keep_ended
         self._prefix = f"{prefix}events:"
         self._ended_key = f"{prefix}ended"  # runs whose last event is published, by when that was
         # Waking a blocked XREAD takes a message on a stream that it reads: this one is only ours.
@@ -92,19 +111,19 @@ class RedisEvents:
         key = self._key(event.run_id)
         try:
             with self._client.pipeline(transaction=True) as pipe:  # never one without the other
-                pipe.xadd(key, {"event": _encode(event)}, maxlen=KEEP_EVENTS, approximate=True)
+                pipe.xadd(key, encode(event), maxlen=KEEP_EVENTS, approximate=True)
                 pipe.expire(key, KEEP_SECONDS)
                 pipe.execute()
-            if event.status.is_terminal:
+            if event.status is not None and event.status.is_terminal:
                 self._drop_oldest(event.run_id)
         except redis.RedisError:
             raise TransientError from None
 
     def _drop_oldest(self, ended: UUID) -> None:
-        """Keep the events of the last `KEEP_ENDED` runs that ended: PostgreSQL knows what became of the others."""
+        """Keep the events of the last `keep_ended` runs that ended: PostgreSQL knows what became of the others."""
         with self._client.pipeline(transaction=True) as pipe:
             pipe.zadd(self._ended_key, {str(ended): time()})
-            pipe.zrange(self._ended_key, 0, -KEEP_ENDED - 1)
+            pipe.zrange(self._ended_key, 0, -self._keep_ended - 1)
             pipe.expire(self._ended_key, KEEP_SECONDS)
             _, oldest, _ = pipe.execute()
             if oldest:
@@ -135,7 +154,7 @@ class RedisEvents:
             found = cast("list[Any]", self._client.xrevrange(self._key(run_id), count=1))
         except redis.RedisError:
             raise TransientError from None
-        return _decode(run_id, *found[0]) if found else None
+        return decode(run_id, *found[0]) if found else None
 
     def tail(self, after: Mapping[UUID, str], *, block_seconds: float) -> list[RunEvent]:
         """Return the events after `after`, waiting for the first one."""
@@ -147,7 +166,7 @@ class RedisEvents:
             woken = found.pop(self._wake_key.encode(), [])
             if woken:
                 self._wake_position = woken[-1][0].decode()
-            events = [_decode(runs[key], *entry) for key, entries in found.items() for entry in entries]
+            events = [decode(runs[key], *entry) for key, entries in found.items() for entry in entries]
             if events or woken or monotonic() >= deadline:
                 return events
 
@@ -186,19 +205,21 @@ def _checked(position: str) -> str:
     return position or _START
 
 
-def _encode(event: RunEvent) -> str:
-    progress = asdict(event.progress) if event.progress else None
-    return json.dumps({"status": event.status, "progress": progress}, separators=(",", ":"))
+def encode(event: RunEvent) -> dict[Any, Any]:
+    """Return the fields of an entry."""
+    fields: dict[Any, Any] = {"status": str(event.status)}
+    if event.progress is not None:
+        fields["progress"] = event.progress.SerializeToString()
+    return fields
 
 
-def _decode(run_id: UUID, position: bytes, fields: Mapping[bytes, bytes]) -> RunEvent:
-    found = json.loads(fields[b"event"])
-    return RunEvent(run_id, RunStatus(found["status"]), _progress(found["progress"]), position.decode())
-
-
-def _progress(found: dict[str, Any] | None) -> Progress | None:
-    if found is None:
-        return None
-    counts = SeverityCounts(**found.pop("result_counts"))
-    preview = tuple(ResultPreview.of(fields) for fields in found.pop("preview", ()))
-    return Progress(phase=RunPhase(found.pop("phase")), result_counts=counts, preview=preview, **found)
+def decode(run_id: UUID, position: bytes, fields: Mapping[bytes, bytes]) -> RunEvent:
+    """Return the event of an entry; an unreadable entry keeps its position, so that the reader gets past it."""
+    status, progress = None, None
+    try:
+        status = RunStatus(fields[b"status"].decode())
+        progress = RunProgress.FromString(fields[b"progress"]) if b"progress" in fields else None
+    except (KeyError, ValueError, DecodeError):
+        metrics.EVENTS_UNREADABLE.inc()
+        status = None
+    return RunEvent(run_id, status, progress, position.decode())

@@ -1,7 +1,4 @@
-"""A finding of a rule: its Arrow shape on the way to COPY, and the frozen row that is read back.
-
-A result on its way to watchers while other rules still run: what and how bad, but not of whom, and no amount.
-"""
+"""Results: what a rule returns and what is stored (Arrow schemas), and the rows that are read back."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 
@@ -107,12 +104,12 @@ class RejectedRow:
     raw: str | None = None
 
 
-MAX_PREVIEWS = 10  # that watchers are shown of a run
+MAX_PREVIEWS = 10  # of a run
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPreview:
-    """One of the first results that were found. It travels in events: nothing of a person, no day, no amount."""
+    """One of the first results of a run, shown to watchers while it runs: no person, no day, no amount."""
 
     rule_id: str
     rule_version: str
@@ -121,9 +118,3 @@ class ResultPreview:
     category: str
     certainty: Certainty
     record_number: int | None
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Make one of its fields, as `asdict` gives them."""
-        severity, certainty = Severity(fields["severity"]), Certainty(fields["certainty"])
-        return cls(**{**fields, "severity": severity, "certainty": certainty})

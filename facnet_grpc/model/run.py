@@ -1,7 +1,4 @@
-"""A run: one validation of one claim file, and the states of its life.
-
-An event: a hint to watchers that a run has moved. Ids, counts and codes only; never input to work.
-"""
+"""A run: one validation of one claim file, and the states of its life."""
 
 from __future__ import annotations
 
@@ -12,8 +9,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
-
-from facnet_grpc.model.result import ResultPreview
 
 
 class RunStatus(StrEnum):
@@ -102,22 +97,6 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an attempt is. Every figure only grows within an attempt."""
-
-    attempt: int
-    phase: RunPhase
-    percent: float  # 0-100
-    bytes_parsed: int = 0
-    total_bytes: int = 0
-    rows_parsed: int = 0
-    rows_loaded: int = 0
-    rows_rejected: int = 0
-    result_counts: SeverityCounts = SeverityCounts()
-    preview: tuple[ResultPreview, ...] = ()  # the first results; for watchers, not stored
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """A row of `validation_runs`."""
 
@@ -175,17 +154,3 @@ class Claim:
 def job_id(run_id: UUID) -> str:
     """Return `validation-<run_id>`."""
     return f"validation-{run_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class RunEvent:
-    """The state of a run at one moment, as its worker saw it.
-
-    `position` is the entry's id in the run's stream, empty before it is published. `progress` is None for a state that
-    a worker has nothing to say about (queued again, cancelled while waiting): the reader looks into PostgreSQL.
-    """
-
-    run_id: UUID
-    status: RunStatus
-    progress: Progress | None = None
-    position: str = ""

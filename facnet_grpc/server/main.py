@@ -41,6 +41,7 @@ from facnet_grpc.server.runs.service import ValidationService
 from facnet_grpc.server.uploads.commands import Uploads
 from facnet_grpc.server.uploads.repository import UploadLimits, UploadRepository
 from facnet_grpc.server.watching.batches import Batches
+from facnet_grpc.server.watching.follower import QUIET_SECONDS
 from facnet_grpc.server.watching.hub import WatchHub
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage import factory
@@ -64,6 +65,7 @@ class Resources:
     events: EventStream
     queue: JobQueue
     redactor: Redactor
+    quiet_seconds: float = QUIET_SECONDS  # of a watched run, before it is read from PostgreSQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,13 @@ async def running(resources: Resources) -> AsyncIterator[Running]:
         stack.push_async_callback(background.close)
         rules = _rules(settings.rules.rule_packs_dir)
         reads = RunQueries(resources.database, resources.redactor, QueueForecast(resources.database, settings.queue))
-        hub = WatchHub(resources.events, reads, blocking, heartbeat_seconds=settings.server.heartbeat_seconds)
+        hub = WatchHub(
+            resources.events,
+            reads,
+            blocking,
+            heartbeat_seconds=settings.server.heartbeat_seconds,
+            quiet_seconds=resources.quiet_seconds,
+        )
         hub.start()
         batches = Batches(resources.database, blocking, heartbeat_seconds=settings.server.heartbeat_seconds)
         stack.push_async_callback(hub.close)

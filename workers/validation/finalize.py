@@ -19,9 +19,11 @@ from psycopg import Connection
 
 from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import FacnetError, LeaseLost, Reason, RunCancelled, TerminalError, TransientError
+from facnet_grpc.events.stream import RunEvent
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
 from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.logs import exception_fields, get_logger
-from facnet_grpc.model.run import Claim, Progress, Run, RunEvent, RunStatus
+from facnet_grpc.model.run import Claim, Run, RunStatus
 from facnet_grpc.storage.postgres import leases, run_log, runs
 from facnet_grpc.texts import Locale, error_text
 from workers.validation.resources import Resources
@@ -76,7 +78,7 @@ class _Step:
     event: str
 
 
-def ended(resources: Resources, run: Run, status: RunStatus, progress: Progress | None = None) -> None:
+def ended(resources: Resources, run: Run, status: RunStatus, progress: RunProgress | None = None) -> None:
     """Tell the watchers of a run that its end is committed, then delete its file, unless it can be tried again."""
     publish(resources, RunEvent(run.id, status, progress))
     faults.point("worker.end.published")
@@ -92,7 +94,7 @@ def changed(resources: Resources, run: Run) -> None:
         publish(resources, RunEvent(run.id, run.status))
 
 
-def failed(resources: Resources, claim: Claim, progress: Progress, error: BaseException) -> None:
+def failed(resources: Resources, claim: Claim, progress: RunProgress, error: BaseException) -> None:
     """Settle a run whose attempt raised `error`, whatever that is."""
     outcome = classify(error)
     level = logging.WARNING if outcome in {Outcome.RETRY, Outcome.ABANDON} else logging.INFO

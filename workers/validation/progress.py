@@ -14,7 +14,7 @@ waits or a rule takes long, is ended from here: the run is settled, and the sess
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict
 from threading import Event as Flag
 from threading import Lock, Thread
 from types import TracebackType
@@ -22,15 +22,18 @@ from typing import Any, Self
 
 from facnet_grpc import faults, metrics
 from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
+from facnet_grpc.events.stream import RunEvent
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
 from facnet_grpc.logs import get_logger
 from facnet_grpc.model.result import MAX_PREVIEWS, ResultPreview
-from facnet_grpc.model.run import Claim, Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.model.run import Claim, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.storage.postgres import leases, records
 from workers.validation import finalize
 from workers.validation.lease_guard import LeaseGuard
 from workers.validation.resources import Resources
 
 PARSING, LOADING, RULES, RESULTS = 50.0, 25.0, 15.0, 10.0
+_STORED = ("percent", "bytes_parsed", "rows_parsed", "rows_loaded", "rows_rejected")
 
 
 class ProgressTracker:
@@ -38,13 +41,21 @@ class ProgressTracker:
 
     def __init__(self, attempt: int, total_bytes: int) -> None:
         self._lock = Lock()
-        self._progress = Progress(attempt, RunPhase.LOADING, 0.0, total_bytes=total_bytes)
+        self._phase = RunPhase.LOADING
+        self._progress = RunProgress(attempt=attempt, total_bytes=total_bytes, **_phase(RunPhase.LOADING))
         self._bytes_loaded = 0
 
     @property
-    def progress(self) -> Progress:
-        """The figures as they are now: equal until something moves."""
+    def progress(self) -> RunProgress:
+        """The current figures: the same object until something changes, and never modified."""
         return self._progress
+
+    def columns(self) -> dict[str, Any]:
+        """Return the current figures as `leases.beat` stores them."""
+        progress, counts = self._progress, self._progress.result_counts
+        figures = {name: getattr(progress, name) for name in _STORED}
+        severities = {name: getattr(counts, name) for name in ("error", "warning", "optimization", "info")}
+        return {"phase": self._phase, **figures, **severities}
 
     def parsed(self, *, bytes_parsed: int, rows_parsed: int, rows_rejected: int) -> None:
         """Note how far the parser is: figures for the file so far."""
@@ -58,27 +69,50 @@ class ProgressTracker:
     def judged(self, *, done: int, total: int, counts: SeverityCounts, preview: tuple[ResultPreview, ...] = ()) -> None:
         """Note that `done` of `total` rules have run, and what they found so far; `preview` is the last one's."""
         percent = PARSING + LOADING + RULES * _share(done, total)
-        shown = (*self._progress.preview, *preview)[:MAX_PREVIEWS]
-        self._move(percent, phase=RunPhase.RULES, result_counts=counts, preview=shown)
+        shown = len(self._progress.preview)
+        added = [_preview(number, result) for number, result in enumerate(preview, shown + 1)][: MAX_PREVIEWS - shown]
+        self._move(percent, RunPhase.RULES, result_counts=asdict(counts), preview=added)
 
     def stored(self, *, done: int, total: int) -> None:
         """Note that `done` of `total` results are stored."""
-        self._move(PARSING + LOADING + RULES + RESULTS * _share(done, total), phase=RunPhase.STORING_RESULTS)
+        self._move(PARSING + LOADING + RULES + RESULTS * _share(done, total), RunPhase.STORING_RESULTS)
 
-    def finished(self) -> Progress:
+    def finished(self) -> RunProgress:
         """Note that everything is committed, and return the last figures."""
         self.stored(done=1, total=1)
         return self.progress
 
-    def _move(self, percent: float | None = None, **figures: Any) -> None:
+    def _move(self, percent: float | None = None, phase: RunPhase | None = None, **figures: Any) -> None:
+        """Replace the progress by one with these figures. Figures only grow, and a preview is added to the others."""
         with self._lock:
-            moved = replace(self._progress, **figures)
+            self._phase = phase or self._phase
+            moved = RunProgress()
+            moved.CopyFrom(self._progress)
+            moved.MergeFrom(RunProgress(**figures, **_phase(self._phase)))
             reached = self._load_percent(moved) if percent is None else percent
-            self._progress = replace(moved, percent=min(100.0, max(self._progress.percent, reached)))
+            moved.percent = min(100.0, max(moved.percent, reached))
+            self._progress = moved
 
-    def _load_percent(self, progress: Progress) -> float:
+    def _load_percent(self, progress: RunProgress) -> float:
         total = progress.total_bytes
         return PARSING * _share(progress.bytes_parsed, total) + LOADING * _share(self._bytes_loaded, total)
+
+
+def _phase(phase: RunPhase) -> dict[str, Any]:
+    """Return the field of `RunProgress`; protobuf takes enumerations by name."""
+    return {"phase": f"VALIDATION_PHASE_{phase}"}
+
+
+def _preview(number: int, result: ResultPreview) -> dict[str, Any]:
+    """Return the fields of a `ValidationResult`: those of `ResultPreview` and no others, because Redis holds no PHI."""
+    record_number = result.record_number
+    return {
+        **asdict(result),
+        "result_number": number,
+        "severity": f"SEVERITY_{result.severity.upper()}",
+        "certainty": f"CERTAINTY_{result.certainty.upper()}",
+        "affected_records": [] if record_number is None else [record_number],
+    }
 
 
 def _share(done: int, total: int) -> float:
@@ -123,7 +157,7 @@ class Reporter:
         self._board = board
         self._control = control
         self._throttle = Throttle()
-        self._published: Progress | None = None
+        self._published: RunProgress | None = None
         self._publishing_failed = False
         self._last_beat = time.monotonic()  # the claim was the first
         self._cancelled_at: float | None = None
@@ -185,7 +219,7 @@ class Reporter:
         try:
             faults.point("worker.heartbeat")
             with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
-                cancelled = leases.beat(conn, self._claim, self._board.progress, lease_seconds=lease_seconds)
+                cancelled = leases.beat(conn, self._claim, self._board.columns(), lease_seconds=lease_seconds)
         except LeaseLost:
             self._control.lose_lease()
         except FacnetError as error:

@@ -43,7 +43,7 @@ class Value:
       are key and value.
     """
 
-    # Where a field of the message has another name.
+    # Where a field of the message has another name, or is inside another message: "progress.percent".
     sources: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -85,10 +85,13 @@ def _readers(kind: Any, message: Descriptor) -> tuple[_Convert, ...]:
     return tuple(_reader(kind, message, field.name, hints[field.name]) for field in fields(kind))
 
 
-def _reader(kind: type[Value], message: Descriptor, name: str, hint: Any) -> _Convert:
+def _reader(kind: type[Value], message: Any, name: str, hint: Any) -> _Convert:
     """Return what reads one field of a value from the whole message."""
     source = kind.sources.get(name) or name.removesuffix("_cents").removesuffix("_seconds")
-    field = message.fields_by_name[source]
+    *outer, last = source.split(".")
+    for part in outer:
+        message = message.fields_by_name[part].message_type
+    field = message.fields_by_name[last]
     read, convert = attrgetter(source), _converter(field, _without_none(hint))
     if not field.has_presence:
         if _is_optional(hint):

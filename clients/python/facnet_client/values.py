@@ -143,6 +143,14 @@ class BatchCounts(Value):
 class Update(Value):
     """The state of a run at one moment; or that of a batch, with the sums over its runs."""
 
+    sources = {  # noqa: RUF012 - as in the base, which says that it is of the class
+        name: f"progress.{name}"
+        for name in (
+            *("attempt", "phase", "percent", "bytes_parsed", "total_bytes", "rows_parsed", "rows_loaded"),
+            *("rows_rejected", "result_counts", "preview"),
+        )
+    }
+
     validation_id: str  # empty for a batch
     cursor: str
     attempt: int

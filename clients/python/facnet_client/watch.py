@@ -84,7 +84,7 @@ def _is_old(last: pb2.WatchValidationResponse | None, found: pb2.WatchValidation
         return True
     if found.status != validation_pb2.VALIDATION_STATUS_PROCESSING:
         return False
-    return (found.attempt, found.percent) < (last.attempt, last.percent)
+    return (found.progress.attempt, found.progress.percent) < (last.progress.attempt, last.progress.percent)
 
 
 def _comparable(message: pb2.WatchValidationResponse) -> pb2.WatchValidationResponse:

@@ -18,7 +18,7 @@ from facnet_grpc.export.formats import Format
 from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.log_entry import LogEntry, LogLevel
-from facnet_grpc.model.result import RejectedRow, Result, ResultPreview, Severity
+from facnet_grpc.model.result import RejectedRow, Result, Severity
 from facnet_grpc.phi.redaction import PersonView
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.proto import CERTAINTY, SEVERITY, money, timestamp
@@ -31,21 +31,10 @@ def severities(values: Iterable[int]) -> tuple[Severity, ...]:
     return tuple(sorted({request_fields.one_of("severities", value, known) for value in values}))
 
 
-def glimpse(number: int, found: ResultPreview, locale: Locale) -> result_pb2.ValidationResult:
-    """Return one of the first results, by its title: its whole text would speak of people."""
-    names = (rule_name(found.rule_id, locale), scenario_title(found.rule_id, found.scenario, locale))
-    return result_pb2.ValidationResult(
-        result_number=number,
-        rule_id=found.rule_id,
-        rule_version=found.rule_version,
-        scenario=found.scenario,
-        severity=SEVERITY[found.severity],
-        category=found.category,
-        certainty=CERTAINTY[found.certainty],
-        record_number=found.record_number or 0,
-        affected_records=[found.record_number] if found.record_number else [],
-        message=" · ".join(name for name in names if name),
-    )
+def preview_message(result: result_pb2.ValidationResult, locale: Locale) -> str:
+    """Return the text of a previewed result, its title: its full text could name a person."""
+    names = (rule_name(result.rule_id, locale), scenario_title(result.rule_id, result.scenario, locale))
+    return " · ".join(name for name in names if name)
 
 
 @dataclass(frozen=True, slots=True)

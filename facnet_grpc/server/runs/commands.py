@@ -10,9 +10,9 @@ from uuid import UUID
 
 from facnet_grpc import faults, tracing
 from facnet_grpc.errors import FacnetError, Reason, TerminalError
-from facnet_grpc.events.stream import EventStream
+from facnet_grpc.events.stream import EventStream, RunEvent
 from facnet_grpc.logs import exception_fields, get_logger
-from facnet_grpc.model.run import Run, RunEvent, RunStatus
+from facnet_grpc.model.run import Run, RunStatus
 from facnet_grpc.storage.blobs.api import BlobStore
 from facnet_grpc.storage.postgres import erasure, run_log, runs
 from facnet_grpc.storage.postgres.database import Database

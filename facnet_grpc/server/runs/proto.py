@@ -23,7 +23,7 @@ from facnet_grpc.server.proto import (
     severity_counts,
     timestamp,
 )
-from facnet_grpc.server.results.proto import glimpse
+from facnet_grpc.server.results.proto import preview_message
 from facnet_grpc.server.runs.estimate import NOTHING, Estimate
 from facnet_grpc.server.watching.snapshot import RunSnapshot
 from facnet_grpc.texts import Locale, rule_name, scenario_title
@@ -37,25 +37,18 @@ def statuses(values: Iterable[int]) -> tuple[RunStatus, ...]:
 
 def watched(view: RunSnapshot, locale: Locale, now: datetime) -> pb.WatchValidationResponse:
     """Return the state of a run to a watcher."""
-    eta = view.eta(now)
-    return pb.WatchValidationResponse(
+    answer = pb.WatchValidationResponse(
         cursor=view.cursor.encode(),
         validation_id=str(view.run_id),
-        attempt=view.attempt,
         status=STATUS[view.status],
-        phase=PHASE[view.phase],
-        percent=view.percent,
-        bytes_parsed=view.bytes_parsed,
-        total_bytes=view.total_bytes,
-        rows_parsed=view.rows_parsed,
-        rows_loaded=view.rows_loaded,
-        rows_rejected=view.rows_rejected,
-        result_counts=severity_counts(view.result_counts),
+        progress=view.progress,
         queue_position=view.queue_position,
-        eta=duration(eta),
+        eta=duration(view.eta(now)),
         error=run_error(view.error_code, view.error_params, locale),
-        preview=[glimpse(number, found, locale) for number, found in enumerate(view.preview, 1)],
     )
+    for result in answer.progress.preview:
+        result.message = preview_message(result, locale)
+    return answer
 
 
 def validation(run: Run, locale: Locale, expected: Estimate = NOTHING) -> validation_pb2.Validation:

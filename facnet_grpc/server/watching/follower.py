@@ -11,19 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from uuid import UUID
 
 from facnet_grpc.errors import FacnetError
-from facnet_grpc.events.stream import EventStream
+from facnet_grpc.events.stream import EventStream, RunEvent
 from facnet_grpc.logs import exception_fields, get_logger
-from facnet_grpc.model.run import RunEvent
 from facnet_grpc.server.watching.snapshot import RunSnapshot, from_event
 
 log = get_logger(__name__)
 
-QUIET_SECONDS = 2.0  # after this long without an event a run is read from PostgreSQL
-POLL_SECONDS = 1.0  # the same while Redis is away, and the wait after any failure
+QUIET_SECONDS = 2.0  # after this long without an event a run is read from PostgreSQL; half of it while Redis is away
 BLOCK_SECONDS = 1.0  # how long one read of Redis waits
 GATHER_SECONDS = 0.02  # pause after events, so that many of them cost one read
 MAX_READ = 1000  # runs read from PostgreSQL at once; the others come next
@@ -43,8 +42,12 @@ class _Followed:
 class Follower:
     """Follows runs and publishes what it hears of them, until it is closed."""
 
-    def __init__(self, events: EventStream, read: ReadSnapshots, publish: Publish) -> None:
+    def __init__(
+        self, events: EventStream, read: ReadSnapshots, publish: Publish, *, quiet_seconds: float = QUIET_SECONDS
+    ) -> None:
         self._events = events
+        self._quiet_seconds = quiet_seconds
+        self._poll_seconds = quiet_seconds / 2
         self._read = read
         self._publish = publish
         self._followed: dict[UUID, _Followed] = {}
@@ -75,6 +78,10 @@ class Follower:
             self._followed[run_id] = _Followed(position, time.monotonic() + self._patience)
         self._nudge()
 
+    def is_following(self, run_id: UUID) -> bool:
+        """Whether a run is followed."""
+        return run_id in self._followed
+
     def forget(self, run_id: UUID) -> None:
         """Stop following a run. Never blocks."""
         with self._lock:
@@ -82,7 +89,7 @@ class Follower:
 
     @property
     def _patience(self) -> float:
-        return POLL_SECONDS if self._redis_away else QUIET_SECONDS
+        return self._poll_seconds if self._redis_away else self._quiet_seconds
 
     def _nudge(self) -> None:
         self._wake.set()
@@ -94,21 +101,26 @@ class Follower:
             if not positions:
                 self._pause(None)
                 continue
-            try:
-                events = self._hear(positions)
-                self._take(events)
-                self._ask(self._due())  # before the pause: whoever waits for the end of a run hears of it at once
-                if events:
-                    self._closing.wait(GATHER_SECONDS)
-            except Exception as error:  # noqa: BLE001 - nobody else would hear of it, and every watcher depends on this thread
-                log.error("follower_failed", **exception_fields(error))  # noqa: TRY400 - no traceback: it quotes
-                self._pause(POLL_SECONDS)
+            has_heard = self._guarded(partial(self._hear, positions))
+            self._guarded(self._ask)  # before the pause, and whatever became of the events
+            if has_heard:
+                self._closing.wait(GATHER_SECONDS)
+
+    def _guarded(self, step: Callable[[], bool]) -> bool:
+        """Do a step and return its result; every watcher depends on this thread, so no exception may end it."""
+        try:
+            return step()
+        except Exception as error:  # noqa: BLE001 - see above
+            log.error("follower_failed", **exception_fields(error))  # noqa: TRY400 - no traceback: it quotes
+            self._pause(self._poll_seconds)
+            return False
 
     def _positions(self) -> dict[UUID, str]:
         with self._lock:
             return {run_id: followed.position for run_id, followed in self._followed.items()}
 
-    def _hear(self, positions: dict[UUID, str]) -> list[RunEvent]:
+    def _hear(self, positions: dict[UUID, str]) -> bool:
+        """Publish what is new in Redis, and return whether anything is."""
         self._wake.clear()
         try:
             events = self._events.tail(positions, block_seconds=self._time_to_next())
@@ -117,14 +129,16 @@ class Follower:
                 log.warning("events_unavailable", **exception_fields(error))
                 self._hurry()
             self._redis_away = True
-            self._pause(min(POLL_SECONDS, self._time_to_next()))
-            return []
+            self._pause(min(self._poll_seconds, self._time_to_next()))
+            return False
         if self._redis_away:
             log.info("events_available")
         self._redis_away = False
-        return events
+        self._take(events)
+        return bool(events)
 
     def _take(self, events: list[RunEvent]) -> None:
+        """Publish what events say. An unreadable one is skipped: PostgreSQL is asked when it would have been anyway."""
         views: list[RunSnapshot] = []
         now = time.monotonic()
         with self._lock:
@@ -133,23 +147,27 @@ class Follower:
                 if followed is None:
                     continue
                 followed.position = event.position
+                if event.status is None:
+                    continue
                 view = from_event(event)
-                followed.read_at = now if view is None else now + QUIET_SECONDS
+                followed.read_at = now if view is None else now + self._quiet_seconds
                 if view is not None:
                     views.append(view)
         if views:
             self._publish(views, [])
 
-    def _ask(self, due: list[UUID]) -> None:
+    def _ask(self) -> bool:
+        due = self._due()
         if not due:
-            return
+            return False
         try:
             views = self._read(due)
         except FacnetError as error:
             log.warning("runs_unavailable", **exception_fields(error))
             views, due = [], []
-            self._pause(POLL_SECONDS)
+            self._pause(self._poll_seconds)
         self._publish(views, sorted(set(due) - {view.run_id for view in views}))
+        return True
 
     def _due(self) -> list[UUID]:
         now = time.monotonic()
@@ -166,7 +184,7 @@ class Follower:
         return min(BLOCK_SECONDS, max(GATHER_SECONDS, soonest - time.monotonic()))
 
     def _hurry(self) -> None:
-        soon = time.monotonic() + POLL_SECONDS
+        soon = time.monotonic() + self._poll_seconds
         with self._lock:
             for followed in self._followed.values():
                 followed.read_at = min(followed.read_at, soon)

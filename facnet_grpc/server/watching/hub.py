@@ -15,11 +15,10 @@ from uuid import UUID
 
 from facnet_grpc import metrics
 from facnet_grpc.errors import FacnetError, NotFound, Reason, TransientError
-from facnet_grpc.events.stream import EventStream
-from facnet_grpc.model.run import RunEvent
+from facnet_grpc.events.stream import EventStream, RunEvent
 from facnet_grpc.server.executors import BlockingExecutor
 from facnet_grpc.server.paging import Cursor
-from facnet_grpc.server.watching.follower import Follower
+from facnet_grpc.server.watching.follower import QUIET_SECONDS, Follower
 from facnet_grpc.server.watching.snapshot import RunSnapshot, clamp_to, from_event, merge
 
 LATEST_SECONDS = 0.5  # how long the first message waits for Redis; PostgreSQL's word is enough
@@ -61,7 +60,13 @@ class WatchHub:
     """Everything that this process watches. Lives on the event loop."""
 
     def __init__(
-        self, events: EventStream, runs: SnapshotQueries, blocking: BlockingExecutor, *, heartbeat_seconds: float
+        self,
+        events: EventStream,
+        runs: SnapshotQueries,
+        blocking: BlockingExecutor,
+        *,
+        heartbeat_seconds: float,
+        quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
         self._events = events
         self._runs = runs
@@ -70,7 +75,7 @@ class WatchHub:
         self._topics: dict[UUID, _Topic] = {}
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self._follower = Follower(events, runs.many, self._publish)
+        self._follower = Follower(events, runs.many, self._publish, quiet_seconds=quiet_seconds)
 
     def start(self) -> None:
         """Begin to follow."""
@@ -86,6 +91,10 @@ class WatchHub:
         """Stop following."""
         self.end_watches()
         await self._blocking.run(self._follower.close)
+
+    def is_following(self, run_id: UUID) -> bool:
+        """Whether events of a run are being read."""
+        return self._follower.is_following(run_id)
 
     async def watch(self, run_id: UUID, owner: str | None, cursor: Cursor | None = None) -> AsyncGenerator[RunSnapshot]:
         """Yield the state of a run: now, on every change, at every heartbeat; last, its terminal state.

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
 from facnet_grpc.model.batch import Duplicate, RunBatch
 from facnet_grpc.phi.redaction import PersonView
 from facnet_grpc.server.paging import Cursor, cut
@@ -41,13 +42,15 @@ def watched(batch: RunBatch, now: datetime) -> pb.WatchValidationResponse:
     return pb.WatchValidationResponse(
         cursor=Cursor(cursor_id(batch.batch_id), 0, batch.percent).encode(),
         status=STATUS[batch.status],
-        percent=batch.percent,
-        bytes_parsed=batch.bytes_parsed,
-        total_bytes=batch.total_bytes,
-        rows_parsed=batch.total_rows,
-        rows_loaded=batch.processed_rows,
-        rows_rejected=batch.rejected_rows,
-        result_counts=severity_counts(batch.result_counts),
+        progress=RunProgress(
+            percent=batch.percent,
+            bytes_parsed=batch.bytes_parsed,
+            total_bytes=batch.total_bytes,
+            rows_parsed=batch.total_rows,
+            rows_loaded=batch.processed_rows,
+            rows_rejected=batch.rejected_rows,
+            result_counts=severity_counts(batch.result_counts),
+        ),
         eta=duration(batch.eta(now)),
         batch=counts(batch),
     )

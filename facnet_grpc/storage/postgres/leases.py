@@ -14,13 +14,17 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
-from facnet_grpc.model.run import Claim, Progress, Run, RunStatus, SeverityCounts
+from facnet_grpc.model.run import Claim, Run, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
 from facnet_grpc.scheduling.order import Lane
 from facnet_grpc.storage.postgres.runs import fetch_all, fetch_one, get_many, run_from_row, transition
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("leases")
+PROGRESS = (
+    *("phase", "percent", "bytes_parsed", "rows_parsed", "rows_loaded", "rows_rejected"),
+    *("error", "warning", "optimization", "info"),  # numbers of results
+)
 
 
 def claim(conn: Connection, run_id: UUID, *, lease_seconds: float, max_attempts: int) -> Claim | None:
@@ -34,9 +38,13 @@ def claim_from(conn: Connection, lane: Lane, *, lease_seconds: float, max_attemp
     return _claim(conn, "claim_from", lease_seconds, max_attempts, params)
 
 
-def beat(conn: Connection, claim: Claim, progress: Progress | None, *, lease_seconds: float) -> bool:
-    """Extend the lease, store progress, and return whether the run shall stop. Raises `LeaseLost`."""
-    row = fetch_one(conn, SQL["beat"], _mine(claim) | _progress(progress) | {"lease_seconds": lease_seconds})
+def beat(conn: Connection, claim: Claim, progress: Mapping[str, Any], *, lease_seconds: float) -> bool:
+    """Extend the lease, store progress, and return whether cancellation was requested. Raises `LeaseLost`.
+
+    `progress` holds figures by name (`PROGRESS`); those that it leaves out stay as they are.
+    """
+    params = {**dict.fromkeys(PROGRESS), **progress, **_mine(claim), "lease_seconds": lease_seconds}
+    row = fetch_one(conn, SQL["beat"], params)
     if row is None:
         raise _lost(claim)
     return bool(row["cancel_requested"])
@@ -132,18 +140,3 @@ def _mine(claim: Claim) -> dict[str, Any]:
 
 def _lost(claim: Claim) -> LeaseLost:
     return LeaseLost(validation_id=str(claim.run.id), attempt=claim.run.attempt)
-
-
-def _progress(progress: Progress | None) -> dict[str, Any]:
-    if progress is None:
-        names = ("phase", "percent", "bytes_parsed", "rows_parsed", "rows_loaded", "rows_rejected")
-        return dict.fromkeys((*names, "error", "warning", "optimization", "info"))
-    return {
-        **asdict(progress.result_counts),
-        "phase": progress.phase.value,
-        "percent": progress.percent,
-        "bytes_parsed": progress.bytes_parsed,
-        "rows_parsed": progress.rows_parsed,
-        "rows_loaded": progress.rows_loaded,
-        "rows_rejected": progress.rows_rejected,
-    }

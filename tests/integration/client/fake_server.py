@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb2
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import (
     ValidationServiceServicer,
     add_ValidationServiceServicer_to_server,
@@ -182,16 +183,15 @@ class Fake(ValidationServiceServicer):
 _cursors = itertools.count(1)
 
 
-def progress(percent: float, *, attempt: int = 1, cursor: str | None = None, **more) -> pb2.WatchValidationResponse:
+def progress(percent: float, *, attempt: int = 1, cursor: str | None = None, **figures) -> pb2.WatchValidationResponse:
     """Make a message about a run that is being worked on."""
     return pb2.WatchValidationResponse(
         validation_id=RUN_ID,
         cursor=cursor or f"c{next(_cursors)}",
-        attempt=attempt,
         status=validation_pb2.VALIDATION_STATUS_PROCESSING,
-        phase=validation_pb2.VALIDATION_PHASE_LOADING,
-        percent=percent,
-        **more,
+        progress=RunProgress(
+            attempt=attempt, phase=validation_pb2.VALIDATION_PHASE_LOADING, percent=percent, **figures
+        ),
     )
 
 
@@ -200,9 +200,8 @@ def terminal(status: int = validation_pb2.VALIDATION_STATUS_COMPLETED, **more) -
     return pb2.WatchValidationResponse(
         validation_id=RUN_ID,
         cursor="end",
-        attempt=1,
         status=status,
-        percent=100,
+        progress=RunProgress(attempt=1, percent=100),
         **more,
     )
 

@@ -12,10 +12,30 @@ import redis
 from facnet_grpc.devstack.embedded import EmbeddedValkey
 from facnet_grpc.errors import InvalidInput, Reason, TransientError
 from facnet_grpc.events.memory import MemoryEvents
-from facnet_grpc.events.stream import KEEP_EVENTS, KEEP_SECONDS, EventStream, RedisEvents, connect, is_position
-from facnet_grpc.model.run import Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.events.stream import (
+    KEEP_EVENTS,
+    KEEP_SECONDS,
+    EventStream,
+    RedisEvents,
+    RunEvent,
+    connect,
+    is_position,
+)
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
+from facnet_grpc.gen.facnet.v1.validation_pb2 import VALIDATION_PHASE_RULES, SeverityCounts
+from facnet_grpc.model.run import RunStatus
 
-PROGRESS = Progress(2, RunPhase.RULES, 77.5, 1, 2, 3, 4, 5, SeverityCounts(1, 2, 3, 4))
+PROGRESS = RunProgress(
+    attempt=2,
+    phase=VALIDATION_PHASE_RULES,
+    percent=77.5,
+    bytes_parsed=1,
+    total_bytes=2,
+    rows_parsed=3,
+    rows_loaded=4,
+    rows_rejected=5,
+    result_counts=SeverityCounts(error=1, warning=2, optimization=3, info=4),
+)
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -28,7 +48,7 @@ def events(request):
 @pytest.fixture
 def publish(events):
     def send(run_id, percent=1.0):
-        events.publish(RunEvent(run_id, RunStatus.PROCESSING, replace(PROGRESS, percent=percent)))
+        events.publish(RunEvent(run_id, RunStatus.PROCESSING, RunProgress(attempt=2, percent=percent)))
 
     return send
 
@@ -188,8 +208,8 @@ def test_everything_in_redis_goes_away_by_itself_and_holds_ids_and_counts_only(r
     assert keys
     assert all(0 < redis_client.ttl(key) <= KEEP_SECONDS for key in keys)
     ((_, fields),) = redis_client.xrange(f"facnet:events:{run_id}")
-    assert set(fields) == {b"event"}
-    assert len(fields[b"event"]) < 400
+    assert set(fields) == {b"status", b"progress"}
+    assert len(fields[b"progress"]) < 100
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -238,9 +258,8 @@ def test_a_tail_ends_when_redis_does_and_the_next_one_finds_it_again():
         assert found.status is RunStatus.FAILED
 
 
-def test_runs_that_ended_are_remembered_for_an_hour_and_no_more_than_a_hundred(redis_client, monkeypatch):
-    monkeypatch.setattr("facnet_grpc.events.stream.KEEP_ENDED", 3)
-    events, ended = RedisEvents(redis_client), [uuid4() for _ in range(5)]
+def test_only_the_runs_that_ended_last_keep_their_events_and_for_an_hour(redis_client):
+    events, ended = RedisEvents(redis_client, keep_ended=3), [uuid4() for _ in range(5)]
     working = uuid4()
     events.publish(RunEvent(working, RunStatus.QUEUED))
     for run_id in ended:

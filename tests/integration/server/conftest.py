@@ -13,6 +13,7 @@ from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.server.main import Resources
+from facnet_grpc.server.watching.follower import QUIET_SECONDS
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 from facnet_grpc.storage.postgres.database import Database
@@ -24,7 +25,7 @@ def make_server(database: Database, blob_store: LocalBlobStore, redis_url: str) 
     started: list[Server] = []
     closers: list[Callable[[], None]] = []
 
-    def make(*, redis: str = redis_url, **changes: Any) -> Server:
+    def make(*, redis: str = redis_url, quiet_seconds: float = QUIET_SECONDS, **changes: Any) -> Server:
         settings = Settings.of(
             database_url="unused",
             redis_url=redis,
@@ -43,6 +44,7 @@ def make_server(database: Database, blob_store: LocalBlobStore, redis_url: str) 
                 events=RedisEvents(client),
                 queue=JobQueue(broker),
                 redactor=Redactor(KEY.encode()),
+                quiet_seconds=quiet_seconds,
             ),
         )
         started.append(server)

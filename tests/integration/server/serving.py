@@ -19,9 +19,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from facnet_grpc.errors import FacnetError
+from facnet_grpc.events.stream import RunEvent
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
+from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
+from facnet_grpc.gen.facnet.v1.validation_pb2 import VALIDATION_PHASE_LOADING
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
-from facnet_grpc.model.run import Claim, Progress, RunEvent, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.model.run import Claim, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
 from facnet_grpc.server.main import Resources, Running, running
 from facnet_grpc.storage.postgres import leases
@@ -121,16 +124,16 @@ class Worker:
         self.claim = claim
         return self
 
-    def say(self, percent: float, **more: Any) -> None:
+    def say(self, percent: float, **figures: Any) -> None:
         """Publish an event, and nothing else."""
-        self._server.resources.events.publish(
-            RunEvent(self.run_id, RunStatus.PROCESSING, self._progress(percent, **more))
-        )
+        attempt = self.claim.run.attempt
+        progress = RunProgress(attempt=attempt, phase=VALIDATION_PHASE_LOADING, percent=percent, **figures)
+        self._server.resources.events.publish(RunEvent(self.run_id, RunStatus.PROCESSING, progress))
 
-    def store(self, percent: float, **more: Any) -> None:
+    def store(self, percent: float, **figures: Any) -> None:
         """Store progress, and publish nothing."""
         with self._server.database.connection() as conn:
-            leases.beat(conn, self.claim, self._progress(percent, **more), lease_seconds=30)
+            leases.beat(conn, self.claim, {"phase": "LOADING", "percent": percent, **figures}, lease_seconds=30)
 
     def release(self) -> None:
         with self._server.database.connection() as conn:
@@ -160,9 +163,6 @@ class Worker:
 
     def _say_ended(self, status: RunStatus) -> None:
         self._server.resources.events.publish(RunEvent(self.run_id, status))
-
-    def _progress(self, percent: float, **more: Any) -> Progress:
-        return Progress(self.claim.run.attempt, RunPhase.LOADING, percent, **more)
 
 
 def sha256(data: bytes) -> str:

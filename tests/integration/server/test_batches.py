@@ -135,22 +135,22 @@ def test_a_batch_is_followed_to_its_end(server: Server) -> None:
     call = watch(server, batch_id="lot")
 
     first = next(call)
-    assert (first.status, first.percent, first.batch.queued) == (validation_pb2.VALIDATION_STATUS_QUEUED, 0, 2)
-    assert (first.validation_id, first.total_bytes) == ("", 400)
+    assert (first.status, first.progress.percent, first.batch.queued) == (validation_pb2.VALIDATION_STATUS_QUEUED, 0, 2)
+    assert (first.validation_id, first.progress.total_bytes) == ("", 400)
     worker = Worker(server, one).start()
     worker.store(50.0, bytes_parsed=150)
-    half = next(message for message in call if message.percent)
-    assert (half.percent, half.bytes_parsed, half.batch.processing) == (37.5, 150, 1)
+    half = next(message for message in call if message.progress.percent)
+    assert (half.progress.percent, half.progress.bytes_parsed, half.batch.processing) == (37.5, 150, 1)
     assert half.status == validation_pb2.VALIDATION_STATUS_PROCESSING
     worker.release()  # its next attempt begins at nought
     Worker(server, one).start().complete()
     Worker(server, two).start().fail(TerminalError(Reason.HEADER_ONLY))
     rest = list(call)
 
-    percents = [message.percent for message in [first, half, *rest]]
+    percents = [message.progress.percent for message in [first, half, *rest]]
     assert percents == sorted(percents)
     last = rest[-1]
-    assert (last.status, last.percent) == (validation_pb2.VALIDATION_STATUS_FAILED, 100)
+    assert (last.status, last.progress.percent) == (validation_pb2.VALIDATION_STATUS_FAILED, 100)
     assert (last.batch.completed, last.batch.failed) == (1, 1)
 
 
@@ -162,7 +162,7 @@ def test_a_watch_goes_on_where_another_broke_off(server: Server) -> None:
     Worker(server, worker.run_id).start()
 
     again = next(watch(server, batch_id="lot", after_cursor=seen.cursor))
-    assert (seen.percent, again.percent) == (50, 50)
+    assert (seen.progress.percent, again.progress.percent) == (50, 50)
     assert refused(lambda: next(watch(server, batch_id="other", after_cursor=seen.cursor))).reason == "BAD_CURSOR"
 
 
@@ -181,7 +181,7 @@ def test_a_watch_outlives_postgresql_but_not_the_server(server: Server, monkeypa
         raise TransientError
 
     monkeypatch.setattr(batches.batches, "figures", away)
-    assert next(message for message in call if message.percent).percent == 10
+    assert next(message for message in call if message.progress.percent).progress.percent == 10
 
     server.loop.call_soon_threadsafe(server.running.batches.end_watches)
     assert refused(lambda: list(call)).reason == "SHUTTING_DOWN"

@@ -100,7 +100,7 @@ def test_a_stack_checks_a_file_and_ends_with_its_parent(
         run_id = stub.SubmitValidation(messages(sample.read_bytes())).validation_id
         *_, last = stub.WatchValidation(pb.WatchValidationRequest(validation_id=run_id), timeout=60)
     assert last.status == validation_pb2.VALIDATION_STATUS_COMPLETED
-    assert last.rows_loaded == 50
+    assert last.progress.rows_loaded == 50
     children = members(stack.pid)
     assert len(children) >= 3, "a server, a worker and its process"
     assert stack.stdin

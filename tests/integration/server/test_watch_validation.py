@@ -14,11 +14,10 @@ import redis
 from serving import NOWHERE, Server, Worker, eventually, refused, submit
 
 from facnet_grpc.errors import Reason, TerminalError
+from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_pb2 as enums
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
-from facnet_grpc.model.result import Certainty, ResultPreview, Severity
-from facnet_grpc.server.watching import follower
 from facnet_grpc.storage.postgres import runs
 
 pytestmark = pytest.mark.system
@@ -33,12 +32,7 @@ def watch(server: Server, run_id: object, after: str = "", language: str = "en")
 
 
 def states(messages: list[pb.WatchValidationResponse]) -> list[tuple[int, int, float]]:
-    return [(message.attempt, message.status, message.percent) for message in messages]
-
-
-def is_followed(server: Server, run_id: UUID) -> bool:
-    """Whether events of a run are being read already."""
-    return run_id in server.running.hub._follower._followed
+    return [(message.progress.attempt, message.status, message.progress.percent) for message in messages]
 
 
 def test_a_run_is_followed_from_waiting_to_its_end(server: Server) -> None:
@@ -46,7 +40,7 @@ def test_a_run_is_followed_from_waiting_to_its_end(server: Server) -> None:
     seen: list[pb.WatchValidationResponse] = []
     stream = watch(server, run_id)
     seen.append(next(stream))
-    assert (seen[0].status, seen[0].queue_position, seen[0].percent) == (QUEUED, 0, 0)
+    assert (seen[0].status, seen[0].queue_position, seen[0].progress.percent) == (QUEUED, 0, 0)
     assert seen[0].HasField("queue_position")
     worker = Worker(server, run_id).start()
     for percent in (10.0, 50.0, 90.0):
@@ -55,10 +49,14 @@ def test_a_run_is_followed_from_waiting_to_its_end(server: Server) -> None:
     worker.complete()
     seen.extend(stream)
     assert states(seen)[1:] == [(1, PROCESSING, 10), (1, PROCESSING, 50), (1, PROCESSING, 90), (1, COMPLETED, 100)]
-    assert (seen[1].bytes_parsed, seen[1].total_bytes, seen[1].phase) == (10, 100, enums.VALIDATION_PHASE_LOADING)
-    assert (seen[1].rows_parsed, seen[1].rows_loaded, seen[1].rows_rejected) == (7, 6, 1)
+    assert (seen[1].progress.bytes_parsed, seen[1].progress.total_bytes, seen[1].progress.phase) == (
+        10,
+        100,
+        enums.VALIDATION_PHASE_LOADING,
+    )
+    assert (seen[1].progress.rows_parsed, seen[1].progress.rows_loaded, seen[1].progress.rows_rejected) == (7, 6, 1)
     assert not seen[1].HasField("queue_position")
-    assert (seen[-1].rows_loaded, seen[-1].result_counts.error) == (10, 1)
+    assert (seen[-1].progress.rows_loaded, seen[-1].progress.result_counts.error) == (10, 1)
     assert stream.code() is grpc.StatusCode.OK
 
 
@@ -97,26 +95,26 @@ def test_a_watch_never_goes_back(server: Server) -> None:
     worker.store(50.0)
     worker.release()
     seen.append(next(stream))
-    assert (seen[-1].attempt, seen[-1].status, seen[-1].percent) == (1, QUEUED, 60)
+    assert (seen[-1].progress.attempt, seen[-1].status, seen[-1].progress.percent) == (1, QUEUED, 60)
     worker.start()
     worker.say(5.0)
     seen.append(next(stream))
     worker.complete()
     seen.extend(stream)
-    order = [(message.attempt, message.percent) for message in seen]
+    order = [(message.progress.attempt, message.progress.percent) for message in seen]
     assert order == sorted(order)
     assert states(seen)[-2:] == [(2, PROCESSING, 5), (2, COMPLETED, 100)]
 
 
-def test_a_reconnect_goes_on_at_its_cursor(server: Server) -> None:
+def test_a_reconnect_goes_on_at_its_cursor(server: Server, redis_client: redis.Redis) -> None:
     run_id = submit(server)
     worker = Worker(server, run_id).start()
     worker.say(70.0)
     stream = watch(server, run_id)
     first = next(stream)
-    assert first.percent == 70, "the first message is never older than the last event"
+    assert first.progress.percent == 70, "the first message is never older than the last event"
     stream.cancel()
-    server.resources.events._client.flushdb()  # type: ignore[attr-defined]
+    redis_client.flushdb()
     again = watch(server, run_id, first.cursor)
     assert states([next(again)]) == [(1, PROCESSING, 70)], "although PostgreSQL knows of 0 only"
     again.cancel()
@@ -163,16 +161,8 @@ def test_a_heartbeat_comes_when_nothing_changes(make_server: Callable[..., Serve
     assert len({next(stream).cursor for _ in range(4)}) == 1
 
 
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL is asked soon when no event comes."""
-    monkeypatch.setattr(follower, "QUIET_SECONDS", 0.2)
-    monkeypatch.setattr(follower, "POLL_SECONDS", 0.2)
-
-
-@pytest.mark.usefixtures("_impatient")
 def test_without_redis_a_watch_goes_on_from_postgresql(make_server: Callable[..., Server]) -> None:
-    server = make_server(redis=NOWHERE)
+    server = make_server(redis=NOWHERE, quiet_seconds=0.2)
     run_id = submit(server)
     stream = watch(server, run_id)
     assert next(stream).status == QUEUED
@@ -183,8 +173,8 @@ def test_without_redis_a_watch_goes_on_from_postgresql(make_server: Callable[...
     assert states(list(stream)) == [(1, COMPLETED, 100)]
 
 
-@pytest.mark.usefixtures("_impatient")
-def test_an_end_whose_event_was_lost_is_told(server: Server, redis_client: redis.Redis) -> None:
+def test_an_end_whose_event_was_lost_is_told(make_server: Callable[..., Server], redis_client: redis.Redis) -> None:
+    server = make_server(quiet_seconds=0.2)
     run_id = submit(server)
     worker = Worker(server, run_id).start()
     stream = watch(server, run_id)
@@ -194,8 +184,8 @@ def test_an_end_whose_event_was_lost_is_told(server: Server, redis_client: redis
     assert list(stream)[-1].status == COMPLETED
 
 
-@pytest.mark.usefixtures("_impatient")
-def test_a_run_that_is_deleted_ends_its_watch(server: Server) -> None:
+def test_a_run_that_is_deleted_ends_its_watch(make_server: Callable[..., Server]) -> None:
+    server = make_server(quiet_seconds=0.2)
     run_id = submit(server)
     stream = watch(server, run_id)
     next(stream)
@@ -204,8 +194,8 @@ def test_a_run_that_is_deleted_ends_its_watch(server: Server) -> None:
     assert refused(lambda: list(stream)).code is grpc.StatusCode.NOT_FOUND
 
 
-@pytest.mark.usefixtures("_impatient")
-def test_the_place_in_the_queue_is_told_as_it_changes(server: Server) -> None:
+def test_the_place_in_the_queue_is_told_as_it_changes(make_server: Callable[..., Server]) -> None:
+    server = make_server(quiet_seconds=0.2)
     first, second = submit(server), submit(server)
     stream = watch(server, second)
     assert next(stream).queue_position == 1
@@ -222,7 +212,7 @@ def test_a_slow_watcher_gets_the_latest_state_and_no_backlog(server: Server) -> 
     async def slowly() -> list[float]:
         seen = []
         async for view in server.running.hub.watch(run_id, "local"):
-            seen.append(view.percent)
+            seen.append(view.progress.percent)
             if len(seen) == 2:
                 ready.set()
                 await asyncio.to_thread(go_on.wait, 30)
@@ -230,13 +220,12 @@ def test_a_slow_watcher_gets_the_latest_state_and_no_backlog(server: Server) -> 
 
     ready, go_on = threading.Event(), threading.Event()
     future = asyncio.run_coroutine_threadsafe(slowly(), server.loop)
-    eventually(lambda: is_followed(server, run_id))
+    eventually(lambda: server.running.hub.is_following(run_id))
     worker.say(1.0)
     assert ready.wait(20)
     for percent in range(2, 100):
         worker.say(float(percent))
-    topic = server.running.hub._topics[run_id]
-    eventually(lambda: topic.view.percent == 99)
+    eventually(lambda: next(watch(server, run_id)).progress.percent == 99)
     go_on.set()
     worker.complete()
     seen = future.result(30)
@@ -250,7 +239,7 @@ def test_a_hundred_watchers_cost_one_reader_and_leave_nothing(server: Server) ->
     async def follow(stub: ValidationServiceStub, run_id: UUID, first: asyncio.Event) -> list[float]:
         seen = []
         async for message in stub.WatchValidation(pb.WatchValidationRequest(validation_id=str(run_id)), timeout=20):
-            seen.append(message.percent)
+            seen.append(message.progress.percent)
             first.set()
         return seen
 
@@ -273,8 +262,7 @@ def test_a_hundred_watchers_cost_one_reader_and_leave_nothing(server: Server) ->
     for seen in asyncio.run(follow_all()):
         assert seen == sorted(seen)
         assert seen[-1] == 100
-    eventually(lambda: not server.running.hub._topics)
-    assert not server.running.hub._follower._followed
+    eventually(lambda: not any(map(server.running.hub.is_following, run_ids)))
 
 
 def test_watchers_who_leave_are_forgotten(server: Server) -> None:
@@ -284,8 +272,7 @@ def test_watchers_who_leave_are_forgotten(server: Server) -> None:
         next(stream)
     for stream in streams:
         stream.cancel()
-    eventually(lambda: not server.running.hub._topics)
-    assert not is_followed(server, run_id)
+    eventually(lambda: not server.running.hub.is_following(run_id))
 
 
 def test_shutting_down_ends_watches_so_that_clients_come_back(server: Server) -> None:
@@ -302,14 +289,8 @@ def test_shutting_down_ends_watches_so_that_clients_come_back(server: Server) ->
 def test_the_first_results_are_shown_while_work_goes_on(server: Server) -> None:
     run_id = submit(server)
     worker = Worker(server, run_id).start()
-    found = ResultPreview(
-        rule_id="office_fee",
-        rule_version="1",
-        scenario="upgrade_registered",
-        severity=Severity.OPTIMIZATION,
-        category="office_fees",
-        certainty=Certainty.CERTAIN,
-        record_number=7,
+    found = result_pb2.ValidationResult(
+        result_number=1, rule_id="office_fee", scenario="upgrade_registered", record_number=7
     )
     texts = {}
     for percent, language in ((80, "fr"), (85, "en")):
@@ -318,7 +299,7 @@ def test_the_first_results_are_shown_while_work_goes_on(server: Server) -> None:
         )
         next(watch)
         worker.say(percent, preview=(found,))
-        shown = next(message.preview[0] for message in watch if message.preview)
+        shown = next(message.progress.preview[0] for message in watch if message.progress.preview)
         texts[language] = shown.message
         assert (shown.result_number, shown.record_number) == (1, 7)
         assert not shown.HasField("at_risk")  # an amount is a cell, and events have none
@@ -328,4 +309,4 @@ def test_the_first_results_are_shown_while_work_goes_on(server: Server) -> None:
     assert all(texts.values())
     worker.complete()
     (last,) = server.stub.WatchValidation(pb.WatchValidationRequest(validation_id=str(run_id)), timeout=20)
-    assert not last.preview
+    assert not last.progress.preview

@@ -73,7 +73,7 @@ def cancel_waiting(change, claim):
 
 
 def crash(change, claim):
-    change(leases.beat, claim, None, lease_seconds=-1)
+    change(leases.beat, claim, {}, lease_seconds=-1)
     change(leases.expired, max_attempts=1)
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from facnet_grpc.errors import Conflict, LeaseLost, Reason, RunCancelled, TerminalError
-from facnet_grpc.model.run import TRANSITIONS, Claim, Progress, RunPhase, RunStatus, SeverityCounts
+from facnet_grpc.model.run import TRANSITIONS, Claim, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import DayFigures, Summary
 from facnet_grpc.storage.postgres import leases, runs
 
@@ -31,7 +31,7 @@ CHANGES = {
 }
 FENCED = {
     **{target.value: change for target, change in CHANGES.items()},
-    "beat": lambda conn, claim: leases.beat(conn, claim, None, lease_seconds=60),
+    "beat": lambda conn, claim: leases.beat(conn, claim, {}, lease_seconds=60),
     "found": lambda conn, claim: leases.set_found(conn, claim, encoding="utf-8", delimiter=","),
 }
 
@@ -137,7 +137,7 @@ def test_who_lost_the_lease_changes_nothing(database, change, take, now, what):
         change(FENCED[what], old)
     assert caught.value.params["attempt"] == 1
     assert now(old.run) == before
-    assert not change(leases.beat, new, None, lease_seconds=60)
+    assert not change(leases.beat, new, {}, lease_seconds=60)
 
 
 def test_a_completed_run_has_its_figures(change, take, now):
@@ -179,8 +179,9 @@ def test_progress_is_stored_and_never_steps_back(change, take, now):
     claim = take()
 
     def beat(percent, phase=RunPhase.RULES):
-        counts = SeverityCounts(error=int(percent))
-        progress = Progress(1, phase, percent, int(percent), 1234, 20, int(percent), 2, counts)
+        done = int(percent)
+        rows = {"rows_parsed": 20, "rows_loaded": done, "rows_rejected": 2}
+        progress = {"phase": phase, "percent": percent, "bytes_parsed": done, "error": done, **rows}
         assert change(leases.beat, claim, progress, lease_seconds=60) is False
 
     beat(50)
@@ -188,13 +189,13 @@ def test_progress_is_stored_and_never_steps_back(change, take, now):
     run = now(claim.run)
     assert (run.percent, run.phase, run.bytes_parsed, run.processed_rows) == (50, RunPhase.RULES, 50, 50)
     assert (run.total_rows, run.rejected_rows, run.result_counts.error) == (20, 2, 50)
-    change(leases.beat, claim, None, lease_seconds=60)
+    change(leases.beat, claim, {}, lease_seconds=60)
     assert now(claim.run) == run
 
 
 def test_a_new_attempt_begins_from_nothing(change, take, now):
     claim = take()
-    change(leases.beat, claim, Progress(1, RunPhase.RULES, 80, 5, 5, 5, 5, 5), lease_seconds=60)
+    change(leases.beat, claim, {"phase": RunPhase.RULES, "percent": 80, "rows_parsed": 5, "error": 5}, lease_seconds=60)
     change(leases.set_found, claim, encoding="cp1252", delimiter=";")
     change(leases.release, claim, delay_seconds=0, count_attempt=True)
     assert now(claim.run).percent == 80
@@ -231,7 +232,7 @@ def test_a_silent_worker_loses_its_run(change, take, now):
 
 def test_a_beat_keeps_the_lease(change, take):
     claim = take(lease_seconds=-1)
-    change(leases.beat, claim, None, lease_seconds=60)
+    change(leases.beat, claim, {}, lease_seconds=60)
     assert expire(change) == []
 
 
@@ -274,7 +275,7 @@ def test_cancelling_a_running_one_asks_its_worker(change, take, now):
     assert (asked.status, ended) == (RunStatus.PROCESSING, False)
     again, _ = change(runs.request_cancel, claim.run.id, "local")
     assert again.cancel_requested_at == asked.cancel_requested_at
-    assert change(leases.beat, claim, None, lease_seconds=60) is True
+    assert change(leases.beat, claim, {}, lease_seconds=60) is True
     change(leases.cancel, claim)
     assert now(claim.run).status is RunStatus.CANCELLED
 
@@ -309,7 +310,7 @@ def test_cancelling_an_ended_run_changes_nothing(database, change, add, now, sta
 
 def test_a_failed_run_is_queued_again_with_all_its_attempts(change, take, now):
     claim = take(max_attempts=1)
-    change(leases.beat, claim, Progress(1, RunPhase.RULES, 80.0, rows_parsed=9), lease_seconds=60)
+    change(leases.beat, claim, {"phase": RunPhase.RULES, "percent": 80.0, "rows_parsed": 9}, lease_seconds=60)
     change(runs.request_cancel, claim.run.id, "local")
     change(leases.fail, claim, TerminalError(Reason.NO_USABLE_ROWS))
     waiting = change(runs.retry, now(claim.run))

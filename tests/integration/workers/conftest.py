@@ -15,9 +15,10 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg import sql
 
+from facnet_grpc.events.stream import RunEvent
 from facnet_grpc.ingest.batches import LineBlock
 from facnet_grpc.ingest.reader import ClaimFile, Found, open_claims
-from facnet_grpc.model.run import NewRun, Run, RunEvent
+from facnet_grpc.model.run import NewRun, Run
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage import factory
 from facnet_grpc.storage.postgres import runs

@@ -46,7 +46,7 @@ ANSWERS = [
 LEFT_OUT = {("ValidationResult", "result_number"), ("RejectedRow", "raw")}
 
 
-def missing(kind, message):
+def missing(kind, message, inside=""):
     """Yield the fields of a message, and of those in it, that no field of the value is made from."""
     hints = get_type_hints(kind)
     read = {
@@ -55,10 +55,14 @@ def missing(kind, message):
         if name != "sources"
     }
     for field in message.fields:
-        if field.name not in read:
+        path = inside + field.name
+        if any(source.startswith(f"{path}.") for source in read):
+            yield from missing(kind, field.message_type, f"{path}.")
+            continue
+        if path not in read:
             yield message.name, field.name
             continue
-        for inner in _values_in(read[field.name]):
+        for inner in _values_in(read[path]):
             yield from missing(inner, field.message_type)
 
 

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facnet_grpc.gen.facnet.v1 import validation_pb2 as pb
+from facnet_grpc.model.result import MAX_PREVIEWS, Certainty, ResultPreview, Severity
 from facnet_grpc.model.run import RunPhase, SeverityCounts
 from workers.validation.progress import ProgressTracker
 
@@ -21,7 +23,7 @@ def test_parsing_and_loading_add_up_to_75(parsed, loaded, percent):
     board.parsed(bytes_parsed=parsed, rows_parsed=10, rows_rejected=1)
     board.loaded(bytes_loaded=loaded, rows_loaded=9)
     assert board.progress.percent == percent
-    assert board.progress.phase is RunPhase.LOADING
+    assert board.progress.phase == pb.VALIDATION_PHASE_LOADING
 
 
 @pytest.mark.parametrize(("done", "percent"), [(0, 75.0), (1, 78.75), (4, 90.0)])
@@ -29,7 +31,7 @@ def test_rules_go_from_75_to_90(done, percent):
     board = ProgressTracker(1, 1000)
     board.judged(done=done, total=4, counts=NOTHING)
     assert board.progress.percent == percent
-    assert board.progress.phase is RunPhase.RULES
+    assert board.progress.phase == pb.VALIDATION_PHASE_RULES
 
 
 @pytest.mark.parametrize(("done", "total", "percent"), [(0, 10, 90.0), (5, 10, 95.0), (10, 10, 100.0), (0, 0, 100.0)])
@@ -37,7 +39,7 @@ def test_results_go_from_90_to_100(done, total, percent):
     board = ProgressTracker(1, 1000)
     board.stored(done=done, total=total)
     assert board.progress.percent == percent
-    assert board.progress.phase is RunPhase.STORING_RESULTS
+    assert board.progress.phase == pb.VALIDATION_PHASE_STORING_RESULTS
 
 
 def test_figures_are_kept_from_phase_to_phase():
@@ -48,7 +50,34 @@ def test_figures_are_kept_from_phase_to_phase():
     last = board.finished()
     assert (last.attempt, last.percent, last.total_bytes) == (3, 100.0, 1000)
     assert (last.rows_parsed, last.rows_rejected, last.rows_loaded) == (12, 2, 10)
-    assert last.result_counts == SeverityCounts(error=4)
+    assert last.result_counts == pb.SeverityCounts(error=4)
+
+
+def test_what_is_stored_are_the_figures_of_the_row():
+    board = ProgressTracker(3, 1000)
+    board.parsed(bytes_parsed=1000, rows_parsed=12, rows_rejected=2)
+    board.judged(done=1, total=1, counts=SeverityCounts(error=4))
+    rows = {"rows_parsed": 12, "rows_loaded": 0, "rows_rejected": 2}
+    counts = {"error": 4, "warning": 0, "optimization": 0, "info": 0}
+    assert board.columns() == {"phase": RunPhase.RULES, "percent": 90.0, "bytes_parsed": 1000, **rows, **counts}
+
+
+def test_the_first_results_are_previewed_and_no_more():
+    board, found = ProgressTracker(1, 1000), []
+    for rule in range(3):
+        results = tuple(
+            ResultPreview(f"rule_{rule}", "1", "s", Severity.WARNING, "c", Certainty.LIKELY, number or None)
+            for number in range(4)
+        )
+        found += results
+        board.judged(done=rule, total=3, counts=NOTHING, preview=results)
+    preview = board.progress.preview
+    assert len(preview) == MAX_PREVIEWS
+    assert [result.result_number for result in preview] == list(range(1, MAX_PREVIEWS + 1))
+    assert [(result.rule_id, result.record_number) for result in preview] == [
+        (result.rule_id, result.record_number or 0) for result in found[:MAX_PREVIEWS]
+    ]
+    assert [list(result.affected_records) for result in preview[:2]] == [[], [1]]
 
 
 def test_nothing_moved_is_the_same_progress():

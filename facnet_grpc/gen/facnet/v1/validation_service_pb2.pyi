@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import facnet_grpc.gen.facnet.v1.money_pb2
 import facnet_grpc.gen.facnet.v1.result_pb2
+import facnet_grpc.gen.facnet.v1.run_progress_pb2
 import facnet_grpc.gen.facnet.v1.validation_pb2
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
@@ -475,50 +476,25 @@ class WatchValidationResponse(google.protobuf.message.Message):
 
     CURSOR_FIELD_NUMBER: builtins.int
     VALIDATION_ID_FIELD_NUMBER: builtins.int
-    ATTEMPT_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
-    PHASE_FIELD_NUMBER: builtins.int
-    PERCENT_FIELD_NUMBER: builtins.int
-    BYTES_PARSED_FIELD_NUMBER: builtins.int
-    TOTAL_BYTES_FIELD_NUMBER: builtins.int
-    ROWS_PARSED_FIELD_NUMBER: builtins.int
-    ROWS_LOADED_FIELD_NUMBER: builtins.int
-    ROWS_REJECTED_FIELD_NUMBER: builtins.int
-    RESULT_COUNTS_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
     QUEUE_POSITION_FIELD_NUMBER: builtins.int
     ETA_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
-    PREVIEW_FIELD_NUMBER: builtins.int
     BATCH_FIELD_NUMBER: builtins.int
     cursor: builtins.str
     """Opaque position to resume at after a broken stream; see WatchValidationRequest.after_cursor."""
     validation_id: builtins.str
     """Id of the run; empty for a batch."""
-    attempt: builtins.int
-    """Number of attempts started; 0 before the first, and for a batch."""
     status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType
     """Current status. For a batch: QUEUED until a run has started, PROCESSING until all runs are terminal, then FAILED if any
     run failed, else CANCELLED if any was cancelled, else COMPLETED.
     """
-    phase: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationPhase.ValueType
-    """Current phase while PROCESSING; unspecified otherwise, and for a batch."""
-    percent: builtins.float
-    """Progress, 0 to 100. Never decreases within an attempt."""
-    bytes_parsed: builtins.int
-    """Bytes of the file parsed so far (compressed bytes, if the file is compressed)."""
-    total_bytes: builtins.int
-    """Size of the file in bytes."""
-    rows_parsed: builtins.int
-    """Lines parsed so far."""
-    rows_loaded: builtins.int
-    """Lines stored so far."""
-    rows_rejected: builtins.int
-    """Lines rejected so far."""
     queue_position: builtins.int
     """Number of runs that start before this one; 0 for the next to start. Set only while QUEUED and if it is known."""
     @property
-    def result_counts(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts:
-        """Results found so far; final in the terminal message of a completed run."""
+    def progress(self) -> facnet_grpc.gen.facnet.v1.run_progress_pb2.RunProgress:
+        """Progress of the current attempt."""
 
     @property
     def eta(self) -> google.protobuf.duration_pb2.Duration:
@@ -529,12 +505,6 @@ class WatchValidationResponse(google.protobuf.message.Message):
         """Why the run failed; set only if FAILED."""
 
     @property
-    def preview(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult]:
-        """The first results found, at most 10, while the run is PROCESSING. They name no doctor, patient, day or amount, and
-        their result_number is provisional.
-        """
-
-    @property
     def batch(self) -> Global___BatchCounts:
         """Runs of the batch by status; set only for a batch."""
 
@@ -543,24 +513,15 @@ class WatchValidationResponse(google.protobuf.message.Message):
         *,
         cursor: builtins.str = ...,
         validation_id: builtins.str = ...,
-        attempt: builtins.int = ...,
         status: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationStatus.ValueType = ...,
-        phase: facnet_grpc.gen.facnet.v1.validation_pb2.ValidationPhase.ValueType = ...,
-        percent: builtins.float = ...,
-        bytes_parsed: builtins.int = ...,
-        total_bytes: builtins.int = ...,
-        rows_parsed: builtins.int = ...,
-        rows_loaded: builtins.int = ...,
-        rows_rejected: builtins.int = ...,
-        result_counts: facnet_grpc.gen.facnet.v1.validation_pb2.SeverityCounts | None = ...,
+        progress: facnet_grpc.gen.facnet.v1.run_progress_pb2.RunProgress | None = ...,
         queue_position: builtins.int | None = ...,
         eta: google.protobuf.duration_pb2.Duration | None = ...,
         error: facnet_grpc.gen.facnet.v1.validation_pb2.RunError | None = ...,
-        preview: collections.abc.Iterable[facnet_grpc.gen.facnet.v1.result_pb2.ValidationResult] | None = ...,
         batch: Global___BatchCounts | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "batch", b"batch", "error", b"error", "eta", b"eta", "queue_position", b"queue_position", "result_counts", b"result_counts"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "batch", b"batch", "bytes_parsed", b"bytes_parsed", "cursor", b"cursor", "error", b"error", "eta", b"eta", "percent", b"percent", "phase", b"phase", "preview", b"preview", "queue_position", b"queue_position", "result_counts", b"result_counts", "rows_loaded", b"rows_loaded", "rows_parsed", b"rows_parsed", "rows_rejected", b"rows_rejected", "status", b"status", "total_bytes", b"total_bytes", "validation_id", b"validation_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "batch", b"batch", "error", b"error", "eta", b"eta", "progress", b"progress", "queue_position", b"queue_position"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_queue_position", b"_queue_position", "batch", b"batch", "cursor", b"cursor", "error", b"error", "eta", b"eta", "progress", b"progress", "queue_position", b"queue_position", "status", b"status", "validation_id", b"validation_id"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_queue_position", b"_queue_position"]) -> typing.Literal["queue_position"] | None: ...
 
 Global___WatchValidationResponse: typing_extensions.TypeAlias = WatchValidationResponse
