@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.settings import Settings
 from facnet_grpc.settings.environment import SettingsError
 
@@ -118,7 +119,7 @@ def purge(told: argparse.Namespace) -> int:
     days = settings.schedule.retention_days if told.older_than is None else told.older_than
     try:
         with factory.database(settings.storage, "facnet-purge") as database:
-            count = purging.everything(database, older_than_seconds=days * 86_400.0, dry_run=told.dry_run)
+            count = purging.everything(database, older_than_seconds=days * DAY_SECONDS, dry_run=told.dry_run)
     except FacnetError as error:
         sys.stderr.write(f"facnet purge: {error}\n")
         return FAILED

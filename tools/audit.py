@@ -21,10 +21,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from facnet_grpc.calendar import DAY_SECONDS
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 STAMP = ROOT / ".venv" / ".audited"
-DAY = 86_400
 OSV = "https://api.osv.dev"
 SECONDS = 10
 EXPORT = ("export", "--quiet", "--locked", "--all-extras", "--all-groups", "--no-emit-project", "--no-header")
@@ -133,7 +134,7 @@ def vulnerabilities(entries: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _is_fresh(stamp: str) -> bool:
     try:
-        return STAMP.read_text() == stamp and time.time() - STAMP.stat().st_mtime < DAY
+        return STAMP.read_text() == stamp and time.time() - STAMP.stat().st_mtime < DAY_SECONDS
     except OSError:
         return False
 

@@ -15,13 +15,14 @@ from threading import Event as Flag
 from threading import Thread
 
 from facnet_grpc import faults, metrics
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.notification import Channel, DeliveryOutcome, Notification
 from facnet_grpc.notify.delivery import NotDelivered
 from facnet_grpc.notify.mail import Mails
 from facnet_grpc.notify.webhook import Webhooks
-from facnet_grpc.settings.notify import DAY_SECONDS, NotifySettings
+from facnet_grpc.settings.notify import NotifySettings
 from facnet_grpc.storage.postgres import outbox
 from facnet_grpc.storage.postgres.database import Database
 

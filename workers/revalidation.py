@@ -14,6 +14,7 @@ from dramatiq.middleware import Shutdown
 from psycopg import Connection, Rollback
 
 from facnet_grpc import metrics
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.errors import FacnetError, Reason, TransientError
 from facnet_grpc.jobs.contract import RevalidateRun
 from facnet_grpc.logs import exception_fields, get_logger
@@ -29,7 +30,7 @@ from workers.validation.resources import Resources
 MAX_ATTEMPTS = 2
 MESSAGE_SECONDS = 2.0  # a message that has not led to work after this may be lost
 TTL_SECONDS = 900.0  # an answer that nobody has come back for
-FAILED_TTL_SECONDS = 86_400.0
+FAILED_TTL_SECONDS = float(DAY_SECONDS)
 AT_ONCE = 100
 log = get_logger(__name__)
 

@@ -21,6 +21,7 @@ import redis
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.errors import FacnetError, Reason, TransientError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.storage.postgres.database import CONNECT_SECONDS
@@ -30,7 +31,7 @@ MADE_SECONDS = 300  # a younger one may have no session yet; clocks differ
 MOST_NUMBERS = 64
 ALIVE_KEY, STACK_KEY = "facnet:stack:alive", "facnet:stack"
 ALIVE_SECONDS = 60
-KEPT_SECONDS = 30 * 86_400
+KEPT_SECONDS = 30 * DAY_SECONDS
 
 _LEFT_BEHIND = """
     SELECT datname FROM pg_database AS d

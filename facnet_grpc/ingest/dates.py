@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from datetime import date
 from enum import Enum
 
+from facnet_grpc.calendar import day_number
 from facnet_grpc.errors import Reason, TerminalError
 
 _YEARS = range(1900, 2100)
 _TIME = r"(?:[ T]+\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})" + _TIME, re.ASCII)
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})" + _TIME, re.ASCII)
-_EPOCH = date(1970, 1, 1).toordinal()
 _MONTHS = 12
 # A file is what 99 of 100 telling dates say; the others are mistakes in it.
 _OUTVOTED = 100
@@ -93,7 +93,7 @@ def days(text: str, order: DateOrder) -> int | None:
     if parts is None or int(parts[0]) not in _YEARS:
         return None
     try:
-        return date(int(parts[0]), int(parts[1]), int(parts[2])).toordinal() - _EPOCH
+        return day_number(date(int(parts[0]), int(parts[1]), int(parts[2])))
     except ValueError:
         return None
 

@@ -18,6 +18,7 @@ from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.errors import TransientError
 from facnet_grpc.jobs.contract import QUEUE, Job
 
@@ -86,7 +87,7 @@ NAMESPACE = "facnet:jobs"
 TIMEOUT_SECONDS = 0.45
 
 # Longer than all workers may be away without losing sight of who left a message unacknowledged.
-KEEP_SECONDS = 86_400
+KEEP_SECONDS = DAY_SECONDS
 _RENEW_SECONDS = 1.0
 # Commands out of a million with which Redis looks for messages of workers that are gone. Dramatiq's own share, a
 # thousand, is for consumers that look again and again: of those that wait, messages would stay with the dead for hours.

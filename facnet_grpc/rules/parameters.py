@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from facnet_grpc.calendar import day_number
 from facnet_grpc.rules.api import Parameter
-
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 class ParameterError(ValueError):
@@ -60,16 +59,16 @@ def numbers(name: str, days: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def first_day(entry: Parameter) -> int:
     """Return the first day (since 1970-01-01) on which an entry holds."""
-    return _FIRST if entry.valid_from is None else entry.valid_from.toordinal() - _EPOCH
+    return _FIRST if entry.valid_from is None else day_number(entry.valid_from)
 
 
 def last_day(entry: Parameter) -> int:
     """Return the last day (since 1970-01-01) on which an entry holds."""
-    return _LAST if entry.valid_to is None else entry.valid_to.toordinal() - _EPOCH
+    return _LAST if entry.valid_to is None else day_number(entry.valid_to)
 
 
-_FIRST = date.min.toordinal() - _EPOCH
-_LAST = date.max.toordinal() - _EPOCH
+_FIRST = day_number(date.min)
+_LAST = day_number(date.max)
 
 
 def _parameter(entry: Mapping[str, Any]) -> Parameter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -16,8 +16,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
-from zoneinfo import ZoneInfo
 
+from facnet_grpc.calendar import day_in_quebec
 from facnet_grpc.errors import InvalidInput, NotFound, Reason
 from facnet_grpc.model.result import Certainty
 from facnet_grpc.rules import checks
@@ -39,7 +39,6 @@ RULES: tuple[Rule, ...] = (
     OfficeFee(),
     VisitDuration(),
 )
-QUEBEC = ZoneInfo("America/Toronto")
 VERSION_DIGITS = 12
 
 
@@ -123,11 +122,6 @@ def load(folder: Path | None = None) -> Registry:
 def select(rule_ids: Iterable[str]) -> tuple[Rule, ...]:
     """Return rules that come with the package; see `Registry.select`."""
     return load().select(rule_ids)
-
-
-def day_in_quebec(moment: datetime) -> date:
-    """Return the day in Quebec at a moment: "today" for a run that was created then."""
-    return moment.astimezone(QUEBEC).date()
 
 
 def for_run(rules: Sequence[Rule], created_at: datetime) -> tuple[Rule, ...]:

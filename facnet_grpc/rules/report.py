@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from facnet_grpc.calendar import EPOCH
 from facnet_grpc.model.result import Severity
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, ScenarioFigures
@@ -22,8 +23,6 @@ from facnet_grpc.rules.api import Outcome, Rule
 from facnet_grpc.rules.table.arrays import slices
 from facnet_grpc.rules.table.claims import Claims, Ints
 from facnet_grpc.texts import Locale, sentence
-
-_EPOCH = date(1970, 1, 1)
 
 Found = Sequence[tuple[Rule, Outcome]]
 
@@ -132,7 +131,7 @@ def days(claims: Claims, found: Found, risk_of_row: Ints) -> tuple[DayFigures, .
             counts[severity] += np.bincount(where[hits], minlength=span)
     return tuple(
         DayFigures(
-            service_date=_EPOCH + timedelta(days=first + offset),
+            service_date=EPOCH + timedelta(days=first + offset),
             rows=int(rows[offset]),
             **{severity.value: int(counted[offset]) for severity, counted in counts.items()},
             at_risk_cents=int(risk[offset]),

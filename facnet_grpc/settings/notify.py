@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.settings.environment import SettingsGroup, listed
 from facnet_grpc.settings.keys import Keys
 
 EVERYBODY = "*"  # the owner that stands for all who are not named
-DAY_SECONDS = 86_400.0
 HTTPS_PORT = 443
 _HOST = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::(?P<port>\d{1,5}|\*))?")
 _ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")

@@ -12,19 +12,18 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
-from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from pydantic import Field, field_validator
 
+from facnet_grpc.calendar import DAY_SECONDS, QUEBEC
 from facnet_grpc.settings.environment import SettingsGroup
 
-QUEBEC = ZoneInfo("America/Toronto")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
 _PERIOD = re.compile(r"(\d{1,6})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class ScheduleSettings(SettingsGroup):
         30, gt=0, description="How many days after its end a run is kept, with its lines and results."
     )
     failed_blob_seconds: int = Field(
-        86_400, ge=0, description="How long the file of a failed run is kept for RetryValidation."
+        DAY_SECONDS, ge=0, description="How long the file of a failed run is kept for RetryValidation."
     )
     reference_refresh_dir: Path | None = Field(
         None,

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from facnet_grpc.calendar import day_in_quebec
 from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
 from facnet_grpc.logs import get_logger
 from facnet_grpc.model.reference import ReferenceKind
-from facnet_grpc.rules.registry import day_in_quebec
 from facnet_grpc.storage.postgres import periodic, reference
 from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.reference import MAX_FILE_BYTES, STATEMENT_SECONDS, ReferenceFile

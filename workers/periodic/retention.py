@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from facnet_grpc import faults, metrics
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.errors import Conflict
 from facnet_grpc.logs import get_logger
 from facnet_grpc.storage.blobs.api import BlobInfo, BlobStore
@@ -21,7 +22,6 @@ from facnet_grpc.storage.postgres.database import Database
 
 AT_ONCE = 500
 PURGE_SECONDS = 5.0  # of a round
-DAY_SECONDS = 86_400.0
 GRACE_SECONDS = 30.0  # the worker that ended a run is about to delete its file itself
 ORPHAN_AGE = timedelta(hours=1)  # a file is there before the row that it belongs to
 log = get_logger(__name__)

@@ -31,11 +31,12 @@ Readings
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 
+from facnet_grpc.calendar import EPOCH
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import CABINET, ESTABLISHMENT, ReferenceSnapshot
 from facnet_grpc.rules import findings
@@ -47,7 +48,6 @@ from facnet_grpc.rules.table.groups import Groups, keep_one
 
 # The periodic visit of the same age band and tier as a follow-up.
 _PERIODIC_OF = {"15823": "15819", "15824": "15820", "15837": "15839", "15838": "15840"}
-_EPOCH = date(1970, 1, 1)
 
 
 class AnnualVisit:
@@ -193,7 +193,7 @@ class _Check:
         place = self.claims.in_cabinet[rows].astype(np.int64)
         cases, case = np.unique(np.stack([periodic, place, self.claims.day[rows]]), axis=1, return_inverse=True)
         tariffs = [
-            reference.tariff_cents(str(code), CABINET if cabinet else ESTABLISHMENT, _EPOCH + timedelta(days=day)) or 0
+            reference.tariff_cents(str(code), CABINET if cabinet else ESTABLISHMENT, EPOCH + timedelta(days=day)) or 0
             for code, cabinet, day in cases.T.tolist()
         ]
         return np.array(tariffs, np.int64)[case.ravel()]

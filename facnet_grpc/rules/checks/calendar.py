@@ -10,12 +10,12 @@ from typing import TypeAlias
 import holidays
 import numpy as np
 
+from facnet_grpc.calendar import EPOCH, day_number
 from facnet_grpc.rules.table.claims import Ints, Mask
 
 # The holidays of a year.
 Calendar: TypeAlias = Callable[[int], Iterable[date]]
 
-_EPOCH = date(1970, 1, 1).toordinal()
 _SATURDAY = 5
 _MONDAY_SHIFT = 3  # 1970-01-01 was a Thursday
 
@@ -52,8 +52,8 @@ def _holidays(days: Ints, calendar: Calendar) -> Ints:
     if not len(days):
         return np.zeros(0, np.int64)
     years = range(_year(int(days.min())), _year(int(days.max())) + 1)
-    return np.array([day.toordinal() - _EPOCH for year in years for day in calendar(year)], np.int64)
+    return np.array([day_number(day) for year in years for day in calendar(year)], np.int64)
 
 
 def _year(day: int) -> int:
-    return date.fromordinal(day + _EPOCH).year
+    return (EPOCH + timedelta(days=day)).year

@@ -9,6 +9,7 @@ from threading import Lock
 import numpy as np
 import pyarrow as pa
 
+from facnet_grpc.calendar import day_number
 from facnet_grpc.model.result import Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
@@ -19,7 +20,6 @@ from facnet_grpc.rules.checks.primitives.base import Hits, Work
 from facnet_grpc.rules.findings import Fact, FindingGroup
 from facnet_grpc.rules.table.claims import Ints, Mask
 
-_EPOCH = date(1970, 1, 1).toordinal()
 _MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
 
 
@@ -100,9 +100,9 @@ def _narrow(sheet: ClaimTable, rows: Ints, where: Where) -> Ints:
     if where.except_codes:
         rows = rows[~sheet.where("code", where.except_codes.__contains__)[rows]]
     if where.first_day:
-        rows = rows[sheet.claims.day[rows] >= where.first_day.toordinal() - _EPOCH]
+        rows = rows[sheet.claims.day[rows] >= day_number(where.first_day)]
     if where.last_day:
-        rows = rows[sheet.claims.day[rows] <= where.last_day.toordinal() - _EPOCH]
+        rows = rows[sheet.claims.day[rows] <= day_number(where.last_day)]
     if where.at:
         rows = rows[(sheet.claims.in_cabinet if where.at == "cabinet" else sheet.claims.in_establishment)[rows]]
     return _narrow_by_text(sheet, rows, where)

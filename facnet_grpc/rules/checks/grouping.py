@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.rules.checks import calendar
 from facnet_grpc.rules.checks.claim_table import ClaimTable
-from facnet_grpc.rules.table.claims import DAY_SECONDS, Column, Ints, Mask
+from facnet_grpc.rules.table.claims import Column, Ints, Mask
 from facnet_grpc.rules.table.groups import Groups
 from facnet_grpc.rules.table.text_ids import number
 

@@ -12,12 +12,13 @@ from threading import Lock
 import numpy as np
 import pyarrow as pa
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 from facnet_grpc.rules.table import arrays
 from facnet_grpc.rules.table.arrays import Column, Ints, Mask, blanks, dense, indices_of, look_up, values_of
 from facnet_grpc.rules.table.cached import cached
 
-__all__ = ["DAY_SECONDS", "WORDS", "Claims", "Column", "Ints", "Mask", "dense"]
+__all__ = ["WORDS", "Claims", "Column", "Ints", "Mask", "dense"]
 
 # What the words of `Claims` look at, apart from the ones that are given a column's name.
 WORDS = frozenset(
@@ -26,7 +27,6 @@ WORDS = frozenset(
         *("preliminary_cents", "paid_cents", "doctor_key", "patient_key"),
     },
 )
-DAY_SECONDS = 86_400
 
 
 class Claims:

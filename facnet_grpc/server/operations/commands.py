@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.errors import Conflict
 from facnet_grpc.logs import get_logger
 from facnet_grpc.model.operations import FailedJob, FailedJobs, QueueState
@@ -16,7 +17,6 @@ from facnet_grpc.storage.postgres.deletion import Purged
 
 MOST_LISTED = 100  # owners, and runs that are being worked on
 PURGE_SECONDS = 5.0  # of one call
-DAY_SECONDS = 86_400.0
 log = get_logger(__name__)
 
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from facnet_grpc.calendar import day_in_quebec
 from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
 from facnet_grpc.model.reference import ReferenceChanges, ReferenceKind, ReferenceVersion
-from facnet_grpc.rules.registry import day_in_quebec
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.reference.proto import KINDS
 from facnet_grpc.storage.postgres import reference

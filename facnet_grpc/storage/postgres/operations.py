@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import DictRow, class_row, dict_row
 
+from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.model.operations import (
     ActiveRun,
     FailedJob,
@@ -25,7 +26,6 @@ from facnet_grpc.storage.postgres import queue
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("operations")
-DAY_SECONDS = 86_400.0
 
 
 def state(conn: Connection, scope: str | None, *, recent_seconds: float, limit: int) -> QueueState:

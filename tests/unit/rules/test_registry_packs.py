@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +10,7 @@ from facnet_grpc.errors import InvalidInput, NotFound, Reason
 from facnet_grpc.rules import registry
 from facnet_grpc.rules.api import RuleInfo
 from facnet_grpc.rules.checks import Status
-from facnet_grpc.rules.registry import RULES, Listed, Registry, day_in_quebec, load
+from facnet_grpc.rules.registry import RULES, Listed, Registry, load
 from facnet_grpc.settings.environment import SettingsError
 
 PACK = """
@@ -137,8 +136,3 @@ def test_two_rules_of_one_id_are_a_mistake():
     listed = Listed(RULES[0].info, RULES[0])
     with pytest.raises(ValueError, match="two rules"):
         Registry([listed, listed], "1")
-
-
-def test_the_day_of_a_run_is_the_one_in_quebec():
-    assert day_in_quebec(datetime(2025, 3, 4, 3, 59, tzinfo=UTC)) == date(2025, 3, 3)
-    assert day_in_quebec(datetime(2025, 7, 4, 4, 0, tzinfo=UTC)) == date(2025, 7, 4)

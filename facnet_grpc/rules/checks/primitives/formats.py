@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from facnet_grpc.calendar import day_number
 from facnet_grpc.rules.checks import calendar
 from facnet_grpc.rules.checks.grouping import OTHER_SESSION, Keyed, chronological, part_of, rank, surplus_first
 from facnet_grpc.rules.checks.nam import letters_of_keys, letters_of_names
@@ -18,7 +19,6 @@ from facnet_grpc.rules.table.claims import Ints, Mask
 
 TODAY = "today"  # what a rule lacks that was not told the day of the run
 
-_EPOCH = date(1970, 1, 1).toordinal()
 _PLACE = re.compile(r"\d{5}")
 _PERIOD = re.compile(r"(\d{4})(\d{2})")
 _NO_WEEK = -1
@@ -78,7 +78,7 @@ def _named(work: Work) -> tuple[Ints, Ints]:
 def _future(work: Work) -> _Found:
     if work.today is None:
         return None, np.zeros(0, np.bool_)
-    return work.rows, work.sheet.claims.day[work.rows] > work.today.toordinal() - _EPOCH
+    return work.rows, work.sheet.claims.day[work.rows] > day_number(work.today)
 
 
 def _before_1970(work: Work) -> _Found:
@@ -107,7 +107,7 @@ def _week_of(text: str) -> int:
     match = _PERIOD.fullmatch(text)
     if match is None or not 1 <= int(match[2]) <= 53 or not 1970 <= int(match[1]) <= 9998:  # noqa: PLR2004 - weeks, years
         return _NO_WEEK
-    first = date.fromisocalendar(int(match[1]), 1, 1).toordinal() - _EPOCH
+    first = day_number(date.fromisocalendar(int(match[1]), 1, 1))
     return int(calendar.week(np.array([first]))[0]) + int(match[2]) - 1
 
 
@@ -167,7 +167,7 @@ def filing_deadline(work: Work) -> Hits:
     if work.today is None:
         return Hits.lacks(TODAY)
     rows = work.rows[~work.sheet.claims.paid[work.rows]]
-    age = work.today.toordinal() - _EPOCH - work.sheet.claims.day[rows]
+    age = day_number(work.today) - work.sheet.claims.day[rows]
     late = age > work.params["days"]
     if work.params["until_days"] is not None:
         late &= age <= work.params["until_days"]

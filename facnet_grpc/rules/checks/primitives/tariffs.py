@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
+from facnet_grpc.calendar import day_number
 from facnet_grpc.reference.snapshot import ANYWHERE, CABINET, ESTABLISHMENT, ReferenceSnapshot
 from facnet_grpc.rules.checks.claim_table import ClaimTable
 from facnet_grpc.rules.checks.grouping import Keyed, chronological, combine, part_of, surplus_first
@@ -16,7 +17,6 @@ from facnet_grpc.rules.table.claims import Claims, Ints, Mask
 from facnet_grpc.rules.table.groups import Groups
 from facnet_grpc.rules.table.text_ids import number
 
-_EPOCH = date(1970, 1, 1).toordinal()
 _NONE = 0  # no tariff
 
 
@@ -45,13 +45,13 @@ def _ended_contexts(work: Work) -> Hits:
     return Hits.lines(rows[over], len(rows), facts={"end_date": days})
 
 
-_FOREVER = date.max.toordinal() - _EPOCH
+_FOREVER = day_number(date.max)
 
 
 def _end_of(text: str, reference: ReferenceSnapshot) -> int:
     """Return the first day on which one of the contexts ends; a token that nobody lists never does."""
     found = [reference.contexts[token].ends_on for token in text.split(",") if token in reference.contexts]
-    return min((end.toordinal() - _EPOCH for end in found if end), default=_FOREVER)
+    return min((day_number(end) for end in found if end), default=_FOREVER)
 
 
 @dataclass(frozen=True, slots=True)
