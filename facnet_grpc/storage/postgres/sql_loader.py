@@ -1,4 +1,4 @@
-"""Loads SQL from `sql/*.sql`: named blocks, each with a sentence.
+"""Loads named queries from the .sql file beside each module: named blocks, each with a sentence.
 
     -- name: claim
     -- Gives a waiting run to a worker.
@@ -7,7 +7,7 @@
     -- fragment: run_columns
     id, owner, …
 
-A `{fragment}` of the same file, or of `sql/shared.sql`, is put in where it is named; values are psycopg parameters,
+A `{fragment}` of the same file, or of `shared.sql`, is put in where it is named; values are psycopg parameters,
 `%(name)s`.
 """
 
@@ -26,7 +26,7 @@ _NAMES: dict[str, str] = {}
 
 @cache
 def load(subject: str) -> Mapping[str, str]:
-    """Return the queries of `sql/<subject>.sql` by name."""
+    """Return the queries of `<subject>.sql` by name."""
     found = _blocks(subject)
     fragments = _blocks("shared")["fragment"] | found["fragment"]
     whole = {name: _FRAGMENT.sub(lambda match: fragments[match[1]], body) for name, body in found["name"].items()}
@@ -36,7 +36,7 @@ def load(subject: str) -> Mapping[str, str]:
 
 def _blocks(subject: str) -> dict[str, dict[str, str]]:
     """Return the blocks of a file by their kind, name or fragment, and by what they are called."""
-    text = (files(__package__) / "sql" / f"{subject}.sql").read_text(encoding="utf-8")
+    text = (files(__package__) / f"{subject}.sql").read_text(encoding="utf-8")
     _, *pieces = _BLOCK.split(text)
     found: dict[str, dict[str, str]] = {"name": {}, "fragment": {}}
     for kind, name, _sentence, body in zip(pieces[0::4], pieces[1::4], pieces[2::4], pieces[3::4], strict=True):

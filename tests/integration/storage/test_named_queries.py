@@ -9,8 +9,8 @@ from facnet_grpc.storage.postgres.sql_loader import load
 
 SUBJECTS = sorted(
     path.name.removesuffix(".sql")
-    for path in (files("facnet_grpc.storage.postgres") / "sql").iterdir()
-    if path.name.endswith(".sql")
+    for path in files("facnet_grpc.storage.postgres").iterdir()
+    if path.name.endswith(".sql") and path.name != "schema.sql"
 )
 QUERIES = [(subject, name) for subject in SUBJECTS for name in load(subject)]
 
@@ -30,6 +30,6 @@ def test_it_can_be_prepared(database, subject, name):
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_each_has_a_sentence_and_no_block_is_lost(subject):
-    text = (files("facnet_grpc.storage.postgres") / "sql" / f"{subject}.sql").read_text()
+    text = (files("facnet_grpc.storage.postgres") / f"{subject}.sql").read_text()
     assert text.count("-- name: ") == len(load(subject))
     assert all(line.startswith("-- ") for line in re.findall(r"^-- name: \w+\n(.*)$", text, re.MULTILINE))
