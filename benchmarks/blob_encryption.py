@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from facnet_grpc.storage.blobs.api import BlobStore
-from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryDataKeys
+from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryFileKeys
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 
 TIMES = 5
@@ -28,7 +28,7 @@ def main() -> None:
     flushes = [os.urandom(FLUSH) for _ in range(16)]
     with tempfile.TemporaryDirectory() as folder:
         plain = LocalBlobStore(Path(folder))
-        stores: dict[str, BlobStore] = {"plain": plain, "encrypted": EncryptedBlobStore(plain, MemoryDataKeys())}
+        stores: dict[str, BlobStore] = {"plain": plain, "encrypted": EncryptedBlobStore(plain, MemoryFileKeys())}
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in stores}
         for _ in range(TIMES):
             for name, store in stores.items():

@@ -27,6 +27,9 @@ from facnet_grpc.devstack.embedded import start_postgres
 from facnet_grpc.ingest import open_claims
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.sample import write_sample
+from facnet_grpc.settings.keys import Keys
+from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
+from facnet_grpc.storage.postgres.database import PatientConnection
 from facnet_grpc.storage.postgres.migrate import migrate
 from facnet_grpc.storage.postgres.records import RecordWriter
 
@@ -35,13 +38,17 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 _DAYS_TO_2000 = 10_957
 REAPED_SECONDS = 0.3  # after which the time of a session that has ended is its parent's
+KEYS = KeyWrapper.for_rows(Keys.parse("a:" + "x" * 32))
 Batches = list[pa.RecordBatch]
 
 
 def by_pgpq(url: str, batches: Batches) -> None:
-    with psycopg.connect(url) as connection, RecordWriter(connection, uuid4()) as writer:
-        for batch in batches:
-            writer.write(batch)
+    """As the product does: patients are encrypted as well, unlike in the other ways."""
+    with PatientConnection.connect(url) as connection:
+        connection.key_wrapper = KEYS
+        with RecordWriter(connection, uuid4()) as writer:
+            for batch in batches:
+                writer.write(batch)
 
 
 def by_adbc(url: str, batches: Batches) -> None:

@@ -113,13 +113,13 @@ def purge(told: argparse.Namespace) -> int:
     """Take runs away that have ended long enough ago, with their lines and results."""
     from facnet_grpc.errors import FacnetError
     from facnet_grpc.storage import factory
-    from facnet_grpc.storage.postgres import deletion as purging
+    from facnet_grpc.storage.postgres import deletion
 
     settings = _settings(told)
     days = settings.schedule.retention_days if told.older_than is None else told.older_than
     try:
         with factory.database(settings.storage, "facnet-purge") as database:
-            count = purging.everything(database, older_than_seconds=days * DAY_SECONDS, dry_run=told.dry_run)
+            count = deletion.purge_all(database, older_than_seconds=days * DAY_SECONDS, dry_run=told.dry_run)
     except FacnetError as error:
         sys.stderr.write(f"facnet purge: {error}\n")
         return FAILED

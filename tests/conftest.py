@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from facnet_grpc.devstack.embedded import start_postgres, start_valkey
 from facnet_grpc.events.stream import connect
 from facnet_grpc.settings.keys import Keys
-from facnet_grpc.storage import factory
+from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.migrate import migrate
@@ -115,8 +115,8 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _open_database(postgres_url: str) -> Iterator[Database]:
-    wrapper = factory.row_key_wrapper(Keys.parse("b" * 32))
-    with Database(postgres_url, max_connections=8, application_name="facnet-test", wrapper=wrapper) as opened:
+    wrapper = KeyWrapper.for_rows(Keys.parse("b" * 32))
+    with Database(postgres_url, key_wrapper=wrapper, max_connections=8, application_name="facnet-test") as opened:
         yield opened
 
 
@@ -132,13 +132,6 @@ def clean_postgres_url(postgres_url: str, _open_database: Database) -> str:
 def database(clean_postgres_url: str, _open_database: Database) -> Database:
     """The session's database, migrated and empty."""
     return _open_database
-
-
-@pytest.fixture
-def plain_database(clean_postgres_url: str) -> Iterator[Database]:
-    """The same, with nothing encrypted: for tests that look at rows as they are."""
-    with Database(clean_postgres_url, max_connections=4, application_name="facnet-test") as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

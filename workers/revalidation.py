@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pyarrow as pa
 from dramatiq.middleware import Shutdown
-from psycopg import Connection, Rollback
+from psycopg import Rollback
 
 from facnet_grpc import metrics
 from facnet_grpc.calendar import DAY_SECONDS
@@ -24,6 +24,7 @@ from facnet_grpc.rules.engine import RuleOutcome, RulesReport, run_rules
 from facnet_grpc.rules.registry import for_run
 from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.storage.postgres import locks, records, revalidations, runs
+from facnet_grpc.storage.postgres.database import PatientConnection
 from workers.validation.attempt import rule_concurrency
 from workers.validation.resources import Resources
 
@@ -86,7 +87,7 @@ class Revalidator:
                     self._answer(conn, revalidation_id, run_id)
         return True
 
-    def _answer(self, conn: Connection, revalidation_id: UUID, run_id: UUID) -> None:
+    def _answer(self, conn: PatientConnection, revalidation_id: UUID, run_id: UUID) -> None:
         try:
             with conn.transaction():
                 self._judge_and_compare(conn, revalidation_id, run_id)
@@ -97,7 +98,7 @@ class Revalidator:
             log.error("revalidation_failed", run_id=str(run_id), **exception_fields(error))  # noqa: TRY400 - it quotes
             revalidations.fail(conn, revalidation_id, reason.value)
 
-    def _judge_and_compare(self, conn: Connection, revalidation_id: UUID, run_id: UUID) -> None:
+    def _judge_and_compare(self, conn: PatientConnection, revalidation_id: UUID, run_id: UUID) -> None:
         with self._database.connection() as other:
             reference = self._resources.references.in_force(other)
         run = runs.get(conn, run_id)
@@ -115,7 +116,7 @@ class Revalidator:
             raise Rollback
         log.info("run_revalidated", run_id=str(run_id), rows=run.processed_rows, results=report.results.num_rows)
 
-    def _judge(self, conn: Connection, run: Run, reference: ReferenceSnapshot) -> RulesReport:
+    def _judge(self, conn: PatientConnection, run: Run, reference: ReferenceSnapshot) -> RulesReport:
         collector = LineCollector()
         for batch in records.read_for_rules(conn, run.id):
             self._check()

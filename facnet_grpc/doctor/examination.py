@@ -15,7 +15,7 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs.local import LocalBlobStore
-from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.postgres.database import KeylessDatabase
 from facnet_grpc.storage.postgres.migrate import pending
 
 MIN_POSTGRES = 150000  # as PostgreSQL counts: 15.0
@@ -91,7 +91,7 @@ def check_postgres(settings: Settings) -> Finding:
     """Check that PostgreSQL answers, is new enough, and has the present schema."""
     url = settings.storage.database_url.get_secret_value()
     try:
-        with Database(url, max_connections=1, application_name="facnet-doctor") as database:
+        with KeylessDatabase(url, max_connections=1, application_name="facnet-doctor") as database:
             version = database.ping(timeout=CONNECT_SECONDS)
         missing = pending(url)
     except FacnetError:

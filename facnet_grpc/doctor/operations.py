@@ -11,7 +11,7 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.settings.environment import GIB, SettingsError
 from facnet_grpc.settings.storage import StorageSettings
 from facnet_grpc.storage.postgres import queue
-from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.postgres.database import KeylessDatabase
 
 MIN_FREE_BYTES = GIB
 MAX_SKEW_SECONDS = 5.0  # leases are PostgreSQL's own time; this is for times that people compare
@@ -52,7 +52,7 @@ def examine(settings: StorageSettings) -> Iterator[Finding]:
     """Yield what each check finds; those that need PostgreSQL are left out while it is away."""
     yield check_disk(settings)
     url = settings.database_url.get_secret_value()
-    with Database(url, max_connections=1, application_name="facnet-doctor") as database:
+    with KeylessDatabase(url, max_connections=1, application_name="facnet-doctor") as database:
         for check in (check_keys, check_clock, check_workers):
             try:
                 yield check(settings, database)
@@ -70,7 +70,7 @@ def check_disk(settings: StorageSettings) -> Finding:
     return Finding("disk", ok, "disk_ok" if ok else "disk_full", f"{free / GIB:.1f}")
 
 
-def check_keys(settings: StorageSettings, database: Database) -> Finding:
+def check_keys(settings: StorageSettings, database: KeylessDatabase) -> Finding:
     """Check that every key that files are encrypted with is known here. Raises `FacnetError`."""
     try:
         known = {key.id for key in settings.blob_keys.all}
@@ -83,7 +83,7 @@ def check_keys(settings: StorageSettings, database: Database) -> Finding:
     return Finding("keys", ok=True, code="keys_ok", value=str(len(used)))
 
 
-def check_clock(_settings: StorageSettings, database: Database) -> Finding:
+def check_clock(_settings: StorageSettings, database: KeylessDatabase) -> Finding:
     """Check that this machine and PostgreSQL agree on the time. Raises `FacnetError`."""
     with database.connection() as conn:
         before = datetime.now(UTC)
@@ -94,7 +94,7 @@ def check_clock(_settings: StorageSettings, database: Database) -> Finding:
     return Finding("clock", ok, "clock_ok" if ok else "clock_skewed", f"{skew:.1f}")
 
 
-def check_workers(_settings: StorageSettings, database: Database) -> Finding:
+def check_workers(_settings: StorageSettings, database: KeylessDatabase) -> Finding:
     """Check that somebody works. Raises `FacnetError`."""
     with database.connection() as conn:
         count = queue.workers(conn)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pyarrow as pa
 from chaos_stack import SOON, ChaosStack
-from chaos_truth import KEYS, MOST, snapshot
+from chaos_truth import MOST, snapshot
 from pyarrow import ipc
 from pyarrow import parquet as pq
 
@@ -21,8 +21,8 @@ from facnet_grpc.export.tables import Shaper, shaped
 from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.rules import checks
 from facnet_grpc.settings.keys import Keys
-from facnet_grpc.storage.postgres import column_encryption, results
 from facnet_grpc.storage.postgres import records as records_module
+from facnet_grpc.storage.postgres import results
 from facnet_grpc.texts import Locale, extend
 
 extend(Locale.EN, checks.entries(Locale.EN.value, []))  # as the server does
@@ -57,7 +57,6 @@ class Held(NamedTuple):
 def held(stack: ChaosStack, run_id: str, wanted: Wanted) -> Held:
     """Return the file that PostgreSQL holds of a completed run. Nothing in it tells the run from others like it."""
     with snapshot(stack) as conn:
-        column_encryption.use(conn, KEYS)
         if wanted.records:
             schema, batch = tables.LINE, shaped(records_module.record_page(conn, UUID(run_id), limit=MOST), _PERSONS)
         else:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from chaos_stack import PATIENCE, SOON, Broken, ChaosStack, eventually
 
 from facnet_client.values import Status, Update
 from facnet_grpc.model.run import TERMINAL
 from facnet_grpc.settings.keys import Keys
-from facnet_grpc.storage import factory
-from facnet_grpc.storage.postgres import column_encryption, records, results
+from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
+from facnet_grpc.storage.postgres import records, results
+from facnet_grpc.storage.postgres.database import PatientConnection
 
 # One line each, without what differs between two runs on the same file.
 _CONTENT = {
@@ -28,7 +28,7 @@ _CONTENT = {
     "validation_results": "result_number",
 }
 _ENCRYPTED = ["patient_key", "patient_name", "raw"]  # differ from run to run: each has a key of its own
-KEYS = factory.row_key_wrapper(Keys.parse(SOON["FACNET_BLOB_KEY"]))
+KEYS = KeyWrapper.for_rows(Keys.parse(SOON["FACNET_BLOB_KEY"]))
 _ENDED = sorted(status.value for status in TERMINAL)
 LONG_AGO = 48 * 3600
 MOST = 100_000  # more results and rejected lines than any file here has
@@ -47,14 +47,15 @@ class Outcome:
 
 
 @contextmanager
-def connected(stack: ChaosStack) -> Iterator[psycopg.Connection[Any]]:
+def connected(stack: ChaosStack) -> Iterator[PatientConnection]:
     """Connect to PostgreSQL as nobody of the service does."""
-    with psycopg.connect(stack.postgres.url, autocommit=True, application_name="chaos") as conn:
+    with PatientConnection.connect(stack.postgres.url, autocommit=True, application_name="chaos") as conn:
+        conn.key_wrapper = KEYS
         yield conn
 
 
 @contextmanager
-def snapshot(stack: ChaosStack) -> Iterator[psycopg.Connection[Any]]:
+def snapshot(stack: ChaosStack) -> Iterator[PatientConnection]:
     """Connect likewise, and see everything as it is at one moment."""
     with connected(stack) as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -179,16 +180,15 @@ def _is_stuck(stack: ChaosStack, key: bytes) -> bool:
     return int(stack.redis.ttl(key)) == -1  # -2: gone meanwhile
 
 
-def _persons(conn: psycopg.Connection[Any], run_id: UUID) -> str:
+def _persons(conn: PatientConnection, run_id: UUID) -> str:
     """Return a checksum of the patients in a run's lines and results, and of its rejected lines, as read."""
-    column_encryption.use(conn, KEYS)
     read = [batch.select(["patient_key", "patient_name"]).to_pydict() for batch in records.read_for_rules(conn, run_id)]
     raw = [row.raw for row in records.rejected_page(conn, run_id, limit=MOST)]
     found = [result.patient_key for result in results.page(conn, run_id, limit=MOST)]
     return hashlib.md5(repr((read, raw, found)).encode(), usedforsecurity=False).hexdigest()
 
 
-def _content(conn: psycopg.Connection[Any], table: str, order: str, run_id: str) -> tuple[int, str]:
+def _content(conn: PatientConnection, table: str, order: str, run_id: str) -> tuple[int, str]:
     query = (
         f"SELECT count(*), md5(coalesce(string_agg(md5((to_jsonb(t) - %s::text[])::text), '' ORDER BY {order}), ''))"
         f" FROM {table} AS t WHERE run_id = %s"
@@ -198,7 +198,7 @@ def _content(conn: psycopg.Connection[Any], table: str, order: str, run_id: str)
     return int(row[0]), str(row[1])
 
 
-def _one(conn: psycopg.Connection[Any], query: str, *params: Any) -> Any:
+def _one(conn: PatientConnection, query: str, *params: Any) -> Any:
     row = conn.execute(query, params).fetchone()
     assert row is not None
     return row[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from facnet_grpc import metrics
 from facnet_grpc.logs import get_logger
 from facnet_grpc.settings.keys import Keys
-from facnet_grpc.storage import factory
+from facnet_grpc.storage.postgres import key_rotation
 from facnet_grpc.storage.postgres.database import Database
 
 AT_ONCE = 1000
@@ -21,7 +21,7 @@ class KeyRotation:
 
     def look(self) -> None:
         """Do some, if there are any. Raises `TransientError`."""
-        count = factory.rewrap(self._database, self._keys, limit=AT_ONCE)
+        count = key_rotation.rotate(self._database, self._keys, limit=AT_ONCE)
         if count:
             metrics.RECONCILED.labels("rewrapped_key").inc(count)
             log.info("keys_wrapped_anew", count=count, key_id=self._keys.current.id)

@@ -93,7 +93,7 @@ class Retention:
 
     def purge(self) -> None:
         """Take runs away that have been kept long enough: a few, and some of their rows, in each round."""
-        taken = deletion.some(self._database, older_than_seconds=self._retention_seconds, seconds=PURGE_SECONDS).runs
+        taken = deletion.purge(self._database, older_than_seconds=self._retention_seconds, seconds=PURGE_SECONDS).runs
         if taken:
             metrics.RECONCILED.labels("purged_run").inc(taken)
             log.info("runs_purged", count=taken)

@@ -24,6 +24,7 @@ from facnet_grpc.rules.api import Rule
 from facnet_grpc.rules.engine import RuleOutcome, RulesReport, columns_of, run_rules
 from facnet_grpc.rules.registry import for_run
 from facnet_grpc.storage.postgres import leases, locks, results, run_log
+from facnet_grpc.storage.postgres.database import PatientConnection
 from workers.process import MemoryTrimmer
 from workers.validation.lease_guard import LeaseGuard
 from workers.validation.loading import LoadStats, Parsing, load
@@ -81,7 +82,7 @@ class Attempt:
         faults.point("worker.commit.after")
         _count(tally, report)
 
-    def _load(self, conn: Connection) -> tuple[LoadStats, pa.Table, Found]:
+    def _load(self, conn: PatientConnection) -> tuple[LoadStats, pa.Table, Found]:
         with Parsing(self._open, self._note_found, self._board, columns_of(self._rules())) as parsing:
             tally = load(conn, self._run.id, parsing.batches(self._control.check), self._board)
             if tally.accepted == 0:
@@ -135,7 +136,7 @@ class Attempt:
     def _rules(self) -> tuple[Rule, ...]:
         return self._resources.rules.select(self._run.rule_ids)
 
-    def _store(self, conn: Connection, report: RulesReport) -> None:
+    def _store(self, conn: PatientConnection, report: RulesReport) -> None:
         count = report.results.num_rows
         for start in range(0, count, RESULTS_AT_ONCE):
             self._control.check()

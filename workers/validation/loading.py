@@ -17,7 +17,6 @@ from typing import Generic, Self, TypeVar
 from uuid import UUID
 
 import pyarrow as pa
-from psycopg import Connection
 
 from facnet_grpc import faults
 from facnet_grpc.ingest.batches import LineBlock
@@ -26,6 +25,7 @@ from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.model.summary import DefectFigures, RejectionFigures
 from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.storage.postgres import records
+from facnet_grpc.storage.postgres.database import PatientConnection
 from facnet_grpc.storage.postgres.records import RecordWriter
 from workers.validation.progress import ProgressTracker
 
@@ -219,7 +219,7 @@ class LoadStats:
         return tuple(DefectFigures(column=column, count=count) for column, count in self.defects.most_common())
 
 
-def load(conn: Connection, run_id: UUID, batches: Iterable[LineBlock], board: ProgressTracker) -> LoadStats:
+def load(conn: PatientConnection, run_id: UUID, batches: Iterable[LineBlock], board: ProgressTracker) -> LoadStats:
     """Store every batch in the transaction of `conn`; raises what `batches` raises.
 
     The first rejected lines wait in memory (they are few) until the COPY of the others is done: a connection does one

@@ -66,6 +66,6 @@ class Operations:
         if dry_run:
             with self._database.connection() as conn:
                 return Purged(deletion.count_old(conn, older_than_seconds=seconds, owner=scope), more=False)
-        purged = deletion.some(self._database, older_than_seconds=seconds, seconds=PURGE_SECONDS, owner=scope)
+        purged = deletion.purge(self._database, older_than_seconds=seconds, seconds=PURGE_SECONDS, owner=scope)
         log.info("runs_purged", count=purged.runs)
         return purged

@@ -14,10 +14,10 @@ from facnet_grpc.events.stream import EventStream, RunEvent
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Run, RunStatus
 from facnet_grpc.storage.blobs.api import BlobStore
-from facnet_grpc.storage.postgres import erasure, run_log, runs
+from facnet_grpc.storage.postgres import deletion, run_log, runs
 from facnet_grpc.storage.postgres.database import Database
 
-ERASE_SECONDS = 600.0  # for one statement: a run may have millions of lines
+SWEEP_SECONDS = 2.0  # of a deletion; the retention job deletes the rows that are left
 log = get_logger(__name__)
 
 
@@ -62,19 +62,20 @@ class RunCommands:
         return run
 
     def delete(self, run_id: UUID, owner: str | None) -> None:
-        """Remove a run that is over, with everything that there is of it.
+        """Delete a run that has ended: it is NOT_FOUND from then on. A large run may leave rows to the retention job.
 
         Raises `NotFound`, `Conflict` (WRONG_STATE).
         """
-        with self._database.connection(statement_timeout=ERASE_SECONDS) as conn:
-            run = erasure.erase(conn, run_id, owner)
+        with self._database.connection() as conn:
+            run = deletion.take(conn, run_id, owner)
             faults.point("server.delete.erased")
         faults.point("server.delete.committed")
         try:
             if run.blob_key is not None:
                 self._blobs.delete(run.blob_key)
             self._events.forget(run_id)
-        except FacnetError as error:  # files of nobody are removed later, events go away by themselves
+            deletion.sweep_for(self._database, SWEEP_SECONDS, run_id=run_id)
+        except FacnetError as error:  # the retention job deletes rows and files later, events expire
             log.warning("traces_not_removed", run_id=str(run_id), **exception_fields(error))
 
     def _tell(self, event: RunEvent) -> None:

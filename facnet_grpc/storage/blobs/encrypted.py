@@ -1,6 +1,6 @@
 """A blob store whose files are encrypted, around one that keeps them: a stolen disk shows nothing.
 
-Each file has a key of its own. It is kept by somebody else (`DataKeys`), so that forgetting it erases the file, also
+Each file has a key of its own. It is kept by somebody else (`FileKeys`), so that forgetting it erases the file, also
 where copies of the disk are.
 """
 
@@ -39,7 +39,7 @@ class FileKey(NamedTuple):
     blob_key: str | None = None
 
 
-class DataKeys(Protocol):
+class FileKeys(Protocol):
     """Keeps the key of each file, 32 bytes, by the id of the upload that the file came with."""
 
     def make(self, file_id: UUID) -> bytes:
@@ -49,7 +49,7 @@ class DataKeys(Protocol):
         """Return a file's key, None if it was forgotten. Raises `TransientError`."""
 
 
-class MemoryDataKeys:
+class MemoryFileKeys:
     """Keys that last as long as the process: the twin for tests and for trying things out."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class EncryptedPart:
 class EncryptedBlobStore:
     """A blob store that encrypts what another one keeps; sizes are those of the content, save in lists."""
 
-    def __init__(self, inner: LocalBlobStore, keys: DataKeys) -> None:
+    def __init__(self, inner: LocalBlobStore, keys: FileKeys) -> None:
         self._inner = inner
         self._keys = keys
 

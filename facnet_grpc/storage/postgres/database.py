@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
 from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
-from facnet_grpc.storage.postgres import column_encryption
 from facnet_grpc.storage.postgres.errors import translate
 from facnet_grpc.storage.postgres.tracing_cursor import TracingCursor
 
@@ -22,31 +21,40 @@ STATEMENT_SECONDS = 15.0
 LOCK_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 
-# How long the pool itself goes on trying to connect: short, so that its next attempt is made by the next caller or for
-# one who waits, and not after a back-off that has grown while PostgreSQL was away.
+# How long the pool goes on trying to connect by itself. It is short so that the next attempt is made for a caller, and
+# not after a backoff that has grown while PostgreSQL was away.
 RECONNECT_SECONDS = 1.0
 
+ConnectionT = TypeVar("ConnectionT", bound=psycopg.Connection[TupleRow])
 
-class Database:
+
+class PatientConnection(psycopg.Connection[TupleRow]):
+    """A connection that can write and read patients: it holds the key-encryption key (KEK) of their row keys."""
+
+    key_wrapper: KeyWrapper
+
+
+class _PooledDatabase(Generic[ConnectionT]):
     """PostgreSQL, reached through a pool of at most `max_connections` connections. Thread-safe.
 
-    Patients are encrypted on the way in and decrypted on the way out (see `columns`) if there is a `wrapper` of keys.
-    A session that does nothing for `idle_seconds` in a transaction is ended: its process may be frozen, and others wait
-    for what it has locked.
+    PostgreSQL ends a session that does nothing for `idle_seconds` in a transaction: its process may be frozen, and
+    others wait for what it has locked.
     """
 
     def __init__(
         self,
         url: str,
+        connection_class: type[ConnectionT],
+        configure: Callable[[ConnectionT], None] | None = None,
         *,
         max_connections: int,
         application_name: str,
-        wrapper: KeyWrapper | None = None,
-        idle_seconds: float = IDLE_SECONDS,
+        idle_seconds: float,
     ) -> None:
         self._idle_seconds = idle_seconds
         self._pool = ConnectionPool(
             url,
+            connection_class=connection_class,
             kwargs=_parameters(url, application_name, idle_seconds),
             min_size=1,
             max_size=max_connections,
@@ -54,8 +62,8 @@ class Database:
             check=ConnectionPool.check_connection,
             name=application_name,
             reconnect_timeout=RECONNECT_SECONDS,
-            reconnect_failed=_try_again,
-            configure=partial(column_encryption.use, wrapper=wrapper),
+            reconnect_failed=_reconnect_for_waiting,
+            configure=configure,
         )
 
     def open(self) -> None:
@@ -85,7 +93,7 @@ class Database:
         timeout: float = 5.0,
         statement_timeout: float | None = STATEMENT_SECONDS,
         durable: bool = True,
-    ) -> Iterator[psycopg.Connection]:
+    ) -> Iterator[ConnectionT]:
         """Give a connection for one transaction: commits at the end, rolls back on an error.
 
         `timeout` is how long to wait for a connection, in seconds; `statement_timeout` how long one statement may take,
@@ -97,7 +105,7 @@ class Database:
         try:
             with self._pool.connection(timeout) as conn:
                 if statement_timeout != STATEMENT_SECONDS:
-                    _allow(conn, statement_timeout, self._idle_seconds)
+                    _set_timeouts(conn, statement_timeout, self._idle_seconds)
                 if not durable:
                     conn.execute("SET LOCAL synchronous_commit = off")
                 yield conn
@@ -111,13 +119,53 @@ class Database:
             return conn.info.server_version
 
 
-def _try_again(pool: ConnectionPool) -> None:
-    """Connect anew for whoever waits: by itself, the pool would leave them waiting when PostgreSQL has come back."""
+class Database(_PooledDatabase[PatientConnection]):
+    """The database of servers and workers. Patients are encrypted under `key_wrapper` (see `column_encryption`)."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key_wrapper: KeyWrapper,
+        max_connections: int,
+        application_name: str,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        def set_key_wrapper(conn: PatientConnection) -> None:
+            conn.key_wrapper = key_wrapper
+
+        super().__init__(
+            url,
+            PatientConnection,
+            set_key_wrapper,
+            max_connections=max_connections,
+            application_name=application_name,
+            idle_seconds=idle_seconds,
+        )
+
+
+class KeylessDatabase(_PooledDatabase[psycopg.Connection[TupleRow]]):
+    """A database opened without keys, for health checks: its connections can neither write nor read patients."""
+
+    def __init__(
+        self, url: str, *, max_connections: int, application_name: str, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        super().__init__(
+            url,
+            psycopg.Connection,
+            max_connections=max_connections,
+            application_name=application_name,
+            idle_seconds=idle_seconds,
+        )
+
+
+def _reconnect_for_waiting(pool: ConnectionPool[Any]) -> None:
+    """Connect again for callers that wait: by itself, the pool leaves them waiting when PostgreSQL has come back."""
     if pool.get_stats().get("requests_waiting", 0):
         pool.check()
 
 
-def _allow(conn: psycopg.Connection, seconds: float | None, idle_seconds: float) -> None:
+def _set_timeouts(conn: psycopg.Connection, seconds: float | None, idle_seconds: float) -> None:
     statement, idle = (0, 0) if seconds is None else (int(seconds * 1000), int(idle_seconds * 1000))
     conn.execute(
         "SELECT set_config('statement_timeout', %s, true), set_config('idle_in_transaction_session_timeout', %s, true)",

@@ -1,7 +1,7 @@
-"""The keys of encrypted files, in PostgreSQL, each wrapped with a key of the settings.
+"""The keys of encrypted files in PostgreSQL, each wrapped by a key of the settings.
 
-A row goes in the same transaction that says that its file is gone (see `runs.sql`, `uploads.sql`): what is left of the
-file anywhere cannot be read from then on.
+A key is deleted in the transaction that records the deletion of its file (see `runs.sql`, `uploads.sql`,
+`deletion.sql`): from then on no copy of the file can be decrypted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from facnet_grpc.storage.postgres.sql_loader import load
 SQL = load("file_keys")
 
 
-class StoredDataKeys:
-    """Makes and finds keys, each in a transaction of its own."""
+class PostgresFileKeys:
+    """Makes and finds keys of files, each in a transaction of its own."""
 
     def __init__(self, database: Database, wrapper: KeyWrapper) -> None:
         self._database = database
@@ -31,14 +31,14 @@ class StoredDataKeys:
         wrapped = self._wrapper.wrap(data_key, file_id)
         with self._database.connection() as conn:
             params = {"upload_id": file_id, "key_id": self._wrapper.key_id, "wrapped": wrapped}
-            is_new = conn.execute(SQL["make"], params).fetchone() is not None
+            is_new = conn.execute(SQL["insert"], params).fetchone() is not None
         if is_new:
             return data_key
-        known = self.find(file_id)
-        return known.secret if known else self.make(file_id)
+        found = self.find(file_id)
+        return found.secret if found else self.make(file_id)
 
     def find(self, file_id: UUID) -> FileKey | None:
-        """Return a file's key, None if it was forgotten. Raises `TransientError`."""
+        """Return a file's key, None if it was deleted. Raises `TransientError`."""
         with self._database.connection() as conn:
-            row = conn.execute(SQL["find"], {"upload_id": file_id}).fetchone()
+            row = conn.execute(SQL["select"], {"upload_id": file_id}).fetchone()
         return FileKey(self._wrapper.unwrap(row[0], row[1], file_id), row[2]) if row else None

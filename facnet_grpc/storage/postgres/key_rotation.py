@@ -1,39 +1,41 @@
-"""Wraps keys anew with the current key of the settings, so that an older one is not needed any more."""
+"""Key rotation: rewraps stored keys under the current key-encryption key (KEK), so that an older KEK can be removed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg import Connection, sql
+from psycopg import Connection
 
+from facnet_grpc.settings.keys import Keys
 from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
+from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.postgres.sql_loader import load
+
+SQL = load("key_rotation")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyTable:
-    """A table of wrapped keys, and the column that says what each is for."""
+def rotate(database: Database, keys: Keys, *, limit: int) -> int:
+    """Rewrap at most `limit` keys of files and as many of runs; returns how many. Raises `TransientError`.
 
-    name: str
-    thing: str
+    Keys that are wrapped under a KEK that `keys` does not name stay as they are.
+    """
+    file_keys = (KeyWrapper.for_files(keys), SQL["lock_old_file_keys"], SQL["update_file_key"])
+    row_keys = (KeyWrapper.for_rows(keys), SQL["lock_old_row_keys"], SQL["update_row_key"])
+    count = 0
+    for wrapper, select, update in (file_keys, row_keys):
+        with database.connection() as conn:
+            count += _rewrap(conn, wrapper, select, update, limit)
+    return count
 
 
-FILES = KeyTable("data_keys", "upload_id")
-ROWS = KeyTable("row_keys", "run_id")
-_OLD = "SELECT {thing}, key_id, wrapped FROM {table} WHERE key_id = ANY(%s) LIMIT %s FOR UPDATE SKIP LOCKED"
-_NEW = "UPDATE {table} SET key_id = %s, wrapped = %s WHERE {thing} = %s"
-
-
-def rewrap_batch(conn: Connection, table: KeyTable, wrapper: KeyWrapper, *, limit: int) -> int:
-    """Wrap at most `limit` keys anew that are wrapped with an older key that the settings name; return how many."""
-    names = {"table": sql.Identifier(table.name), "thing": sql.Identifier(table.thing)}
+def _rewrap(conn: Connection, wrapper: KeyWrapper, select: str, update: str, limit: int) -> int:
     rows: list[tuple[UUID, str, bytes]] = conn.execute(
-        sql.SQL(_OLD).format(**names), (wrapper.older_key_ids, limit)
+        select, {"old_key_ids": wrapper.older_key_ids, "limit": limit}
     ).fetchall()
-    again = [
-        (wrapper.key_id, wrapper.wrap(wrapper.unwrap(key_id, wrapped, thing), thing), thing)
-        for thing, key_id, wrapped in rows
+    rewrapped = [
+        {"id": owner_id, "key_id": wrapper.key_id, "wrapped": wrapper.rewrap(key_id, wrapped, owner_id)}
+        for owner_id, key_id, wrapped in rows
     ]
     with conn.cursor() as cursor:
-        cursor.executemany(sql.SQL(_NEW).format(**names), again)
-    return len(again)
+        cursor.executemany(update, rewrapped)
+    return len(rewrapped)

@@ -17,7 +17,8 @@ from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
 from facnet_grpc.model.run import Claim, Run, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
 from facnet_grpc.scheduling.order import Lane
-from facnet_grpc.storage.postgres.runs import fetch_all, fetch_one, get_many, run_from_row, transition
+from facnet_grpc.storage.postgres.fetch import fetch_all, fetch_one
+from facnet_grpc.storage.postgres.runs import get_many, run_from_row, transition
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("leases")

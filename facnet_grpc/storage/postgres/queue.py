@@ -16,7 +16,7 @@ from facnet_grpc.model.run import Claim, Priority
 from facnet_grpc.scheduling.forecast import Done, Running
 from facnet_grpc.scheduling.order import Capacity, Lane, Queue, SchedulingPolicy, Turn, WaitingRun
 from facnet_grpc.storage.postgres import leases, locks
-from facnet_grpc.storage.postgres.runs import fetch_all, fetch_one
+from facnet_grpc.storage.postgres.fetch import fetch_all, fetch_one
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("queue")

@@ -1,25 +1,23 @@
--- The accepted lines of a run.
+-- The accepted and the rejected lines of a run. The advisory lock of a run belongs to the transaction that writes its rows.
 
--- name: try_lock
--- Makes this transaction the only one that writes rows of a run; false if another one is it.
+-- name: try_lock_rows
+-- Takes the advisory lock of a run until the end of the transaction; false if another transaction has it.
 SELECT pg_try_advisory_xact_lock(hashtextextended(%(run_id)s::text, 0)) AS locked;
 
--- name: lock
--- The same, waiting for the other one to end.
+-- name: lock_rows
+-- Takes the advisory lock of a run until the end of the transaction; waits for it.
 SELECT pg_advisory_xact_lock(hashtextextended(%(run_id)s::text, 0));
 
--- name: evict
--- Ends the session that writes rows of a run.
+-- name: terminate_writer
+-- Ends the session that holds the advisory lock of a run.
 SELECT pg_terminate_backend(pid)
 FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND ((classid::bigint << 32) | objid::bigint) = hashtextextended(%(run_id)s::text, 0);
 
--- The accepted lines of a run, read back.
-
--- name: record_page
--- Lists lines in the order of the file, after the line `after`; only certain ones if `numbers` has any.
+-- name: select_records
+-- Reads lines in the order of the file, after the line `after`; only those in `numbers` if it is not null.
 SELECT record_number, invoice, ramq_id, service_date, start_time, end_time, payment_period, place, activity_sector,
     diagnosis, code, units, role, context, preliminary_cents, paid_cents, doctor_key, doctor_name,
     encode(patient_key, 'hex') AS patient_key, agency
@@ -30,8 +28,8 @@ WHERE run_id = %(run_id)s
 ORDER BY record_number
 LIMIT %(limit)s;
 
--- name: read_for_rules
--- Lists what rules read of lines, in the order of the file, after the line `after`: the columns of RULE_SCHEMA.
+-- name: select_records_for_rules
+-- Reads the columns of RULE_SCHEMA, in the order of the file, after the line `after`.
 SELECT record_number, invoice, ramq_id, service_date, start_time, end_time, payment_period, place, code, units, role,
     context, preliminary_cents, paid_cents, doctor_key, doctor_name, encode(patient_key, 'hex') AS patient_key,
     encode(patient_name, 'hex') AS patient_name
@@ -40,10 +38,8 @@ WHERE run_id = %(run_id)s AND record_number > %(after)s
 ORDER BY record_number
 LIMIT %(limit)s;
 
--- The rejected lines of a run.
-
--- name: rejected_page
--- Lists rejected lines in the order of the file, after the line `after`.
+-- name: select_rejected
+-- Reads rejected lines in the order of the file, after the line `after`.
 SELECT record_number, column_name, reason, raw
 FROM rejected_rows
 WHERE run_id = %(run_id)s AND record_number > %(after)s

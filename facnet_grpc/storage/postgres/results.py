@@ -14,7 +14,8 @@ from psycopg.rows import DictRow, dict_row, scalar_row
 
 from facnet_grpc.model.result import RESULT_SCHEMA, Certainty, Result, Severity
 from facnet_grpc.storage.postgres import column_encryption
-from facnet_grpc.storage.postgres.column_encryption import EncryptedColumns
+from facnet_grpc.storage.postgres.column_encryption import ColumnDecryptor
+from facnet_grpc.storage.postgres.database import PatientConnection
 from facnet_grpc.storage.postgres.records import RunCopy
 from facnet_grpc.storage.postgres.sql_loader import load
 
@@ -42,7 +43,7 @@ class ResultFilter:
 EVERY_RESULT = ResultFilter()
 
 
-def write(conn: Connection, run_id: UUID, table: pa.Table, *, into: str = "validation_results") -> None:
+def write(conn: PatientConnection, run_id: UUID, table: pa.Table, *, into: str = "validation_results") -> None:
     """Store results: a table of RESULT_SCHEMA. Not while a `RecordWriter` is open on the same connection."""
     with RunCopy(conn, into, run_id, RESULT_SCHEMA, json_columns=("data",)) as copy:
         for batch in table.select(RESULT_SCHEMA.names).to_batches(max_chunksize=_BATCH_ROWS):
@@ -50,7 +51,7 @@ def write(conn: Connection, run_id: UUID, table: pa.Table, *, into: str = "valid
 
 
 def page(
-    conn: Connection,
+    conn: PatientConnection,
     run_id: UUID,
     filters: ResultFilter = EVERY_RESULT,
     *,
@@ -74,16 +75,16 @@ def page(
 
 
 def read(
-    conn: Connection,
+    conn: PatientConnection,
     query: str,
     params: Mapping[str, Any],
     run_id: UUID,
     table: str = "validation_results",
 ) -> list[Result]:
     """Return what a query finds that reads the columns of `Result` of one run from `table`."""
-    patients = column_encryption.reading(conn, table, run_id)
+    decryptor = column_encryption.decryptor(conn, table, run_id)
     with conn.cursor(row_factory=dict_row) as cursor:
-        return [_result(row, patients) for row in cursor.execute(query, params)]
+        return [_result(row, decryptor) for row in cursor.execute(query, params)]
 
 
 def doctor_keys(conn: Connection, run_id: UUID) -> Collection[str]:
@@ -96,11 +97,11 @@ def _some(values: Sequence[str]) -> list[str] | None:
     return list(values) or None
 
 
-def _result(row: DictRow, patients: EncryptedColumns) -> Result:
+def _result(row: DictRow, decryptor: ColumnDecryptor) -> Result:
     return Result(
         **row
         | {
-            "patient_key": patients.open_one(row["patient_key"], "patient_key", row["result_number"]),
+            "patient_key": decryptor.decrypt_one(row["patient_key"], "patient_key", row["result_number"]),
             "severity": Severity(row["severity"]),
             "certainty": Certainty(row["certainty"]),
             "affected_records": tuple(row["affected_records"]),

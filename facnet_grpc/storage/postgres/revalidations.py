@@ -13,6 +13,7 @@ from psycopg.rows import class_row, dict_row, scalar_row
 from facnet_grpc.model.result import Result
 from facnet_grpc.model.revalidation import Change, ChangeKind, Revalidation
 from facnet_grpc.storage.postgres import column_encryption, results
+from facnet_grpc.storage.postgres.database import PatientConnection
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("revalidations")
@@ -48,7 +49,7 @@ def missing_columns(conn: Connection, run_id: UUID) -> tuple[str, ...]:
     return tuple(data.get("missing_wanted", ()))
 
 
-def write(conn: Connection, revalidation_id: UUID, table: pa.Table) -> None:
+def write(conn: PatientConnection, revalidation_id: UUID, table: pa.Table) -> None:
     """Store results of the second judgement: a table of RESULT_SCHEMA."""
     results.write(conn, revalidation_id, table, into="revalidated_results")
 
@@ -81,7 +82,7 @@ def fail(conn: Connection, revalidation_id: UUID, error_code: str) -> None:
     conn.execute(SQL["fail"], {"id": revalidation_id, "error_code": error_code})
 
 
-def page(conn: Connection, one: Revalidation, *, after: int, limit: int) -> list[Change]:
+def page(conn: PatientConnection, one: Revalidation, *, after: int, limit: int) -> list[Change]:
     """Return at most `limit` changes after the change `after`, in their order."""
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(SQL["page"], {"id": one.id, "after": after, "limit": limit}).fetchall()
@@ -109,7 +110,7 @@ def forget(conn: Connection, ids: Sequence[UUID]) -> None:
     """Remove everything about them."""
     for name in ("forget", "forget_changes", "forget_results"):
         conn.execute(SQL[name], {"ids": list(ids)})
-    column_encryption.forget(conn, ids)
+    column_encryption.delete_keys(conn, ids)
 
 
 def leave(conn: Connection, revalidation_id: UUID) -> None:
@@ -125,7 +126,7 @@ def expired(conn: Connection, *, ttl_seconds: float, failed_ttl_seconds: float, 
         return cursor.execute(SQL["expired"], params).fetchall()
 
 
-def _results(conn: Connection, name: str, of: UUID, numbers: Sequence[int | None]) -> dict[int | None, Result]:
+def _results(conn: PatientConnection, name: str, of: UUID, numbers: Sequence[int | None]) -> dict[int | None, Result]:
     params = {"id": of, "numbers": [number for number in numbers if number is not None]}
     found = results.read(conn, SQL[f"results_{name}"], params, of, _TABLES[name])
     return {one.result_number: one for one in found}

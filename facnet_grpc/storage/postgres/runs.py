@@ -1,32 +1,30 @@
-"""Rows of `validation_runs` as runs.
+"""Runs: rows of `validation_runs`, one at a time and in pages. What workers do under a lease is in `leases`.
 
-Runs in PostgreSQL: the only truth about them.
-
-Every function takes a connection, and with it the transaction, first. This is the front for everything about runs: what
-workers do under a lease is in `leases`, what reads several at once in `run_lists`.
-
-Several runs at once: pages of them, and those whose files are no longer needed.
+Every function takes a connection, and with it the transaction, first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from facnet_grpc.errors import Conflict, NotFound, Reason, TerminalError, TransientError
 from facnet_grpc.model.run import TERMINAL, NewRun, Priority, Run, RunPhase, RunStatus, SeverityCounts, sources
 from facnet_grpc.model.summary import Summary
+from facnet_grpc.storage.postgres.fetch import fetch_all, fetch_one
 from facnet_grpc.storage.postgres.sql_loader import load
 
-# Columns whose values are used as they are, by the name that they have in both places.
-_PLAIN = (
+SQL = load("runs")
+_ENDED = sorted(status.value for status in TERMINAL)
+# Columns that are fields of `Run` under the same name.
+_SAME_NAME = (
     "id", "owner", "file_name", "size_bytes", "sha256", "blob_key", "bytes_parsed", "total_rows", "processed_rows",
     "rejected_rows", "attempt", "uncounted_attempts", "created_at", "idempotency_key", "batch_id", "labels",
     "encoding_hint", "delimiter_hint", "encoding", "delimiter", "started_at", "finished_at", "next_attempt_at",
@@ -38,7 +36,7 @@ _PLAIN = (
 def run_from_row(row: DictRow) -> Run:
     """Return the run in a row that has all columns of `run_columns`."""
     return Run(
-        **{name: row[name] for name in _PLAIN},
+        **{name: row[name] for name in _SAME_NAME},
         status=RunStatus(row["status"]),
         phase=RunPhase(row["phase"]) if row["phase"] else None,
         percent=row["progress"],
@@ -53,24 +51,9 @@ def run_from_row(row: DictRow) -> Run:
     )
 
 
-def fetch_one(conn: Connection, query: str, params: Mapping[str, Any]) -> DictRow | None:
-    """Return the first row that a query gives."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, params).fetchone()
-
-
-def fetch_all(conn: Connection, query: str, params: Mapping[str, Any]) -> list[DictRow]:
-    """Return all rows that a query gives."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, params).fetchall()
-
-
 def transition(target: RunStatus) -> dict[str, Any]:
     """Return the parameters of a change to `target`: the statuses that it may come from are named in the query."""
     return {"target": target.value, "sources": [status.value for status in sources(target)]}
-
-
-SQL = load("runs")
 
 
 def insert(conn: Connection, new: NewRun) -> tuple[Run, bool]:
@@ -109,7 +92,7 @@ def get(conn: Connection, run_id: UUID, owner: str | None = None) -> Run:
 
 
 def summary(conn: Connection, run_id: UUID) -> Summary | None:
-    """Return the figures of a run, None unless it is COMPLETED."""
+    """Return the summary of a run, None unless it is COMPLETED."""
     row = fetch_one(conn, SQL["summary"], {"id": run_id})
     return Summary.model_validate_json(row["summary"]) if row and row["summary"] else None
 
@@ -148,11 +131,6 @@ def lock(conn: Connection, run_id: UUID, owner: str | None) -> Run:
     return run_from_row(row)
 
 
-def delete(conn: Connection, run_id: UUID) -> None:
-    """Forget a run; what else there is of it goes before (see `erasure`)."""
-    conn.execute(SQL["delete"], {"id": run_id})
-
-
 def wrong_state(run: Run) -> Conflict:
     """Return the error that the state of `run` does not allow something."""
     return Conflict(Reason.WRONG_STATE, validation_id=str(run.id), status=run.status.value)
@@ -161,15 +139,6 @@ def wrong_state(run: Run) -> Conflict:
 def clear_blob(conn: Connection, run_id: UUID) -> None:
     """Note that a run's file is deleted."""
     conn.execute(SQL["clear_blob"], {"id": run_id})
-
-
-def waiting(conn: Connection, *, older_than_seconds: float, limit: int) -> list[UUID]:
-    """Return runs that have been due for some time: the messages about them may be lost. In the order to take them."""
-    rows = fetch_all(conn, SQL["waiting"], {"older_than_seconds": older_than_seconds, "limit": limit})
-    return [row["id"] for row in rows]
-
-
-_ENDED = sorted(status.value for status in TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,6 @@ FROM validation_runs
 WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s)
 FOR UPDATE;
 
--- name: delete
--- Forgets a run, and the key of its file.
-WITH erased AS (DELETE FROM data_keys WHERE run_id = %(id)s)
-DELETE FROM validation_runs WHERE id = %(id)s;
-
 -- Several runs at once.
 
 -- name: get_many

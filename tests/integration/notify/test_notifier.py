@@ -212,10 +212,10 @@ def test_only_so_many_are_sent_at_once(settings, database, cancel, rows):
 KILLED = """
 import sys
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage import factory
 from workers.notifier import Notifier
 settings = Settings.from_env()
-with Database(settings.storage.database_url.get_secret_value(), max_connections=2, application_name="x") as database:
+with factory.database(settings.storage, "x") as database:
     one = Notifier(settings.notify, database, lease_seconds=0.1)
     one.look()
     one.settle()

@@ -11,10 +11,11 @@ from serving import Server, Worker, refused, submit
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.settings.keys import Keys
-from facnet_grpc.storage import factory
 from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore
+from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.postgres.file_keys import PostgresFileKeys
 
 pytestmark = pytest.mark.system
 
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.system
 @pytest.fixture
 def blob_store(database: Database, tmp_path: Path) -> EncryptedBlobStore:
     """Encrypted, as in the product."""
-    return factory.encrypted(LocalBlobStore(tmp_path), database, Keys.parse("k" * 32))
+    file_keys = PostgresFileKeys(database, KeyWrapper.for_files(Keys.parse("k" * 32)))
+    return EncryptedBlobStore(LocalBlobStore(tmp_path), file_keys)
 
 
 def failed(server: Server, data: bytes) -> str:

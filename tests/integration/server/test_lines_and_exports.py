@@ -24,7 +24,7 @@ from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA
 from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.server.results import export as export_module
-from facnet_grpc.storage.postgres import erasure, results, run_log
+from facnet_grpc.storage.postgres import deletion, results, run_log
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 pytestmark = pytest.mark.system
@@ -247,7 +247,7 @@ def test_a_run_that_is_deleted_meanwhile_gives_no_half_file(server, client, comp
         found = page(conn, run_id, after=after, limit=limit)
         if after == 3:
             with server.database.connection() as other:
-                erasure.erase(other, run_id, None)
+                deletion.take(other, run_id, None)
         return found
 
     monkeypatch.setattr(export_module.lines, "page", then_delete)

@@ -13,7 +13,7 @@ import pytest
 from facnet_grpc.errors import FacnetError, TransientError
 from facnet_grpc.events.stream import connect
 from facnet_grpc.server.access.limits import RateLimiter
-from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.postgres.database import KeylessDatabase
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # what libpq asks before anything else
 CLIENT_HELLO = 0x16  # the first byte of TLS
@@ -66,7 +66,10 @@ def test_postgresql_without_tls_hears_no_password(mode: str) -> None:
     with listening(b"N") as listener:
         root = "&sslrootcert=system" if mode == "verify-full" else ""
         url = f"postgresql://facnet:{SECRET}@127.0.0.1:{listener.port}/facnet?sslmode={mode}{root}"
-        with Database(url, max_connections=1, application_name="test") as database, pytest.raises(TransientError):
+        with (
+            KeylessDatabase(url, max_connections=1, application_name="test") as database,
+            pytest.raises(TransientError),
+        ):
             database.ping(timeout=1)
     assert set(listener.heard) == {SSL_REQUEST}
 

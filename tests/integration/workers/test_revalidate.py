@@ -12,7 +12,7 @@ from facnet_grpc.model.revalidation import ChangeKind
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.reference.snapshot import Establishment, shipped
 from facnet_grpc.rules.registry import Registry, load
-from facnet_grpc.storage.postgres import erasure, locks, reference, revalidations
+from facnet_grpc.storage.postgres import deletion, locks, reference, revalidations
 from workers.revalidation import MAX_ATTEMPTS, Revalidator
 
 TABLES = ("validation_results", "billing_records", "rejected_rows", "validation_logs")
@@ -234,7 +234,7 @@ def test_a_run_that_is_deleted_takes_its_second_judgement_along(bench, revalidat
     revalidator.work(asked)
     assert answer(bench, asked)[1]
     with bench.resources.database.connection() as conn:
-        erasure.erase(conn, completed.id, None)
+        deletion.take(conn, completed.id, None)
     assert answer(bench, asked) == (None, [])
     with bench.resources.database.connection() as conn:
         for table in ("revalidated_results", "revalidation_changes"):

@@ -14,7 +14,7 @@ import pytest
 
 from facnet_grpc.errors import Conflict, LimitExceeded, NotFound, Reason, TerminalError, TransientError
 from facnet_grpc.storage.blobs.api import BlobStore, PartWriter
-from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryDataKeys
+from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryFileKeys
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 
 
@@ -30,7 +30,7 @@ def plain(root):
 
 @pytest.fixture(params=["plain", "encrypted"])
 def store(request, plain):
-    return plain if request.param == "plain" else EncryptedBlobStore(plain, MemoryDataKeys())
+    return plain if request.param == "plain" else EncryptedBlobStore(plain, MemoryFileKeys())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from facnet_grpc.errors import LimitExceeded, Reason, TerminalError, TransientError
 from facnet_grpc.settings.keys import Keys
-from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryDataKeys
+from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore, MemoryFileKeys
 from facnet_grpc.storage.blobs.frame_format import FRAME_BYTES, OVERHEAD, PREAMBLE_BYTES
 from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
 from facnet_grpc.storage.blobs.local import LocalBlobStore
@@ -24,7 +24,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def keys():
-    return MemoryDataKeys()
+    return MemoryFileKeys()
 
 
 @pytest.fixture
@@ -222,14 +222,14 @@ def test_an_empty_file(store, blob):
 def test_a_wrapped_key_belongs_to_one_file_and_outlives_a_rotation():
     old, both, new = (Keys.parse(text) for text in ("a:" + "o" * 32, f"b:{'n' * 32},a:{'o' * 32}", "b:" + "n" * 32))
     file_id, secret = uuid4(), os.urandom(32)
-    wrapped = KeyWrapper(old).wrap(secret, file_id)
+    wrapped = KeyWrapper.for_files(old).wrap(secret, file_id)
     assert secret not in wrapped
-    assert KeyWrapper(both).unwrap("a", wrapped, file_id) == secret
-    assert KeyWrapper(both).key_id == "b"
+    assert KeyWrapper.for_files(both).unwrap("a", wrapped, file_id) == secret
+    assert KeyWrapper.for_files(both).key_id == "b"
     for wrapper, key_id, of in (
-        (KeyWrapper(new), "a", file_id),
-        (KeyWrapper(both), "b", file_id),
-        (KeyWrapper(both), "a", uuid4()),
+        (KeyWrapper.for_files(new), "a", file_id),
+        (KeyWrapper.for_files(both), "b", file_id),
+        (KeyWrapper.for_files(both), "a", uuid4()),
     ):
         with pytest.raises(TransientError):
             wrapper.unwrap(key_id, wrapped, of)

@@ -1,8 +1,10 @@
-"""What PostgreSQL has of patients and of files' keys, and what is left of it in the end."""
+"""What PostgreSQL stores of patients and of the keys of files and rows, and what is left of it in the end."""
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
@@ -12,9 +14,20 @@ from facnet_grpc.errors import Reason, TerminalError, TransientError
 from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA
 from facnet_grpc.settings.keys import Keys
-from facnet_grpc.storage import factory
-from facnet_grpc.storage.postgres import column_encryption, deletion, erasure, records, results, runs, uploads
-from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.blobs.encrypted import EncryptedBlobStore
+from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
+from facnet_grpc.storage.postgres import (
+    column_encryption,
+    deletion,
+    key_rotation,
+    records,
+    results,
+    revalidations,
+    runs,
+    uploads,
+)
+from facnet_grpc.storage.postgres.database import Database, KeylessDatabase
+from facnet_grpc.storage.postgres.file_keys import PostgresFileKeys
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 OLD, NEW = Keys.parse("a:" + "o" * 32), Keys.parse("b:" + "n" * 32)
@@ -23,7 +36,12 @@ NAM, NAME, RAW = "TREM12345678", "TREMBLAY, Éloïse", "31/31/2025;TREM12345678"
 
 
 def opened(url, keys):
-    return Database(url, max_connections=2, application_name="facnet-test", wrapper=factory.row_key_wrapper(keys))
+    wrapper = KeyWrapper.for_rows(keys)
+    return Database(url, key_wrapper=wrapper, max_connections=2, application_name="facnet-test")
+
+
+def encrypted(blob_store, database, keys):
+    return EncryptedBlobStore(blob_store, PostgresFileKeys(database, KeyWrapper.for_files(keys)))
 
 
 def write(database, run_id):
@@ -85,13 +103,7 @@ def test_the_same_file_twice_looks_different(database, clean_postgres_url):
 
 def test_results_about_no_line_or_the_same_one_are_encrypted_apart(database, clean_postgres_url):
     run_id = uuid4()
-    result = {
-        "rule_id": "r", "rule_version": "1", "scenario": "s", "severity": "error",
-        "category": "c", "certainty": "certain", "affected_records": [], "ramq_ids": [], "at_risk_cents": 0,
-        "potential_gain_cents": 0, "data": "{}",
-        "patient_key": NAM,
-    }  # fmt: skip
-    found = [result | {"result_number": at, "record_number": about} for at, about in enumerate((7, 7, None), 1)]
+    found = [RESULT | {"result_number": at, "record_number": about} for at, about in enumerate((7, 7, None), 1)]
     with opened(clean_postgres_url, OLD) as sealed, sealed.connection() as conn:
         results.write(conn, run_id, pa.Table.from_pylist(found, schema=RESULT_SCHEMA))
         assert [one.patient_key for one in results.page(conn, run_id, limit=9)] == [NAM] * 3
@@ -99,18 +111,99 @@ def test_results_about_no_line_or_the_same_one_are_encrypted_apart(database, cle
         assert conn.execute("SELECT count(DISTINCT patient_key) FROM validation_results").fetchone() == (3,)
 
 
+RESULT = {
+    "result_number": 1, "record_number": 1, "rule_id": "r", "rule_version": "1", "scenario": "s", "severity": "error",
+    "category": "c", "certainty": "certain", "affected_records": [], "ramq_ids": [], "at_risk_cents": 0,
+    "potential_gain_cents": 0, "data": "{}", "patient_key": NAM,
+}  # fmt: skip
+LINE = {"record_number": 1, "service_date": 20000, "code": "19928", "preliminary_cents": 1, "doctor_key": "1"}
+LINES = pa.RecordBatch.from_pylist([LINE | {"patient_key": NAM, "patient_name": NAME}], schema=BILLING_SCHEMA)
+REJECTED = pa.RecordBatch.from_pylist([{"record_number": 1, "reason": "bad_date", "raw": RAW}], schema=REJECTED_SCHEMA)
+RESULTS = pa.Table.from_pylist([RESULT], schema=RESULT_SCHEMA)
+
+
+def write_records(conn, run_id):
+    with RecordWriter(conn, run_id) as writer:
+        writer.write(LINES)
+
+
+WRITERS = {
+    "billing_records": write_records,
+    "rejected_rows": lambda conn, run_id: records.write_rejected(conn, run_id, REJECTED),
+    "validation_results": lambda conn, run_id: results.write(conn, run_id, RESULTS),
+    "revalidated_results": lambda conn, run_id: revalidations.write(conn, run_id, RESULTS),
+}
+READERS = {
+    "billing_records": lambda conn, run_id: records.record_page(conn, run_id, limit=1),
+    "rejected_rows": lambda conn, run_id: records.rejected_page(conn, run_id, limit=1),
+    "validation_results": lambda conn, run_id: results.page(conn, run_id, limit=1),
+}
+
+
+def content_of(database, table):
+    with database.connection() as conn, conn.cursor().copy(f"COPY {table} TO STDOUT (FORMAT binary)") as rows:
+        return b"".join(rows)
+
+
+@pytest.mark.parametrize("table", WRITERS)
+def test_no_writer_stores_a_patient_in_clear_text(database, table):
+    with database.connection() as conn:
+        WRITERS[table](conn, uuid4())
+        assert conn.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)
+    content = content_of(database, table)
+    assert not [text for text in (NAM, NAME, RAW, "TREMBLAY", "31/31/2025") if text.encode() in content]
+
+
+@pytest.mark.parametrize("table", WRITERS)
+def test_without_keys_a_patient_is_neither_written_nor_read(database, clean_postgres_url, table):
+    keyless = KeylessDatabase(clean_postgres_url, max_connections=1, application_name="facnet-test")
+    with keyless, keyless.connection() as conn:
+        with pytest.raises(AttributeError, match="key_wrapper"):
+            WRITERS[table](conn, uuid4())
+        assert conn.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        with pytest.raises(AttributeError, match="key_wrapper"):
+            READERS.get(table, READERS["validation_results"])(conn, uuid4())
+    with pytest.raises(TypeError, match="key_wrapper"):
+        Database(clean_postgres_url, max_connections=1, application_name="facnet-test")
+
+
+def test_the_encrypted_columns_are_those_that_the_schema_has_as_bytes(database):
+    """A column of patients that is text, or one that nobody encrypts, does not go unseen."""
+    columns = """
+        SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = 'public' AND column_name <> 'wrapped'
+            AND (data_type = 'bytea' OR column_name LIKE 'patient%' OR column_name = 'raw')
+    """
+    with database.connection() as conn:
+        found = set(conn.execute(columns).fetchall())
+    known = column_encryption.PATIENT_COLUMNS
+    assert found == {(table, column) for table, columns in known.items() for column in columns}
+    assert set(known) == set(WRITERS)
+
+
+def test_rows_with_patients_are_written_by_one_encrypting_writer_only():
+    """No query inserts or updates them, and the COPY of `RunCopy` encrypts the columns that the table above names."""
+    product = [path for folder in ("facnet_grpc", "workers") for path in Path(folder).rglob("*") if path.is_file()]
+    texts = {path: path.read_text() for path in product if path.suffix in {".py", ".sql"}}
+    tables = "|".join(column_encryption.PATIENT_COLUMNS)
+    written = re.compile(rf"(INSERT\s+INTO|UPDATE|COPY)\s+({tables})\b", re.IGNORECASE)
+    assert [path for path, text in texts.items() if written.search(text)] == []
+    copies = {path.name: text.count("FROM STDIN") for path, text in texts.items() if "FROM STDIN" in text}
+    assert copies == {"records.py": 1, "reference.py": 1}
+
+
 def test_without_its_key_nothing_of_a_run_can_be_read(clean_postgres_url):
     run_id = uuid4()
     with opened(clean_postgres_url, OLD) as sealed:
         write(sealed, run_id)
         with sealed.connection() as conn:
-            column_encryption.forget(conn, [run_id])
+            column_encryption.delete_keys(conn, [run_id])
         assert read(sealed, run_id) == ([None] * 5, [None] * 5, None)
 
 
 def test_what_was_rolled_back_leaves_no_key(database, clean_postgres_url):
     with opened(clean_postgres_url, OLD) as sealed, sealed.connection() as conn, conn.transaction(force_rollback=True):
-        column_encryption.writing(conn, "billing_records", uuid4())
+        column_encryption.encryptor(conn, "billing_records", uuid4())
     with database.connection() as conn:
         assert conn.execute("SELECT count(*) FROM row_keys").fetchone() == (0,)
 
@@ -121,10 +214,10 @@ def test_nothing_is_written_in_clear_by_who_comes_second(clean_postgres_url):
 
         def second():
             with sealed.connection() as conn:
-                column_encryption.writing(conn, "billing_records", run_id)
+                column_encryption.encryptor(conn, "billing_records", run_id)
 
         with sealed.connection() as first:
-            column_encryption.writing(first, "billing_records", run_id)
+            column_encryption.encryptor(first, "billing_records", run_id)
             going = pool.submit(second)
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while first.execute(waits).fetchone() == (0,):
@@ -135,7 +228,7 @@ def test_nothing_is_written_in_clear_by_who_comes_second(clean_postgres_url):
 
 @pytest.fixture
 def files(database, blob_store):
-    return factory.encrypted(blob_store, database, OLD)
+    return encrypted(blob_store, database, OLD)
 
 
 @pytest.fixture
@@ -170,9 +263,9 @@ def content(files, run):
 def test_a_key_is_wrapped_and_outlives_a_change_of_keys(database, blob_store, files, uploaded):
     run, upload_id = uploaded()
     assert content(files, run) == b"claims"
-    assert content(factory.encrypted(blob_store, database, BOTH), run) == b"claims"
+    assert content(encrypted(blob_store, database, BOTH), run) == b"claims"
     with pytest.raises(TransientError):
-        content(factory.encrypted(blob_store, database, NEW), run)
+        content(encrypted(blob_store, database, NEW), run)
     with database.connection() as conn:
         row = conn.execute("SELECT upload_id, run_id, key_id, length(wrapped) FROM data_keys").fetchone()
     assert row == (upload_id, run.id, "a", 12 + 32 + 16)
@@ -185,7 +278,8 @@ def test_the_key_goes_with_the_file_and_with_it_every_copy(database, files, uplo
         if end == "cleared":
             runs.clear_blob(conn, run.id)
         elif end == "deleted":
-            runs.delete(conn, run.id)
+            conn.execute("UPDATE validation_runs SET status = 'CANCELLED'")
+            deletion.take(conn, run.id, "local")
         else:
             assert not runs.forget_blob(conn, run.id, run.blob_key)  # it is QUEUED: needed
             assert conn.execute("SELECT count(*) FROM data_keys").fetchone()[0] == 1
@@ -231,10 +325,10 @@ def test_the_key_of_a_file_that_was_sent_twice_is_not_kept(database, files, uplo
         if end == "expired":
             assert uploads.delete(conn, again)
         elif end == "deleted":
-            erasure.erase(conn, run.id, "local")
-            assert conn.execute("SELECT detail -> 'removed' -> 'uploads' FROM audit_log").fetchone() == (2,)
+            deletion.take(conn, run.id, "local")
+            assert conn.execute("SELECT count(*) FROM uploads").fetchone() == (0,)
     if end == "purged":
-        assert deletion.some(database, older_than_seconds=0, seconds=9).runs == 1
+        assert deletion.purge(database, older_than_seconds=0, seconds=9).runs == 1
     assert count_keys(database) == 0
 
 
@@ -252,15 +346,15 @@ def test_after_a_change_of_keys_everything_is_wrapped_anew(database, blob_store,
     with opened(clean_postgres_url, OLD) as sealed:
         write(sealed, run.id)
         wanted = read(sealed, run.id)
-    assert factory.rewrap(database, BOTH, limit=1) == 2
-    assert factory.rewrap(database, BOTH, limit=1) == 0
+    assert key_rotation.rotate(database, BOTH, limit=1) == 2
+    assert key_rotation.rotate(database, BOTH, limit=1) == 0
     with opened(clean_postgres_url, NEW) as new:
         assert read(new, run.id) == wanted
-    assert content(factory.encrypted(blob_store, database, NEW), run) == b"claims"
+    assert content(encrypted(blob_store, database, NEW), run) == b"claims"
 
 
 def test_a_key_that_nobody_knows_is_left_as_it_is(database, uploaded):
     uploaded()
-    assert factory.rewrap(database, NEW, limit=9) == 0
+    assert key_rotation.rotate(database, NEW, limit=9) == 0
     with database.connection() as conn:
         assert conn.execute("SELECT key_id FROM data_keys").fetchone() == ("a",)

@@ -8,12 +8,12 @@ import pytest
 
 from facnet_grpc.devstack.embedded import EmbeddedPostgres
 from facnet_grpc.errors import FacnetError, Reason, TransientError
-from facnet_grpc.storage.postgres.database import Database
+from facnet_grpc.storage.postgres.database import KeylessDatabase
 
 
 @pytest.fixture
 def small(postgres_url):
-    with Database(postgres_url, max_connections=1, application_name="facnet-small") as database:
+    with KeylessDatabase(postgres_url, max_connections=1, application_name="facnet-small") as database:
         yield database
 
 
@@ -26,7 +26,7 @@ def test_a_database_says_who_it_is(small):
 
 def test_options_of_the_url_are_kept(postgres_url):
     url = psycopg.conninfo.make_conninfo(postgres_url, options="-c work_mem=5MB")
-    with Database(url, max_connections=1, application_name="x") as database, database.connection() as conn:
+    with KeylessDatabase(url, max_connections=1, application_name="x") as database, database.connection() as conn:
         assert conn.execute("SELECT current_setting('work_mem')").fetchone() == ("5MB",)
         assert conn.execute("SELECT current_setting('lock_timeout')").fetchone() == ("5s",)
 
@@ -63,7 +63,7 @@ def test_no_connection_in_time_is_a_passing_trouble(small):
 
 
 def test_postgres_that_is_away_is_a_passing_trouble_within_the_timeout(tmp_path):
-    with Database(f"host={tmp_path} dbname=postgres", max_connections=2, application_name="x") as database:
+    with KeylessDatabase(f"host={tmp_path} dbname=postgres", max_connections=2, application_name="x") as database:
         began = time.monotonic()
         with pytest.raises(TransientError):
             database.ping(timeout=0.5)
@@ -71,7 +71,7 @@ def test_postgres_that_is_away_is_a_passing_trouble_within_the_timeout(tmp_path)
 
 
 def test_a_closed_pool_is_a_passing_trouble(postgres_url):
-    database = Database(postgres_url, max_connections=1, application_name="x")
+    database = KeylessDatabase(postgres_url, max_connections=1, application_name="x")
     with pytest.raises(TransientError):
         database.ping()
     with database:
@@ -133,7 +133,7 @@ def own():
     """A server of one's own, and a pool on it."""
     with (
         EmbeddedPostgres(durable=False) as server,
-        Database(server.url, max_connections=2, application_name="x") as database,
+        KeylessDatabase(server.url, max_connections=2, application_name="x") as database,
     ):
         yield server, database
 
@@ -180,6 +180,6 @@ def test_a_transaction_that_postgres_breaks_off_is_a_passing_trouble(own):
 
 def test_no_thread_is_left(postgres_url):
     before = threading.active_count()
-    with Database(postgres_url, max_connections=2, application_name="x") as database:
+    with KeylessDatabase(postgres_url, max_connections=2, application_name="x") as database:
         database.ping()
     assert threading.active_count() == before

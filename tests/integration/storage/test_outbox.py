@@ -10,7 +10,7 @@ from facnet_grpc.errors import LeaseLost, NotFound, Reason, TerminalError
 from facnet_grpc.model.notification import Channel, DeliveryOutcome
 from facnet_grpc.model.run import RunStatus, SeverityCounts
 from facnet_grpc.model.summary import Summary
-from facnet_grpc.storage.postgres import leases, outbox, runs
+from facnet_grpc.storage.postgres import deletion, leases, outbox, runs
 
 URL = "https://hooks.example.org/facnet?token=s3cret"
 WANTED = {"webhook_url": URL, "notify_by_mail": True}
@@ -200,7 +200,7 @@ def test_they_are_forgotten_after_a_while_or_with_their_run(change, owed, add, t
     change(outbox.end, sent, DeliveryOutcome.SENT)
     assert change(outbox.forget, older_than_seconds=60, limit=9) == 0
     assert change(outbox.forget, older_than_seconds=-1, limit=9) == 1
-    change(runs.delete, waiting.run_id)
+    change(deletion.take, waiting.run_id, "local")
     assert change(outbox.figures) == (0, 0.0)
     with pytest.raises(NotFound):
         change(runs.get, waiting.run_id)
