@@ -15,6 +15,7 @@ from pathlib import Path
 from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.settings import Settings
 from facnet_grpc.settings.environment import SettingsError
+from facnet_grpc.texts.language import Locale
 
 FAILED = 1
 BAD_INPUT = 3  # as the client's commands: a file that cannot be read
@@ -24,21 +25,21 @@ WORKER_MARGIN_SECONDS = 10.0  # a worker puts its runs back by itself; dramatiq 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    told = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = told.run
+    args = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = args.run
     try:
-        return command(told)
+        return command(args)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return EX_CONFIG
 
 
-def serve(told: argparse.Namespace) -> int:
-    """Run a server until it is told to stop."""
+def serve(args: argparse.Namespace) -> int:
+    """Run a server until it is args to stop."""
     from facnet_grpc.errors import FacnetError
     from facnet_grpc.server import main as server
 
-    settings = _settings(told)
+    settings = _settings(args)
     try:
         server.run(settings)
     except (OSError, FacnetError) as error:
@@ -47,10 +48,10 @@ def serve(told: argparse.Namespace) -> int:
     return 0
 
 
-def worker(told: argparse.Namespace) -> int:
+def worker(args: argparse.Namespace) -> int:
     """Become a dramatiq worker."""
-    settings = _settings(told)
-    if told.json:
+    settings = _settings(args)
+    if args.json:
         os.environ["FACNET_LOG_FORMAT"] = "json"
     options = {
         "processes": settings.worker.worker_processes,
@@ -64,33 +65,33 @@ def worker(told: argparse.Namespace) -> int:
     os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
 
 
-def migrate(told: argparse.Namespace) -> int:
+def migrate(args: argparse.Namespace) -> int:
     """Bring the schema up to date."""
     from facnet_grpc.errors import FacnetError
     from facnet_grpc.storage.postgres.migrate import Stage
     from facnet_grpc.storage.postgres.migrate import migrate as apply
 
     try:
-        apply(_settings(told).storage.database_url.get_secret_value(), until=Stage(told.stage))
+        apply(_settings(args).storage.database_url.get_secret_value(), until=Stage(args.stage))
     except FacnetError as error:
         sys.stderr.write(f"facnet migrate: {error}\n")
         return FAILED
     return 0
 
 
-def dev(told: argparse.Namespace) -> int:
-    """Run a whole stack until it is told to stop."""
+def dev(args: argparse.Namespace) -> int:
+    """Run a whole stack until it is args to stop."""
     from facnet_grpc.devstack.environment import StackError
     from facnet_grpc.devstack.stack import StackOptions, run
     from facnet_grpc.devstack.wheels import EmbeddedError
     from facnet_grpc.errors import FacnetError
 
     options = StackOptions(
-        data_dir=told.data_dir,
-        ephemeral=told.ephemeral,
-        announce_json=told.json or told.announce == "json",
-        until_stdin_closes=told.until_stdin_closes,
-        language=told.lang,
+        data_dir=args.data_dir,
+        ephemeral=args.ephemeral,
+        announce_json=args.json or args.announce == "json",
+        until_stdin_closes=args.until_stdin_closes,
+        locale=args.lang,
     )
     try:
         run(options)
@@ -100,43 +101,41 @@ def dev(told: argparse.Namespace) -> int:
     return 0
 
 
-def doctor(told: argparse.Namespace) -> int:
+def doctor(args: argparse.Namespace) -> int:
     """Check that everything is there."""
-    from facnet_grpc.doctor.examination import examine, report
+    from facnet_grpc.doctor.examination import examine
+    from facnet_grpc.doctor.report import report
 
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # the report says it, once and with the cure
-    findings = examine(_settings(told), os.environ.get("FACNET_SERVER"))
-    return 0 if report(findings, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED
+    findings = examine(_settings(args), os.environ.get("FACNET_SERVER"))
+    return 0 if report(findings, sys.stdout.write, locale=args.lang, as_json=args.json) else FAILED
 
 
-def purge(told: argparse.Namespace) -> int:
+def purge(args: argparse.Namespace) -> int:
     """Take runs away that have ended long enough ago, with their lines and results."""
     from facnet_grpc.errors import FacnetError
     from facnet_grpc.storage import factory
     from facnet_grpc.storage.postgres import deletion
 
-    settings = _settings(told)
-    days = settings.schedule.retention_days if told.older_than is None else told.older_than
+    settings = _settings(args)
+    days = settings.schedule.retention_days if args.older_than is None else args.older_than
     try:
         with factory.database(settings.storage, "facnet-purge") as database:
-            count = deletion.purge_all(database, older_than_seconds=days * DAY_SECONDS, dry_run=told.dry_run)
+            count = deletion.purge_all(database, older_than_seconds=days * DAY_SECONDS, dry_run=args.dry_run)
     except FacnetError as error:
         sys.stderr.write(f"facnet purge: {error}\n")
         return FAILED
-    sys.stdout.write(_purged(count, days, told) + "\n")
+    sys.stdout.write(_purged(count, days, args) + "\n")
     return 0
 
 
-def _purged(count: int, days: int, told: argparse.Namespace) -> str:
-    if told.json:
-        return json.dumps({"validations": count, "older_than_days": days, "dry_run": told.dry_run})
-    texts = {
-        ("fr", False): f"{count} validation(s) terminée(s) il y a plus de {days} jour(s) : supprimée(s).",
-        ("fr", True): f"{count} validation(s) terminée(s) il y a plus de {days} jour(s) ; rien n'a été supprimé.",
-        ("en", False): f"{count} validation(s) that ended more than {days} day(s) ago: removed.",
-        ("en", True): f"{count} validation(s) that ended more than {days} day(s) ago; nothing was removed.",
-    }
-    return texts[told.lang, told.dry_run]
+def _purged(count: int, days: int, args: argparse.Namespace) -> str:
+    from facnet_grpc.texts.render import sentence
+
+    if args.json:
+        return json.dumps({"validations": count, "older_than_days": days, "dry_run": args.dry_run})
+    key = "purge.counted" if args.dry_run else "purge.removed"
+    return sentence(key, args.lang, count=count, days=sentence("purge.days", args.lang, count=days))
 
 
 def _days(text: str) -> int:
@@ -147,50 +146,54 @@ def _days(text: str) -> int:
     return days
 
 
-def sample(told: argparse.Namespace) -> int:
+def sample(args: argparse.Namespace) -> int:
     """Write a synthetic claim file."""
     from facnet_grpc.sample.writer import write_sample
 
     try:
-        write_sample(told.rows, told.out, seed=told.seed)
+        write_sample(args.rows, args.out, seed=args.seed)
     except OSError as error:
-        sys.stderr.write(f"facnet sample: {error.strerror}: {told.out}\n")
+        sys.stderr.write(f"facnet sample: {error.strerror}: {args.out}\n")
         return FAILED
     return 0
 
 
-def rules(told: argparse.Namespace) -> int:
+def rules(args: argparse.Namespace) -> int:
     """Check a rule pack of one's own, or run its cases."""
     from facnet_grpc.rules.report import report
 
-    return 0 if report(told.verb, told.pack, sys.stdout.write, language=told.lang, as_json=told.json) else FAILED
+    return 0 if report(args.verb, args.pack, sys.stdout.write, language=args.lang, as_json=args.json) else FAILED
 
 
-def inspect(told: argparse.Namespace) -> int:
+def inspect(args: argparse.Namespace) -> int:
     """Say what a claim file looks like to the service, without a server; nothing in it can be read any more."""
     from facnet_grpc.ingest.inspect import as_json, as_text, inspect_file
     from facnet_grpc.ingest.options import ReadOptions
-    from facnet_grpc.texts import Locale
 
-    options = ReadOptions(encoding_hint=told.encoding, delimiter_hint=told.delimiter)
+    options = ReadOptions(encoding_hint=args.encoding, delimiter_hint=args.delimiter)
     try:
-        seen = inspect_file(told.file, options, lines=told.lines)
+        inspection = inspect_file(args.file, options, lines=args.lines)
     except OSError as error:
-        sys.stderr.write(f"facnet inspect: {error.strerror}: {told.file}\n")
+        sys.stderr.write(f"facnet inspect: {error.strerror}: {args.file}\n")
         return BAD_INPUT
-    locale = Locale(told.lang)
-    said = [as_json(seen, locale)] if told.json else as_text(seen, locale)
-    sys.stdout.writelines(f"{line}\n" for line in said)
-    return FAILED if seen.error else 0
+    lines = [as_json(inspection, args.lang)] if args.json else as_text(inspection, args.lang)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return FAILED if inspection.error else 0
 
 
-def _settings(told: argparse.Namespace) -> Settings:
-    return Settings.from_env(**({"log_format": "json"} if told.json else {}))
+def _settings(args: argparse.Namespace) -> Settings:
+    return Settings.from_env(**({"log_format": "json"} if args.json else {}))
 
 
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--lang", choices=("fr", "en"), default="fr", help="language of what is printed (default: fr)")
+    shared.add_argument(
+        "--lang",
+        type=Locale,
+        choices=tuple(Locale),
+        default=Locale.FR,
+        help="language of what is printed (default: fr)",
+    )
     shared.add_argument("--json", action="store_true", help="print and log JSON lines")
     parser = argparse.ArgumentParser(prog="python -m facnet_grpc", description="The claim file validation service.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

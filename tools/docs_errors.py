@@ -12,8 +12,9 @@ from docs_markdown import head, table
 from facnet_grpc import errors
 from facnet_grpc.errors import FacnetError, Reason, TerminalError
 from facnet_grpc.server.interceptors.errors import code_of
-from facnet_grpc.texts import Locale, column_name, error_text, reject_text
 from facnet_grpc.texts.catalogue import PLACEHOLDER, load
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import column_name, error_text, reject_text
 
 PACKAGES = ("facnet_grpc", "workers")
 ENDS_RUN = "the run fails"

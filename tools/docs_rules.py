@@ -11,8 +11,10 @@ from docs_markdown import anchor, head, table
 from facnet_grpc.rules import checks, registry
 from facnet_grpc.rules.api import Parameter, Rule, RuleInfo
 from facnet_grpc.rules.registry import Listed
-from facnet_grpc.texts import Locale, column_name, extend, money, rule_name, scenario_title, sentence
-from facnet_grpc.texts.catalogue import OPTIONAL, load
+from facnet_grpc.texts.catalogue import OPTIONAL, extend, load
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import column_name, rule_name, scenario_title, sentence
+from facnet_grpc.texts.values import money
 
 # A word or two on a line of their own above an indented paragraph.
 _SECTION = re.compile(r"^(\S.*)$(?=\n    )", re.MULTILINE)

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from facnet_grpc.devstack.environment import Environment, StackError, data_direc
 from facnet_grpc.devstack.probe import is_serving
 from facnet_grpc.devstack.process import Child
 from facnet_grpc.storage.postgres.migrate import migrate
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import sentence
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -34,7 +36,7 @@ class StackOptions:
     ephemeral: bool = False
     announce_json: bool = False
     until_stdin_closes: bool = False
-    language: str = "fr"
+    locale: Locale = Locale.FR
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,58 +136,13 @@ def _private(directory: Path) -> Path:
     return directory
 
 
-_WELCOME: Mapping[str, str] = {
-    "fr": """Prêt : {target}
-Données et journaux : {data_dir}
-{notes}
-À essayer, dans un autre terminal :
-  facnet sample 5000 /tmp/reclamations.csv
-  facnet --server {target} submit /tmp/reclamations.csv --watch
-  facnet --server {target} list
-
-Ctrl-C arrête tout ; les données restent.
-""",
-    "en": """Ready: {target}
-Data and logs: {data_dir}
-{notes}
-To try, in another terminal:
-  facnet sample 5000 /tmp/claims.csv
-  facnet --server {target} submit /tmp/claims.csv --watch
-  facnet --server {target} list
-
-Ctrl-C stops everything; the data stay.
-""",
-}
-
-
-_NOTES: Mapping[str, Mapping[str, str]] = {
-    "fr": {
-        "postgres_kept": "Base de données : {value}, sur le serveur de DATABASE_URL.",
-        "postgres_not_lent": (
-            "Le rôle de DATABASE_URL ne peut pas créer de base de données (ALTER ROLE … CREATEDB) :"
-            " un PostgreSQL embarqué est utilisé à la place."
-        ),
-        "redis_not_lent": "Le Redis de REDIS_URL n'a aucune base libre : un Valkey embarqué est utilisé à la place.",
-    },
-    "en": {
-        "postgres_kept": "Database: {value}, on the server of DATABASE_URL.",
-        "postgres_not_lent": (
-            "The role of DATABASE_URL may not create databases (ALTER ROLE … CREATEDB):"
-            " an embedded PostgreSQL is used instead."
-        ),
-        "redis_not_lent": "The Redis of REDIS_URL has no free database: an embedded Valkey is used instead.",
-    },
-}
-
-
 def _announce(running: Stack, options: StackOptions) -> None:
     data_dir = str(running.data_dir)
-    notes = [_NOTES[options.language][code].format(value=value) for code, value in running.notes]
+    notes = [sentence(f"stack.{code}", options.locale, value=value) for code, value in running.notes]
     if options.announce_json:
-        said = {"target": running.target, "pid": os.getpid(), "data_dir": data_dir, "notes": notes}
-        text = json.dumps(said) + "\n"
+        values = {"target": running.target, "pid": os.getpid(), "data_dir": data_dir, "notes": notes}
+        text = json.dumps(values) + "\n"
     else:
-        lines = "".join(f"{note}\n" for note in notes)
-        text = _WELCOME[options.language].format(target=running.target, data_dir=data_dir, notes=lines)
+        text = sentence("stack.ready", options.locale, target=running.target, data_dir=data_dir, notes="\n".join(notes))
     sys.stdout.write(text)
     sys.stdout.flush()

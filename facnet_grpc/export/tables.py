@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 from facnet_grpc.model.billing import LINE_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA, Result
 from facnet_grpc.phi.redaction import PersonView
-from facnet_grpc.texts import Locale, ResultText, result_text
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import ResultText, result_text
 
 RESULT = pa.schema(
     [

@@ -1,19 +1,18 @@
-"""What a local file looks like, for somebody who wonders why it is refused: nothing in it can be read any more.
-
-What was found out about a local file, for people: in French or English, or as one JSON line.
-"""
+"""Inspects a local file without a server: its format and its first lines, masked, as text or as one JSON object."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from facnet_grpc.errors import TerminalError
 from facnet_grpc.ingest.options import ReadOptions
 from facnet_grpc.ingest.reader import Found, open_claims, read_probe
-from facnet_grpc.texts import Locale, column_name, error_text, number, size
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import column_name, error_text, sentence
+from facnet_grpc.texts.values import number, size
 
 _LONGEST_SHOWN = 400
 
@@ -61,40 +60,6 @@ def _masked(letter: str) -> str:
     return "9" if letter.isnumeric() else letter
 
 
-_NAMES: Mapping[Locale, Mapping[str, str]] = {
-    Locale.FR: {
-        "size": "Taille",
-        "encoding": "Encodage",
-        "compression": "Compression",
-        "delimiter": "Séparateur",
-        "decimal_mark": "Décimales",
-        "date_format": "Dates",
-        "header_line": "Ligne d'en-tête",
-        "columns": "Colonnes",
-        "missing_wanted": "Colonnes absentes",
-        "ignored_columns": "Colonnes ignorées",
-        "first_lines": "Premières lignes, masquées",
-        "tab": "tabulation",
-        "mark": "{name} : ",
-    },
-    Locale.EN: {
-        "size": "Size",
-        "encoding": "Encoding",
-        "compression": "Compression",
-        "delimiter": "Delimiter",
-        "decimal_mark": "Decimals",
-        "date_format": "Dates",
-        "header_line": "Header line",
-        "columns": "Columns",
-        "missing_wanted": "Missing columns",
-        "ignored_columns": "Ignored columns",
-        "first_lines": "First lines, masked",
-        "tab": "tab",
-        "mark": "{name}: ",
-    },
-}
-
-
 def as_json(seen: Inspection, locale: Locale) -> str:
     """Return an inspection as one JSON object."""
     error = seen.error and error_text(seen.error, locale)
@@ -112,16 +77,15 @@ def as_json(seen: Inspection, locale: Locale) -> str:
 
 def as_text(seen: Inspection, locale: Locale) -> Iterator[str]:
     """Return an inspection line by line."""
-    names = _NAMES[locale]
     facts = {"size": size(seen.size_bytes, locale)}
     if seen.encoding:
         facts["encoding"] = seen.encoding
     if seen.found:
         facts |= _facts(seen.found, locale)
     for name, value in facts.items():
-        yield names["mark"].format(name=names[name]) + value
+        yield sentence("inspect.line", locale, name=sentence(f"inspect.{name}", locale), value=value)
     if seen.first_lines:
-        yield names["mark"].format(name=names["first_lines"]).rstrip()
+        yield sentence("inspect.first_lines", locale)
         yield from (f"    {line}" for line in seen.first_lines)
     if seen.error:
         text = error_text(seen.error, locale)
@@ -131,7 +95,7 @@ def as_text(seen: Inspection, locale: Locale) -> Iterator[str]:
 def _facts(found: Found, locale: Locale) -> dict[str, str]:
     facts = {
         "compression": found.compression or "",
-        "delimiter": _NAMES[locale]["tab"] if found.delimiter == "\t" else found.delimiter,
+        "delimiter": sentence("inspect.tab", locale) if found.delimiter == "\t" else found.delimiter,
         "decimal_mark": found.decimal_mark,
         "date_format": found.date_format,
         "header_line": number(found.header_line, locale),

@@ -14,7 +14,8 @@ from facnet_grpc.model.notification import Notification
 from facnet_grpc.model.run import RunStatus
 from facnet_grpc.notify.delivery import NotDelivered
 from facnet_grpc.settings.notify import NotifySettings
-from facnet_grpc.texts import Locale, error_text, sentence
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import error_text, sentence
 
 COUNTS = ("error", "warning", "optimization", "info")
 ROWS = (("accepted", "processed_rows"), ("rejected", "rejected_rows"))

@@ -22,7 +22,8 @@ from facnet_grpc.rules import checks
 from facnet_grpc.rules.api import Outcome, Rule
 from facnet_grpc.rules.table.arrays import slices
 from facnet_grpc.rules.table.claims import Claims, Ints
-from facnet_grpc.texts import Locale, sentence
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import sentence
 
 Found = Sequence[tuple[Rule, Outcome]]
 

@@ -47,7 +47,8 @@ from facnet_grpc.settings import Settings
 from facnet_grpc.storage import factory
 from facnet_grpc.storage.blobs.api import BlobStore
 from facnet_grpc.storage.postgres.database import Database
-from facnet_grpc.texts import Locale, extend
+from facnet_grpc.texts.catalogue import extend
+from facnet_grpc.texts.language import Locale
 from facnet_grpc.tracing import Traces
 
 log = get_logger(__name__)

@@ -18,7 +18,8 @@ from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.model.run import Priority, RunPhase, RunStatus, SeverityCounts
 from facnet_grpc.model.summary import DayFigures
 from facnet_grpc.server import request_fields
-from facnet_grpc.texts import Locale, error_text
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import error_text
 
 CENTS_IN_NANOS = 10_000_000
 

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from facnet_grpc.model.access import Caller
-from facnet_grpc.texts import Locale
+from facnet_grpc.texts.language import Locale
 
 NOBODY = Caller(owner="")  # owns nothing: what a call sees if no interceptor has said who calls
 

@@ -5,6 +5,9 @@ The sentences live in `locale/<language>/*.po`, under keys instead of source sen
     errors.po   `REASON.message`, `REASON.cure`, `reject.<reason>`, `column.<canonical name>`
     rules.po    `<rule>.name`, `<rule>.description`, and of each `<rule>.<scenario>`: `.title`, `.message`, `.solution`;
                 `<scenario>.…` stands in where a rule has no text of its own
+    batches.po  `batch.<finding>.…`: what is found in several files of a batch
+    notifications.po  the e-mail about a run
+    operator.po `doctor.…`, `inspect.…`, `stack.…`, `purge.…`: what the operator's commands print
     service.po  `rule.<status>` (why a rule is off), `reference_problem.<problem>` (what is wrong with a file),
                 `pack.…` (what was said of a rule pack)
 
@@ -13,29 +16,3 @@ Texts of rule packs are not in catalogues: they stand in the packs and are added
 `{name}` is a parameter. A part in square brackets is left out if one of its parameters is not there. A plural entry
 names the parameter that counts in its `msgid_plural`: `msgid_plural "{count}"`.
 """
-
-from facnet_grpc.texts.catalogue import extend
-from facnet_grpc.texts.errors import ErrorText, column_name, error_text, reject_text
-from facnet_grpc.texts.language import Locale, pick
-from facnet_grpc.texts.results import ResultText, result_text, rule_description, rule_name, scenario_title, sentence
-from facnet_grpc.texts.values import day, money, number, size
-
-__all__ = [
-    "ErrorText",
-    "Locale",
-    "ResultText",
-    "column_name",
-    "day",
-    "error_text",
-    "extend",
-    "money",
-    "number",
-    "pick",
-    "reject_text",
-    "result_text",
-    "rule_description",
-    "rule_name",
-    "scenario_title",
-    "sentence",
-    "size",
-]

@@ -23,7 +23,8 @@ from facnet_grpc.rules import checks
 from facnet_grpc.settings.keys import Keys
 from facnet_grpc.storage.postgres import records as records_module
 from facnet_grpc.storage.postgres import results
-from facnet_grpc.texts import Locale, extend
+from facnet_grpc.texts.catalogue import extend
+from facnet_grpc.texts.language import Locale
 
 extend(Locale.EN, checks.entries(Locale.EN.value, []))  # as the server does
 _PERSONS = Redactor.of(Keys.parse(SOON["FACNET_PSEUDONYM_KEY"]))

@@ -25,7 +25,8 @@ from facnet_grpc.jobs.contract import ValidateRun
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Claim, Run, RunStatus
 from facnet_grpc.storage.postgres import leases, run_log, runs
-from facnet_grpc.texts import Locale, error_text
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import error_text
 from workers.validation.resources import Resources
 
 LONGEST_WAIT_SECONDS = 300.0

@@ -23,7 +23,8 @@ from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.server.interceptors.chain import Call
 from facnet_grpc.server.interceptors.request_context import HEADER
 from facnet_grpc.server.request_context import Request, current
-from facnet_grpc.texts import Locale, error_text
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import error_text
 
 DOMAIN = "facnet.v1"
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status

@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 
 from facnet_grpc.server.interceptors.chain import Call
 from facnet_grpc.server.request_context import CURRENT, Request
-from facnet_grpc.texts import pick
+from facnet_grpc.texts.language import pick
 
 HEADER = "x-request-id"
 USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what a caller's own id may look like, since it ends up in our logs

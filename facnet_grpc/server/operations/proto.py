@@ -21,7 +21,7 @@ from facnet_grpc.model.operations import (
 from facnet_grpc.model.run import Priority
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.proto import PHASE, PRIORITY, moment, run_error, timestamp
-from facnet_grpc.texts import Locale
+from facnet_grpc.texts.language import Locale
 
 KIND: Mapping[JobKind, pb.JobKind.ValueType] = {kind: pb.JobKind.Value(f"JOB_KIND_{kind}") for kind in JobKind}
 URGENT_FIRST = (Priority.HIGH, Priority.NORMAL, Priority.LOW)

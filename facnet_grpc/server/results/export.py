@@ -21,7 +21,7 @@ from facnet_grpc.server.results import phi_audit
 from facnet_grpc.server.results.queries import completed
 from facnet_grpc.storage.postgres import records, results
 from facnet_grpc.storage.postgres.database import Database
-from facnet_grpc.texts import Locale
+from facnet_grpc.texts.language import Locale
 
 LINES_AT_ONCE = 16_384  # also the rows of a Parquet row group; about 5 MiB of Arrow
 RESULTS_AT_ONCE = 2_048  # their texts are made one by one, a tenth of a second a page

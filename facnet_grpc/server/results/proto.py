@@ -22,7 +22,8 @@ from facnet_grpc.model.result import RejectedRow, Result, Severity
 from facnet_grpc.phi.redaction import PersonView
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.proto import CERTAINTY, SEVERITY, money, timestamp
-from facnet_grpc.texts import Locale, reject_text, result_text, rule_name, scenario_title
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import reject_text, result_text, rule_name, scenario_title
 
 
 def severities(values: Iterable[int]) -> tuple[Severity, ...]:

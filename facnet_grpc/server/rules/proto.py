@@ -11,7 +11,8 @@ from facnet_grpc.gen.facnet.v1 import rule_service_pb2 as pb
 from facnet_grpc.rules.api import Parameter
 from facnet_grpc.rules.registry import Listed
 from facnet_grpc.server.proto import CERTAINTY, SEVERITY
-from facnet_grpc.texts import Locale, rule_description, rule_name, scenario_title, sentence
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import rule_description, rule_name, scenario_title, sentence
 
 
 def rule(listed: Listed) -> pb.Rule:

@@ -26,7 +26,8 @@ from facnet_grpc.server.proto import (
 from facnet_grpc.server.results.proto import preview_message
 from facnet_grpc.server.runs.estimate import NOTHING, Estimate
 from facnet_grpc.server.watching.snapshot import RunSnapshot
-from facnet_grpc.texts import Locale, rule_name, scenario_title
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import rule_name, scenario_title
 
 
 def statuses(values: Iterable[int]) -> tuple[RunStatus, ...]:

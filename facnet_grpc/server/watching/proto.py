@@ -17,7 +17,8 @@ from facnet_grpc.server.paging import Cursor, cut
 from facnet_grpc.server.proto import STATUS, duration, money, severity_counts
 from facnet_grpc.server.runs import proto as runs_proto
 from facnet_grpc.server.watching.batches import MAX_RUNS, Details
-from facnet_grpc.texts import Locale, result_text
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import result_text
 
 
 def cursor_id(batch_id: str) -> UUID:

@@ -93,9 +93,9 @@ WEAK = public(rsa.generate_private_key(65537, 1024))
 @pytest.mark.parametrize(
     ("said", "finding"),
     [
-        (document(GOOD, {**GOOD, "kid": "2"}, WEAK), (True, "tokens_ok", "2")),
-        (document(WEAK, {**GOOD, "kid": None}, {"kty": "oct", "k": "x", "kid": "3"}), (False, "tokens_unusable", "0")),
-        (document(), (False, "tokens_unusable", "0")),
+        (document(GOOD, {**GOOD, "kid": "2"}, WEAK), (True, "tokens_ok", 2)),
+        (document(WEAK, {**GOOD, "kid": None}, {"kty": "oct", "k": "x", "kid": "3"}), (False, "tokens_unusable", 0)),
+        (document(), (False, "tokens_unusable", 0)),
         ("<html>", (False, "tokens_away", "")),
         (None, (False, "tokens_away", "")),
     ],
@@ -116,8 +116,8 @@ def test_an_issuer_without_keys_has_no_effect_and_that_is_said():
 @pytest.mark.parametrize(
     ("said", "code", "value"),
     [
-        (SUBJECT, "ok", "1"),
-        ("", "none", "0"),
+        (SUBJECT, "ok", 1),
+        ("", "none", 0),
         ("[", "unusable", None),
         ('["CN=x"]\nroles = ["editor"]\n', "unusable", "a subject needs an owner and roles, and may have scopes"),
         ('["CN=x"]\nowner = "a"\nroles = ["boss"]\n', "unusable", None),

@@ -21,7 +21,7 @@ from facnet_grpc.export.tables import Shaper, canonical, shaped
 from facnet_grpc.model.billing import LINE_SCHEMA
 from facnet_grpc.model.result import Certainty, Result, Severity
 from facnet_grpc.phi.redaction import Redactor
-from facnet_grpc.texts import Locale
+from facnet_grpc.texts.language import Locale
 
 PERSONS = Redactor(b"k" * 32)
 NASTY = 'a "quoted" \\ cell,\nwith\teverything \x01 é 漢 😀'

@@ -13,7 +13,8 @@ import facnet_grpc.texts
 from facnet_grpc.reference.snapshot import shipped
 from facnet_grpc.rules.engine import run_rules
 from facnet_grpc.rules.registry import RULES
-from facnet_grpc.texts import Locale, result_text, rule_name, scenario_title
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import result_text, rule_name, scenario_title
 from tests.rules.compare import with_sites
 from tests.rules.generate import generate
 from tests.rules.tables import of_rows

@@ -14,7 +14,8 @@ from facnet_grpc.errors import FacnetError, InvalidInput, NotFound, Reason, Tran
 from facnet_grpc.gen.facnet.v1 import error_reason_pb2
 from facnet_grpc.server.interceptors.errors import CODES, CODES_BY_REASON, code_of, details
 from facnet_grpc.server.request_context import Request
-from facnet_grpc.texts import Locale, error_text
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import error_text
 
 
 def tree(kind: type[FacnetError] = FacnetError) -> Iterator[type[FacnetError]]:

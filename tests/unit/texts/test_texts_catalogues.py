@@ -11,9 +11,9 @@ from facnet_grpc import errors
 from facnet_grpc.errors import FacnetError, Reason
 from facnet_grpc.ingest.options import RejectReason
 from facnet_grpc.model.billing import BILLING_SCHEMA
-from facnet_grpc.texts import Locale, error_text
-from facnet_grpc.texts import errors as error_texts
 from facnet_grpc.texts.catalogue import OPTIONAL, PLACEHOLDER, UNKNOWN, load
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import error_text
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "facnet_grpc" / "texts" / "locale"
@@ -155,7 +155,7 @@ def _forms(message):
 
 
 def test_translated_parameters_are_the_ones_that_name_columns():
-    text = error_texts.error_text(("MISSING_COLUMNS", {"missing": ["code"], "found": "code"}), Locale.FR)
+    text = error_text(("MISSING_COLUMNS", {"missing": ["code"], "found": "code"}), Locale.FR)
 
     assert "Code" in text.message
     assert "Colonnes trouvées\N{NO-BREAK SPACE}: code" in text.message

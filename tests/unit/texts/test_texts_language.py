@@ -1,6 +1,6 @@
 import pytest
 
-from facnet_grpc.texts import Locale, pick
+from facnet_grpc.texts.language import Locale, pick
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,18 @@ from gettext import c2py
 import pytest
 
 from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, RunCancelled, TerminalError
-from facnet_grpc.texts import (
+from facnet_grpc.texts.catalogue import Catalogue, Entry, extend, fill, load, prepare
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import (
     ErrorText,
-    Locale,
     ResultText,
     column_name,
     error_text,
     reject_text,
     result_text,
-    results,
     rule_name,
     scenario_title,
 )
-from facnet_grpc.texts.catalogue import Catalogue, Entry, fill, load, prepare
 
 FR, EN = Locale.FR, Locale.EN
 S = "\N{NO-BREAK SPACE}"
@@ -94,26 +93,19 @@ def test_a_rule_that_raised_has_a_text_even_if_it_is_the_user_s_own(locale):
     assert "system_error" not in text.message + text.solution + scenario_title("mine", "system_error", locale)
 
 
-@pytest.fixture(name="catalogue")
-def _catalogue(monkeypatch):
-    entries = {
-        "r.name": Entry(("Rule R",)),
-        "r.s.title": Entry(("Title",)),
-        "r.s.message": Entry(
-            ("{doctor}, {service_date}: one line ({record_number}), {at_risk}", "{lines} lines ({records}), {paid}"),
-            "lines",
-        ),
-        "r.s.solution": Entry(("Gain {potential_gain}[ on {other_date}][ at {place}][ code {code}].",)),
-    }
-    monkeypatch.setattr(results, "load", lambda _: Catalogue(entries, c2py("n != 1")))
-
-
-@pytest.mark.usefixtures("catalogue")
 def test_result_names_what_it_is_about():
+    texts = {
+        "example_rule.name": "Example",
+        "example_rule.s.title": "Title",
+        "example_rule.s.message": "{doctor}, {service_date}, one line ({record_number}), {at_risk}",
+        "example_rule.s.solution": "Gain {potential_gain}[ on {other_date}][ at {place}][ code {code}].",
+    }
+    for locale in Locale:  # as for a rule pack
+        extend(locale, texts)
     text = result_text(
-        "r",
+        "example_rule",
         "s",
-        {"lines": 1.0, "other_date": "2025-03-01", "code": "08857"},
+        {"other_date": "2025-03-01", "code": "08857"},
         EN,
         doctor="Dr M***",
         service_date=date(2025, 2, 26),
@@ -122,20 +114,17 @@ def test_result_names_what_it_is_about():
         potential_gain_cents=3240,
     )
 
-    assert text.message == "Dr M***, February 26, 2025: one line (1200), $64.80"
+    assert text.message == "Dr M***, February 26, 2025, one line (1200), $64.80"
     assert text.solution == "Gain $32.40 on March 1, 2025 code 08857."
+    assert (rule_name("example_rule", EN), scenario_title("example_rule", "s", EN)) == ("Example", "Title")
 
 
-@pytest.mark.usefixtures("catalogue")
-def test_result_in_the_plural():
-    text = result_text("r", "s", {"lines": 1500, "paid_cents": 100}, EN, affected_records=(1, 2))
+@pytest.mark.parametrize(("lines", "text"), [(1.0, "one line (1 and 2)"), (1500, "1,500 lines (1 and 2), $1.00")])
+def test_the_counting_parameter_chooses_the_plural(lines, text):
+    entry = Entry(("one line ({records})", "{lines} lines ({records}), {paid}"), "lines")
+    catalogue = Catalogue({"key": entry}, c2py("n != 1"))
 
-    assert text.message == "1,500 lines (1 and 2), $1.00"
-
-
-@pytest.mark.usefixtures("catalogue")
-def test_names_of_rules_and_scenarios():
-    assert (rule_name("r", EN), scenario_title("r", "s", EN)) == ("Rule R", "Title")
+    assert catalogue.render("key", prepare({"lines": lines, "paid_cents": 100, "records": [1, 2]}, EN)) == text
 
 
 def test_parts_in_brackets_are_left_out_together():

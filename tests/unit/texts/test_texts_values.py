@@ -2,8 +2,8 @@ from datetime import date
 
 import pytest
 
-from facnet_grpc.texts import Locale, day, money, number, size
-from facnet_grpc.texts.values import listed
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.values import day, listed, money, number, size
 
 FR, EN = Locale.FR, Locale.EN
 S = "\N{NO-BREAK SPACE}"

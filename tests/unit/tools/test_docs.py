@@ -17,7 +17,7 @@ from facnet_grpc.errors import Conflict, NotFound, Reason, TerminalError
 from facnet_grpc.model.run import TRANSITIONS, RunStatus
 from facnet_grpc.settings import groups
 from facnet_grpc.settings.environment import variable
-from facnet_grpc.texts import Locale
+from facnet_grpc.texts.language import Locale
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,8 +7,8 @@ import socket
 import pytest
 from aiosmtpd.controller import Controller
 
-from facnet_grpc.doctor import notices
-from facnet_grpc.notify import webhook
+from facnet_grpc.doctor import notifications
+from facnet_grpc.notify.webhook import resolve
 from facnet_grpc.settings import Settings
 
 SMTP = {
@@ -21,10 +21,11 @@ SMTP = {
 
 @pytest.fixture
 def found(tmp_path):
-    def examine(**changes):
+    def examine(resolve=resolve, **changes):
         needed = {"database_url": "x", "redis_url": "x", "blob_dir": tmp_path, "pseudonym_key": "x" * 32}
         settings = Settings.of(**needed, webhook_keys="k" * 32, **changes)
-        return {finding.name: (finding.ok, finding.code, finding.value) for finding in notices.examine(settings.notify)}
+        findings = notifications.examine(settings.notify, resolve=resolve)
+        return {finding.name: (finding.ok, finding.code, finding.value) for finding in findings}
 
     return examine
 
@@ -41,14 +42,13 @@ def test_nothing_is_wrong_with_what_is_off(found):
         (OSError(), (False, "webhooks_unknown", "hooks.example.org")),
     ],
 )
-def test_hosts_of_webhooks_are_looked_up(found, monkeypatch, addresses, finding):
+def test_hosts_of_webhooks_are_looked_up(found, addresses, finding):
     def resolve(*_):
         if isinstance(addresses, OSError):
             raise addresses
         return addresses
 
-    monkeypatch.setattr(webhook, "resolve", resolve)
-    assert found(webhook_hosts="hooks.example.org")["webhooks"] == finding
+    assert found(resolve, webhook_hosts="hooks.example.org")["webhooks"] == finding
 
 
 def test_the_mail_server_is_asked(found):

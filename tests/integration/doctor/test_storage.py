@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from facnet_grpc.doctor import operations
+from facnet_grpc.doctor.storage import check_clock, check_disk, examine_operations
 from facnet_grpc.settings import Settings
 
 
@@ -22,7 +22,7 @@ def settings(clean_postgres_url, tmp_path):
 
 
 def codes(settings):
-    return {finding.name: finding.code for finding in operations.examine(settings.storage)}
+    return {finding.name: finding.code for finding in examine_operations(settings.storage)}
 
 
 def test_nothing_is_wrong_but_that_nobody_works(settings):
@@ -42,7 +42,7 @@ def test_a_worker_is_seen(settings, clean_postgres_url):
 def test_a_key_that_is_gone_is_named(settings, database):
     with database.connection() as conn:
         conn.execute("INSERT INTO data_keys VALUES (%s, NULL, 'old', '')", (uuid4(),))
-    (finding,) = [one for one in operations.examine(settings().storage) if one.name == "keys"]
+    (finding,) = [one for one in examine_operations(settings().storage) if one.name == "keys"]
     assert (finding.code, finding.value) == ("keys_unknown", "old")
     assert codes(settings(blob_key=f"now:{'b' * 32},old:{'o' * 32}"))["keys"] == "keys_ok"
 
@@ -51,11 +51,9 @@ def test_no_key_at_all_is_said(settings):
     assert codes(settings(blob_key=None))["keys"] == "keys_missing"
 
 
-def test_a_full_disk_and_a_wrong_clock_are_said(settings, monkeypatch):
-    monkeypatch.setattr(operations, "MIN_FREE_BYTES", 1 << 60)
-    monkeypatch.setattr(operations.queue, "clock", lambda _: datetime.now(UTC) + timedelta(minutes=1))
-    found = codes(settings())
-    assert (found["disk"], found["clock"]) == ("disk_full", "clock_skewed")
+def test_a_full_disk_and_a_wrong_clock_are_said(settings, database):
+    assert check_disk(settings().storage, min_free_bytes=1 << 60).code == "disk_full"
+    assert check_clock(database, now=lambda: datetime.now(UTC) - timedelta(minutes=1)).code == "clock_skewed"
 
 
 def test_without_postgres_the_rest_is_still_examined(settings, tmp_path):
