@@ -215,6 +215,11 @@ def test_submit_goes_on_after_a_file_that_is_not_there(facnet, fake, claims, tmp
     assert told["status"] == "QUEUED"
 
 
+def test_the_idempotency_key_reaches_the_server(facnet, fake, claims):
+    assert facnet("submit", claims, "--idempotency-key", "once").exit_code == 0
+    assert fake.headers[0].idempotency_key == "once"
+
+
 def test_submit_can_wait_for_the_end(facnet, loaded, claims):
     result = facnet("submit", "--watch", claims, "--json")
     assert result.exit_code == 0
@@ -348,10 +353,14 @@ def test_a_server_that_is_not_there_is_named(facnet, claims):
         (["submit", "x", "--label", "y"], "CLÉ=VALEUR"),
         (["submit", "x", "y", "--name", "z"], "un seul fichier"),
         (["list", "--lang", "de"], "--lang, qui attend <fr|en>"),
+        (["watch"], "une validation ou un lot, mais pas les deux"),
+        (["watch", "x", "--batch", "y"], "une validation ou un lot, mais pas les deux"),
+        (["export", "x", "out.xls"], "« out.xls »"),
+        (["reference", "import", "{claims}"], "--kind codes, establishments ou contexts"),
     ],
 )
-def test_usage_errors_are_said_in_french(facnet, arguments, said):
-    result = facnet(*arguments)
+def test_usage_errors_are_said_in_french(facnet, claims, arguments, said):
+    result = facnet(*(word.format(claims=claims) for word in arguments))
     assert result.exit_code == ExitCode.USAGE
     assert said in normal(result.stderr)
 
