@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -48,11 +47,11 @@ COMMANDS: Mapping[str, str] = {
     "top": "top:top",
     "login": "login:login",
     "logout": "login:logout",
-    "dev": "local:dev",
-    "serve": "local:serve",
-    "worker": "local:worker",
-    "migrate": "local:migrate",
-    "doctor": "local:doctor",
+    "dev": "local:forward",
+    "serve": "local:forward",
+    "worker": "local:forward",
+    "migrate": "local:forward",
+    "doctor": "local:forward",
     "purge": "operations:purge",
     "inspect": "local:inspect",
     "sample": "local:sample",
@@ -73,13 +72,6 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "diff": "reference:diff",
     },
 }
-# Commands whose further arguments are for the service's own parser.
-_FORWARDING = frozenset({"dev", "serve", "worker", "migrate", "doctor"})
-
-
-class _Language(StrEnum):
-    FR = "fr"
-    EN = "en"
 
 
 def build_app(texts: Texts, system: System | None = None) -> typer.Typer:
@@ -105,7 +97,7 @@ def build_app(texts: Texts, system: System | None = None) -> typer.Typer:
 def _command(path: str, function: str, texts: Texts) -> TyperCommand | TyperGroup:
     """Import one command; `path` is its name, after that of its group and a dot if it is in one."""
     module, _, name = function.partition(":")
-    forwarding = path in _FORWARDING
+    forwarding = name == "forward"  # its arguments are for the service's own parser
     app = typer.Typer(add_completion=False)
     app.command(
         path.rpartition(".")[2],
@@ -143,7 +135,7 @@ def _root(texts: Texts, system: System | None) -> Callable[..., None]:
         server: Annotated[
             str | None, typer.Option(help="help.server", metavar="metavar.server", envvar="FACNET_SERVER")
         ] = None,
-        lang: Annotated[_Language | None, typer.Option(help="help.lang")] = None,
+        lang: Annotated[Literal["fr", "en"] | None, typer.Option(help="help.lang")] = None,
         json: Annotated[bool, typer.Option("--json", help="help.json")] = False,
         tls: Annotated[bool, typer.Option("--tls", help="help.tls", envvar="FACNET_TLS")] = False,
         ca: Annotated[Path | None, typer.Option(help="help.ca", metavar="metavar.file", envvar="FACNET_CA")] = None,

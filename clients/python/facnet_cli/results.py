@@ -38,7 +38,7 @@ def results(  # noqa: PLR0913 - one for each option
         found = client.results(
             validation_id,
             rule_ids=rule or [],
-            severities=[Severity[word.name] for word in severity or []],
+            severities=[Severity[word.upper()] for word in severity or []],
             categories=category or [],
             scenarios=scenario or [],
             doctor_key=doctor,
@@ -75,13 +75,13 @@ def logs(
     validation_id: Id,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="help.logs.follow")] = False,
-    level: Annotated[LevelWord, typer.Option(help="help.logs.level", case_sensitive=False)] = LevelWord.DEBUG,
+    level: Annotated[LevelWord, typer.Option(help="help.logs.level", case_sensitive=False)] = "debug",
     source: Annotated[str, typer.Option(help="help.logs.source", metavar="metavar.name", show_default=False)] = "",
 ) -> None:
     """Print the log of a run."""
     session = get_session(context)
     with session.client() as client:
-        entries = client.logs(validation_id, min_level=LogLevel[level.name], source=source, follow=follow)
+        entries = client.logs(validation_id, min_level=LogLevel[level.upper()], source=source, follow=follow)
         session.print_rows(entries, LOG_ENTRIES, empty="logs.empty", flush=follow)
 
 

@@ -34,7 +34,7 @@ def list_(
     most = None if everything else limit
     with session.client() as client:
         runs = client.list(
-            statuses=[Status[word.name] for word in statuses or []],
+            statuses=[Status[word.upper()] for word in statuses or []],
             batch_id=batch,
             file_name_contains=name,
             created_from=day("--from", since),

@@ -76,9 +76,7 @@ def submit(  # noqa: PLR0913 - one for each option
     watch: Annotated[bool, typer.Option("--watch", help="help.submit.watch")] = False,
     name: Annotated[str | None, typer.Option(help="help.submit.name", metavar="metavar.name")] = None,
     batch: Annotated[str, typer.Option(help="help.submit.batch", metavar="metavar.name", show_default=False)] = "",
-    priority: Annotated[
-        PriorityWord, typer.Option(help="help.submit.priority", case_sensitive=False)
-    ] = PriorityWord.NORMAL,
+    priority: Annotated[PriorityWord, typer.Option(help="help.submit.priority", case_sensitive=False)] = "normal",
     label: Annotated[list[str] | None, typer.Option(help="help.submit.label", metavar="metavar.label")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="help.submit.rule", metavar="metavar.rule")] = None,
     key: Annotated[str | None, typer.Option("--idempotency-key", help="help.submit.key", metavar="metavar.key")] = None,
@@ -91,7 +89,7 @@ def submit(  # noqa: PLR0913 - one for each option
         raise Problem("one_file", ExitCode.USAGE)
     options: dict[str, object] = {
         "batch_id": batch,
-        "priority": Priority[priority.name],
+        "priority": Priority[priority.upper()],
         "labels": labels(label or []),
         "rule_ids": rule or [],
         "file_name": name,

@@ -7,17 +7,16 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TextIO
+from typing import NoReturn, TextIO
+
+from rich.console import Console
 
 from facnet_cli.output import console
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 try:
     import termios
@@ -28,44 +27,34 @@ else:
     HAS_TERMIOS = True
 
 
-class Keys(Protocol):
-    """Single keys, read without Enter."""
-
-    def pressed(self, seconds: float) -> str:
-        """Return the next key, or an empty string if none is pressed within `seconds`."""
+#: Returns the next key, or an empty string if none is pressed within so many seconds.
+ReadKey = Callable[[float], str]
 
 
-class Keyboard:
-    """Reads keys of a terminal in a `with` statement, and restores the terminal's mode. Without a terminal, waits."""
+@contextmanager
+def keyboard(stdin: TextIO | None = None) -> Iterator[ReadKey]:
+    """Read single keys of a terminal without Enter, and restore its mode afterwards. Without a terminal, only wait."""
+    stream = stdin or sys.stdin
+    if not (HAS_TERMIOS and stream.isatty()):
+        yield _wait
+        return
+    terminal = stream.fileno()
+    mode = termios.tcgetattr(terminal)
+    tty.setcbreak(terminal)
+    try:
+        yield partial(_read_key, terminal)
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, mode)
 
-    def __init__(self, stdin: TextIO | None = None) -> None:
-        """Read from `stdin`, standard input by default."""
-        stream = stdin or sys.stdin
-        self._terminal = stream.fileno() if HAS_TERMIOS and stream.isatty() else None
-        self._mode: list[Any] = []
 
-    def __enter__(self) -> Self:
-        if self._terminal is not None:
-            self._mode = termios.tcgetattr(self._terminal)
-            tty.setcbreak(self._terminal)
-        return self
+def _wait(seconds: float) -> str:
+    time.sleep(seconds)
+    return ""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._terminal is not None:
-            termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._mode)
 
-    def pressed(self, seconds: float) -> str:
-        """See `Keys`."""
-        if self._terminal is None:
-            time.sleep(seconds)
-            return ""
-        ready, _, _ = select.select([self._terminal], [], [], seconds)
-        return os.read(self._terminal, 1).decode(errors="replace") if ready else ""
+def _read_key(terminal: int, seconds: float) -> str:
+    ready, _, _ = select.select([terminal], [], [], seconds)
+    return os.read(terminal, 1).decode(errors="replace") if ready else ""
 
 
 def replace_process(command: list[str]) -> NoReturn:
@@ -85,7 +74,7 @@ class System:
     is_installed: Callable[[str], bool] = lambda module: find_spec(module) is not None
     is_terminal: Callable[[TextIO], bool] = lambda stream: stream.isatty()
     console: Callable[[TextIO], Console] = console
-    keyboard: Callable[[], AbstractContextManager[Keys]] = Keyboard
+    keyboard: Callable[[], AbstractContextManager[ReadKey]] = keyboard
     sleep: Callable[[float], None] = time.sleep
     # The service as a child process: announces its address as JSON, stops when its standard input is closed.
     stack_command: Sequence[str] = (

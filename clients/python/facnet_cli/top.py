@@ -55,8 +55,8 @@ def _stream(session: Session, client: FacnetClient, every: float, *, once: bool)
 def _live(session: Session, client: FacnetClient, every: float) -> None:
     stats = client.operations.stats()
     screen = Live(_screen(stats, session.texts), console=session.out, screen=True, auto_refresh=False)
-    with screen, session.system.keyboard() as keyboard:
-        while keyboard.pressed(every).lower() != QUIT:
+    with screen, session.system.keyboard() as read_key:
+        while read_key(every).lower() != QUIT:
             note = ""
             try:
                 stats = client.operations.stats()

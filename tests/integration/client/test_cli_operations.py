@@ -9,6 +9,7 @@ import pty
 import termios
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 
 from facnet_cli.app import build_app
 from facnet_cli.errors import ExitCode
-from facnet_cli.system import Keyboard, System
+from facnet_cli.system import System, keyboard
 from facnet_cli.texts import load
 from facnet_client import FacnetClient
 from facnet_client.operations import JobKind
@@ -212,40 +213,32 @@ def test_top_as_json_goes_on_until_it_is_stopped(facnet, operations):
     assert json.loads(once) == first
 
 
-class Keys:
-    """A keyboard that is pressed as a test says."""
-
-    def __init__(self, keys):
-        self.keys = iter(keys)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def pressed(self, _):
-        key = next(self.keys)
-        if key is KeyboardInterrupt:
-            raise key
-        return key
-
-
 @pytest.fixture
 def screen():
     """What is written on a terminal."""
     return io.StringIO()
 
 
-def terminal(screen, keys):
-    """A system with a terminal that has these keys pressed."""
+def terminal(screen, keys, before_key=lambda: None):
+    """A system with a terminal on which these keys are pressed."""
     console = Console(file=screen, force_terminal=True, width=150, height=60)
-    return System(console=lambda stream: console, is_terminal=lambda stream: True, keyboard=lambda: keys)
+    pressed = iter(keys)
+
+    def read_key(_):
+        before_key()
+        key = next(pressed)
+        if key is KeyboardInterrupt:
+            raise key
+        return key
+
+    return System(
+        console=lambda stream: console, is_terminal=lambda stream: True, keyboard=lambda: nullcontext(read_key)
+    )
 
 
 @pytest.mark.parametrize("last", ["q", "Q", KeyboardInterrupt])
 def test_top_shows_changes_until_it_is_stopped(facnet, operations, screen, last):
-    ended = facnet("top", system=terminal(screen, Keys(["", "x", last])))
+    ended = facnet("top", system=terminal(screen, ["", "x", last]))
     assert (ended.exit_code, ended.stderr) == (ExitCode.OK, "")
     assert len(operations.asked) == 3
     shown = screen.getvalue()
@@ -256,40 +249,36 @@ def test_top_shows_changes_until_it_is_stopped(facnet, operations, screen, last)
 
 
 def test_top_goes_on_if_the_server_is_unavailable_for_a_moment(facnet, operations, screen):
-    class Restart(Keys):
-        def pressed(self, seconds):
-            operations.refuse = {"stats": away} if "stats" not in operations.refuse else {}
-            return super().pressed(seconds)
+    def restart():
+        operations.refuse = {"stats": away} if "stats" not in operations.refuse else {}
 
     away = rich_status(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", "Revenez plus tard.", "Attendez.")
-    assert facnet("top", system=terminal(screen, Restart(["", "", "q"]))).exit_code == ExitCode.OK
+    assert facnet("top", system=terminal(screen, ["", "", "q"], restart)).exit_code == ExitCode.OK
     assert "Revenez plus tard." in screen.getvalue()
 
 
 def test_top_ends_if_the_caller_is_no_admin_any_more(facnet, operations, screen):
-    class Demoted(Keys):
-        def pressed(self, seconds):
-            operations.refuse = {"stats": rich_status(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", "Non.")}
-            return super().pressed(seconds)
+    def demote():
+        operations.refuse = {"stats": rich_status(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", "Non.")}
 
-    assert facnet("top", system=terminal(screen, Demoted(["", "q"]))).exit_code == ExitCode.REFUSED
+    assert facnet("top", system=terminal(screen, ["", "q"], demote)).exit_code == ExitCode.REFUSED
 
 
 def test_a_key_is_read_without_enter_and_the_terminal_left_as_it_was():
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "r") as stdin:
         before = termios.tcgetattr(theirs)
-        with Keyboard(stdin) as keys:
-            assert keys.pressed(0) == ""
+        with keyboard(stdin) as read_key:
+            assert read_key(0) == ""
             threading.Timer(0.01, os.write, (ours, b"q")).start()
-            assert keys.pressed(10) == "q"
+            assert read_key(10) == "q"
         assert termios.tcgetattr(theirs) == before
     os.close(ours)
 
 
 def test_without_a_terminal_there_are_no_keys():
-    with Keyboard(io.StringIO("q")) as keys:
-        assert keys.pressed(0) == ""
+    with keyboard(io.StringIO("q")) as read_key:
+        assert read_key(0) == ""
 
 
 def test_failed_jobs_are_listed_with_what_can_be_done(facnet, operations):

@@ -43,9 +43,9 @@ from typer.testing import CliRunner
 for arguments in (["--version"], ["--help"], ["top", "--help"]):
     result = CliRunner().invoke(build_app(load("en")), arguments)
     assert result.exit_code == 0, (arguments, result.output, result.exception)
-from facnet_cli.system import Keyboard
-with Keyboard() as keys:
-    assert keys.pressed(0) == ""
+from facnet_cli.system import keyboard
+with keyboard() as read_key:
+    assert read_key(0) == ""
 """
 
 
