@@ -64,7 +64,7 @@ def running(more: Mapping[str, str] = NOTHING, token: str | None = None) -> Iter
         deadline = time.monotonic() + READY_SECONDS
         while not is_serving(target, timeout=1.0):
             if time.monotonic() > deadline:
-                sys.exit(server.last_words())
+                sys.exit(server.log_tail())
         client = opened.enter_context(FacnetClient(target, token=token))
         yield Stack(client, target, variables, server, worker)
 

@@ -1,7 +1,7 @@
-"""What the programs of a stack are told: where everything is, by environment variables.
+"""The environment variables of a stack's programs, and the servers and databases that they name.
 
 `DATABASE_URL` and `REDIS_URL` are used instead of embedded servers if they are set, but never the databases that they
-name: see `borrowed`.
+name: see `external`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from facnet_grpc.devstack.embedded import start_postgres, start_valkey
-from facnet_grpc.devstack.external import NotLent, kept_database, redis_database, throw_away_database
+from facnet_grpc.devstack.external import DatabaseUnavailable, persistent_database, redis_database, temporary_database
 
 USUAL_PORT = 50051
 EPHEMERAL_SHUTDOWN_SECONDS = 2.0  # what is thrown away need not be finished
@@ -63,11 +63,11 @@ class Environment:
         if server:
             try:
                 if self._kept is None:
-                    return self._opened.enter_context(throw_away_database(server))
+                    return self._opened.enter_context(temporary_database(server))
                 name = f"facnet_dev_{_key(self._kept / 'database')[:12]}"
-                url = kept_database(server, name)
-            except NotLent:
-                self.notes.append(("postgres_not_lent", ""))
+                url = persistent_database(server, name)
+            except DatabaseUnavailable:
+                self.notes.append(("postgres_embedded", ""))
             else:
                 self.notes.append(("postgres_kept", name))
                 return url
@@ -78,8 +78,8 @@ class Environment:
         if server:
             try:
                 return self._opened.enter_context(redis_database(server))
-            except NotLent:
-                self.notes.append(("redis_not_lent", ""))
+            except DatabaseUnavailable:
+                self.notes.append(("redis_embedded", ""))
         valkey = start_valkey(self._kept and self._kept / "valkey", durable=self._kept is not None)
         return self._opened.enter_context(valkey)
 

@@ -1,9 +1,9 @@
-"""A database and a Redis database of one's own, on servers that others use as well.
+"""Creates databases for one stack on external PostgreSQL and Redis servers, which others use as well.
 
-Two stacks must not share either: each would take the other's runs, whose files it has not and whose rows it cannot
-decrypt. A stack that is thrown away gets a database that is dropped in the end. What a killed one has left behind is
-dropped by the next: of PostgreSQL's databases, those that bear our name, are ours, and have no session; of Redis's,
-those where a stack has left its name and no longer says that it lives.
+Two stacks must not share a database: each would claim the other's runs, whose files it does not have and whose rows it
+cannot decrypt. An ephemeral stack gets a database that is dropped when it stops. What a killed stack left behind is
+removed by the next: PostgreSQL databases with our prefix and owner and without a session; Redis databases that have the
+key of a stack and whose key of life has expired.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from facnet_grpc.events.stream import connect
 from facnet_grpc.storage.postgres.database import CONNECT_SECONDS
 from facnet_grpc.storage.postgres.errors import translate
 
-MADE_SECONDS = 300  # a younger one may have no session yet; clocks differ
-MOST_NUMBERS = 64
+MIN_AGE_SECONDS = 300  # a younger one may have no session yet; clocks differ
+MAX_DATABASES = 64
 ALIVE_KEY, STACK_KEY = "facnet:stack:alive", "facnet:stack"
 ALIVE_SECONDS = 60
-KEPT_SECONDS = 30 * DAY_SECONDS
+STACK_SECONDS = 30 * DAY_SECONDS
 
 _LEFT_BEHIND = """
     SELECT datname FROM pg_database AS d
@@ -42,15 +42,15 @@ _LEFT_BEHIND = """
 """
 
 
-class NotLent(Exception):
-    """A server gives no database to this stack: the role may make none, or none is free."""
+class DatabaseUnavailable(Exception):
+    """The server has no database for this stack: the role may not create one, or none is free."""
 
 
 @contextmanager
-def throw_away_database(server: str) -> Iterator[str]:
+def temporary_database(server: str) -> Iterator[str]:
     """Make a database beside that of the URL `server`, yield its URL, and drop it in the end.
 
-    Raises `NotLent` if the role may not make databases, `TransientError` if PostgreSQL is away.
+    Raises `DatabaseUnavailable` if the role may not make databases, `TransientError` if PostgreSQL is away.
     """
     with _session(server) as conn:
         _drop_left_behind(conn)
@@ -65,10 +65,10 @@ def throw_away_database(server: str) -> Iterator[str]:
             _run(conn, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
-def kept_database(server: str, name: str) -> str:
+def persistent_database(server: str, name: str) -> str:
     """Return the URL of the database `name` beside that of the URL `server`, made if it is not there yet.
 
-    Raises `NotLent` if the role may not make databases, `TransientError` if PostgreSQL is away.
+    Raises `DatabaseUnavailable` if the role may not make databases, `TransientError` if PostgreSQL is away.
     """
     with _session(server) as conn:
         if conn.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
@@ -77,14 +77,14 @@ def kept_database(server: str, name: str) -> str:
 
 
 @contextmanager
-def redis_database(server: str) -> Iterator[str]:
+def redis_database(server: str, *, alive_seconds: float = ALIVE_SECONDS) -> Iterator[str]:
     """Yield the URL of a numbered database of a Redis server that nobody uses, and empty it in the end.
 
-    Raises `NotLent` if none is free, `TransientError` if Redis is away.
+    Raises `DatabaseUnavailable` if none is free, `TransientError` if Redis is away.
     """
     url = _claim(server)
     over = threading.Event()
-    keeping = threading.Thread(target=_keep, args=(url, over), name="redis-database", daemon=True)
+    keeping = threading.Thread(target=_keep, args=(url, over, alive_seconds), name="redis-database", daemon=True)
     keeping.start()
     try:
         yield url
@@ -124,13 +124,13 @@ def _create(conn: psycopg.Connection, name: str) -> None:
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.InvalidObjectDefinition):
             _run(conn, f"{statement} LOCALE 'C'", name)
     except psycopg.errors.InsufficientPrivilege:
-        raise NotLent from None
+        raise DatabaseUnavailable from None
     except psycopg.errors.DuplicateDatabase:
         pass
 
 
 def _drop_left_behind(conn: psycopg.Connection) -> None:
-    for (name,) in conn.execute(_LEFT_BEHIND, (int(time.time()) - MADE_SECONDS,)).fetchall():
+    for (name,) in conn.execute(_LEFT_BEHIND, (int(time.time()) - MIN_AGE_SECONDS,)).fetchall():
         with suppress(psycopg.Error):  # somebody else was faster, or uses it after all
             _run(conn, "DROP DATABASE IF EXISTS {}", name)
 
@@ -142,7 +142,7 @@ def _claim(server: str) -> str:
     """
     taken = {0, _number(server)}
     try:
-        for url in (_numbered(server, number) for number in range(MOST_NUMBERS) if number not in taken):
+        for url in (_numbered(server, number) for number in range(MAX_DATABASES) if number not in taken):
             with connect(url) as client:
                 if _is_ours_now(client):
                     return url
@@ -150,7 +150,7 @@ def _claim(server: str) -> str:
         raise TransientError(Reason.BACKEND_UNAVAILABLE) from None
     except redis.RedisError:  # no such number, or no right to look
         pass
-    raise NotLent
+    raise DatabaseUnavailable
 
 
 def _is_ours_now(client: redis.Redis) -> bool:
@@ -163,16 +163,16 @@ def _is_ours_now(client: redis.Redis) -> bool:
     elif client.dbsize() != 1:
         client.delete(ALIVE_KEY)
         return False
-    client.set(STACK_KEY, 1, ex=KEPT_SECONDS)
+    client.set(STACK_KEY, 1, ex=STACK_SECONDS)
     return True
 
 
-def _keep(url: str, over: threading.Event) -> None:
+def _keep(url: str, over: threading.Event, alive_seconds: float) -> None:
     with connect(url) as client:
-        while not over.wait(ALIVE_SECONDS / 4):
+        while not over.wait(alive_seconds / 4):
             with suppress(redis.RedisError):
                 client.set(ALIVE_KEY, 1, ex=ALIVE_SECONDS)
-                client.set(STACK_KEY, 1, ex=KEPT_SECONDS)
+                client.set(STACK_KEY, 1, ex=STACK_SECONDS)
 
 
 def _number(server: str) -> int:

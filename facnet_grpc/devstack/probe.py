@@ -1,4 +1,4 @@
-"""Asks a server how it is, as a client would: in the clear, or with TLS if the client's variables say so."""
+"""Checks a server's health as a client does: in plain text, or with TLS if the client's variables ask for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SERVICE = "facnet.v1.ValidationService"
 
 
 def is_serving(target: str, *, timeout: float = 2.0) -> bool:
-    """Whether the server at `target` (host:port) says that it answers, within `timeout` seconds."""
+    """Whether the server at `target` (host:port) says SERVING within `timeout` seconds."""
     try:
         with _channel(target) as channel:
             answer = health_pb2_grpc.HealthStub(channel).Check(

@@ -1,4 +1,4 @@
-"""A program of ours as a child process: in a group of its own, never left behind."""
+"""Runs a program of the product as a child process, in a process group of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,8 +16,6 @@ from typing import Self
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.05
-
-_libc = ctypes.CDLL(None)
 
 
 class Child:
@@ -34,7 +33,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - one system call, no lock is taken
+                preexec_fn=signal_on_parent_death(signal.SIGTERM),  # noqa: PLW1509 - one system call, no lock is taken
             )
 
     def __enter__(self) -> Self:
@@ -53,22 +52,27 @@ class Child:
         """How it ended, None while it runs."""
         return self._process.poll()
 
-    def stop(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Ask it to end, and end it and all that it started after `seconds`, or when somebody is in a hurry."""
+    def stop(self, seconds: float, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """Ask it to end, and end it and all that it started after `seconds`, or as soon as `is_urgent`."""
         deadline = time.monotonic() + seconds
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
-        while self._process.poll() is None and time.monotonic() < deadline and not hurry():
+        while self._process.poll() is None and time.monotonic() < deadline and not is_urgent():
             time.sleep(POLL_SECONDS)
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def last_words(self, lines: int = 10) -> str:
+    def log_tail(self, lines: int = 10) -> str:
         """Return the end of its output."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def end_with_parent(told: signal.Signals) -> None:
-    """Have the kernel send this process a signal when the thread that started it ends."""
-    _libc.prctl(PR_SET_PDEATHSIG, int(told))
+def signal_on_parent_death(number: signal.Signals) -> Callable[[], object] | None:
+    """Return a `preexec_fn` that has the kernel send `number` to the child when the thread that starts it ends.
+
+    None where the kernel cannot (macOS): there a child outlives a parent that is killed.
+    """
+    if sys.platform != "linux":
+        return None
+    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(number))

@@ -48,7 +48,7 @@ class Stack:
     children: tuple[Child, ...]
     notes: tuple[tuple[str, str], ...] = ()
 
-    def casualty(self) -> Child | None:
+    def ended_child(self) -> Child | None:
         """Return a child that has ended by itself."""
         return next((child for child in self.children if child.exit_status is not None), None)
 
@@ -59,7 +59,7 @@ def run(options: StackOptions) -> None:
     with stack(options, stop) as running:
         _announce(running, options)
         while not stop.wait(POLL_SECONDS):
-            if dead := running.casualty():
+            if dead := running.ended_child():
                 raise StackError(f"{dead.name} has ended with status {dead.exit_status}; its log: {dead.log}")
 
 
@@ -90,10 +90,10 @@ def stack(options: StackOptions, stop: _Stop) -> Iterator[Stack]:
 def _wait_until_ready(running: Stack, stop: _Stop) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not stop.is_set() and not is_serving(running.target, timeout=1.0):
-        if dead := running.casualty():
-            raise StackError(f"{dead.name} does not start:\n{dead.last_words()}")
+        if dead := running.ended_child():
+            raise StackError(f"{dead.name} does not start:\n{dead.log_tail()}")
         if time.monotonic() > deadline:
-            raise StackError(f"the server does not answer:\n{running.children[0].last_words()}")
+            raise StackError(f"the server does not answer:\n{running.children[0].log_tail()}")
         time.sleep(POLL_SECONDS)
 
 

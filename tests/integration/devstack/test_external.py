@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from facnet_grpc.devstack import external
 from facnet_grpc.devstack.embedded import start_valkey
 from facnet_grpc.devstack.environment import Environment
-from facnet_grpc.devstack.external import NotLent, kept_database, redis_database, throw_away_database
+from facnet_grpc.devstack.external import DatabaseUnavailable, persistent_database, redis_database, temporary_database
 from facnet_grpc.errors import TransientError
 
 pytestmark = pytest.mark.system
@@ -65,7 +65,7 @@ def numbered(server, number):
 
 
 def test_two_stacks_have_a_database_each_and_leave_none(postgres_server):
-    with throw_away_database(postgres_server) as one, throw_away_database(postgres_server) as other:
+    with temporary_database(postgres_server) as one, temporary_database(postgres_server) as other:
         assert name_of(one) != name_of(other)
         assert {name_of(one), name_of(other)} <= databases(postgres_server)
         with psycopg.connect(one) as conn:
@@ -74,14 +74,14 @@ def test_two_stacks_have_a_database_each_and_leave_none(postgres_server):
 
 
 def test_a_database_goes_although_somebody_still_talks_to_it(postgres_server):
-    with throw_away_database(postgres_server) as url:
+    with temporary_database(postgres_server) as url:
         left = psycopg.connect(url)
     assert name_of(url) not in databases(postgres_server)
     left.close()
 
 
 def test_what_a_killed_stack_left_is_dropped_by_the_next_and_nothing_else(postgres_server):
-    long_ago = f"{int(time.time()) - external.MADE_SECONDS - 60:08x}"
+    long_ago = f"{int(time.time()) - external.MIN_AGE_SECONDS - 60:08x}"
     left, used, young, other = (
         f"facnet_run_{long_ago}_{token_hex(4)}",
         f"facnet_run_{long_ago}_{token_hex(4)}",
@@ -91,30 +91,30 @@ def test_what_a_killed_stack_left_is_dropped_by_the_next_and_nothing_else(postgr
     for name in (left, used, young, other):
         execute(postgres_server, "CREATE DATABASE {}", name)
     try:
-        with psycopg.connect(make_conninfo(postgres_server, dbname=used)), throw_away_database(postgres_server):
+        with psycopg.connect(make_conninfo(postgres_server, dbname=used)), temporary_database(postgres_server):
             assert databases(postgres_server) & {left, used, young, other} == {used, young, other}
     finally:
         for name in (left, used, young, other):
             execute(postgres_server, "DROP DATABASE IF EXISTS {}", name)
 
 
-def test_a_kept_database_is_the_same_again(postgres_server):
+def test_a_persistent_database_is_the_same_again(postgres_server):
     name = f"facnet_dev_{token_hex(4)}"
     try:
-        url = kept_database(postgres_server, name)
+        url = persistent_database(postgres_server, name)
         execute(url, "CREATE TABLE kept ()")
-        assert kept_database(postgres_server, name) == url
+        assert persistent_database(postgres_server, name) == url
         execute(url, "SELECT FROM kept")
     finally:
         execute(postgres_server, "DROP DATABASE {}", name)
 
 
 def test_a_role_that_may_not_make_databases_is_told_from_a_server_that_is_away(poor):
-    with pytest.raises(NotLent), throw_away_database(poor):
+    with pytest.raises(DatabaseUnavailable), temporary_database(poor):
         pass
-    with pytest.raises(NotLent):
-        kept_database(poor, "facnet_dev_test")
-    with pytest.raises(TransientError), throw_away_database("postgresql://127.0.0.1:1/x"):
+    with pytest.raises(DatabaseUnavailable):
+        persistent_database(poor, "facnet_dev_test")
+    with pytest.raises(TransientError), temporary_database("postgresql://127.0.0.1:1/x"):
         pass
 
 
@@ -139,9 +139,8 @@ def test_the_redis_database_of_a_killed_stack_is_emptied_and_used_again(valkey):
             assert sorted(client.keys()) == [external.STACK_KEY.encode(), external.ALIVE_KEY.encode()]
 
 
-def test_a_stack_goes_on_saying_that_it_lives(valkey, monkeypatch):
-    monkeypatch.setattr(external, "ALIVE_SECONDS", 1)
-    with redis_database(valkey) as url, redis.Redis.from_url(url) as client:
+def test_a_stack_goes_on_saying_that_it_lives(valkey):
+    with redis_database(valkey, alive_seconds=1.0) as url, redis.Redis.from_url(url) as client:
         client.flushdb()
         deadline = time.monotonic() + 30
         while not client.exists(external.ALIVE_KEY):
@@ -153,7 +152,7 @@ def test_a_redis_without_a_free_database_is_told_from_one_that_is_away(valkey):
     for number in range(1, 16):
         with numbered(valkey, number) as client:
             client.set("somebody", 1)
-    with pytest.raises(NotLent), redis_database(valkey):
+    with pytest.raises(DatabaseUnavailable), redis_database(valkey):
         pass
     with pytest.raises(TransientError), redis_database("redis://127.0.0.1:1/0"):
         pass
@@ -168,7 +167,7 @@ def test_without_the_right_the_stack_has_servers_of_its_own_and_says_so(poor, va
     monkeypatch.setenv("FACNET_BLOB_DIR", "/srv/of/somebody")
     with ExitStack() as opened:
         found = Environment(tmp_path, opened, ephemeral=True)
-        assert [code for code, _ in found.notes] == ["postgres_not_lent", "redis_not_lent"]
+        assert [code for code, _ in found.notes] == ["postgres_embedded", "redis_embedded"]
         with (
             psycopg.connect(found.variables["DATABASE_URL"]) as conn,
             redis.from_url(found.variables["REDIS_URL"]) as r,
