@@ -1,7 +1,8 @@
-"""Whether a process can do its work: what it stands on, asked rarely, and told over HTTP beside the figures.
+"""Liveness and readiness of a process, served over HTTP beside its metrics.
 
-`/livez` answers as long as the process does: restarting it would not bring PostgreSQL back. `/readyz` says whether to
-send it work, and names what is missing; nothing else is told, as anybody on the network of the probes may ask.
+`/livez` answers as long as the process does: restarting it would not bring PostgreSQL back. `/readyz` answers whether
+the process can work, with the state of each dependency and nothing else: the page has no authentication.
+`prometheus_client.start_http_server` serves metrics only, so that the page has a server of its own.
 """
 
 from __future__ import annotations
@@ -25,40 +26,49 @@ from facnet_grpc.settings.storage import StorageSettings
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 from facnet_grpc.storage.postgres.database import Database
 
-KEEP_SECONDS = 2.0  # probes come from several sides at once
-WAIT_SECONDS = 2.0
-NEEDED = frozenset({"postgres", "schema", "blobs"})  # without Redis runs are still taken, and found by the reconciler
+CACHE_SECONDS = 2.0  # several probes ask at once
+PING_SECONDS = 2.0
+REQUIRED = frozenset(
+    {"postgres", "schema", "blobs"}
+)  # without Redis runs are still accepted: the reconciler finds them
 
 Check = Callable[[], None]
 
 
 class Readiness:
-    """Asks each part whether it is there, and remembers the answers for two seconds. Thread-safe."""
+    """Checks the dependencies of a process, and caches the outcome for `CACHE_SECONDS`. Thread-safe."""
 
-    def __init__(self, checks: Mapping[str, Check], *, needed: frozenset[str] = NEEDED) -> None:
-        """Use `checks`, which raise `FacnetError` or `redis.RedisError`; those that are not `needed` are only told."""
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        *,
+        required: frozenset[str] = REQUIRED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Use `checks`, which raise `FacnetError` or `redis.RedisError`; the `required` ones decide on readiness."""
         self._checks = checks
-        self._needed = needed
+        self._required = required
+        self._clock = clock
         self._lock = Lock()
-        self._asked_at = float("-inf")
-        self._answers: dict[str, bool] = {}
+        self._checked_at = float("-inf")
+        self._outcomes: dict[str, bool] = {}
         self._stopping = False
 
     def stop(self) -> None:
-        """Say from now on that no work is wanted."""
+        """Report not ready from now on."""
         self._stopping = True
 
-    def look(self) -> dict[str, bool]:
-        """Return which parts are there. Blocks, for seconds if one does not answer."""
+    def check(self) -> dict[str, bool]:
+        """Return the outcome of each check. Blocks, for seconds if a dependency does not answer."""
         with self._lock:
-            if time.monotonic() - self._asked_at > KEEP_SECONDS:
-                self._answers = {name: _holds(check) for name, check in self._checks.items()}
-                self._asked_at = time.monotonic()
-            return dict(self._answers)
+            if self._clock() - self._checked_at > CACHE_SECONDS:
+                self._outcomes = {name: _passes(check) for name, check in self._checks.items()}
+                self._checked_at = self._clock()
+            return dict(self._outcomes)
 
     def is_ready(self) -> bool:
-        """Whether everything is there that work needs."""
-        return not self._stopping and all(found for name, found in self.look().items() if name in self._needed)
+        """Whether all required checks pass."""
+        return not self._stopping and all(passed for name, passed in self.check().items() if name in self._required)
 
 
 def of(settings: StorageSettings, database: Database) -> Readiness:
@@ -74,7 +84,7 @@ def of(settings: StorageSettings, database: Database) -> Readiness:
 
 
 class _Schema:
-    """Whether the schema is one that this release can work with: asked until it is, and then no more."""
+    """Checks that the schema is complete for this release; not again once it is."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -82,7 +92,7 @@ class _Schema:
 
     def __call__(self) -> None:
         if not self._complete:
-            # Alembic takes a worker 25 MB, and most are never asked.
+            # Alembic takes 25 MB of a worker, and most workers are never probed.
             from facnet_grpc.storage.postgres import migrate  # noqa: PLC0415 - see above
 
             self._complete = not migrate.pending(self._url, until=migrate.Stage.BEFORE)
@@ -91,7 +101,7 @@ class _Schema:
 
 
 def _ping(database: Database) -> None:
-    database.ping(timeout=WAIT_SECONDS)
+    database.ping(timeout=PING_SECONDS)
 
 
 def _ping_redis(url: str) -> None:
@@ -99,7 +109,7 @@ def _ping_redis(url: str) -> None:
         client.ping()
 
 
-def _holds(check: Check) -> bool:
+def _passes(check: Check) -> bool:
     try:
         check()
     except (FacnetError, redis.RedisError):
@@ -111,19 +121,19 @@ class Page:
     """`/metrics`, `/livez` and `/readyz` of this process, on an address of its own."""
 
     def __init__(self, host: str, port: int, readiness: Readiness | None) -> None:
-        """Listen. Raises `OSError` if that is impossible. Without `readiness`, `/readyz` says what `/livez` says."""
+        """Listen. Raises `OSError` if the address is taken. Without `readiness`, `/readyz` answers like `/livez`."""
         kind = _Server6 if ":" in host else _Server
-        self._server = make_server(host, port, _application(readiness), kind, handler_class=_Silent)
+        self._server = make_server(host, port, _application(readiness), kind, handler_class=_SilentHandler)
         self._thread = Thread(target=self._server.serve_forever, name="metrics-page", daemon=True)
         self._thread.start()
 
     @property
     def port(self) -> int:
-        """The port that it is at."""
+        """The port that it listens on."""
         return self._server.server_port
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -139,7 +149,7 @@ def _application(readiness: Readiness | None) -> Any:
         if path == "/readyz" and readiness is not None:
             ready = readiness.is_ready()
             status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-            return _answer(start_response, status, {"ready": ready, **readiness.look()})
+            return _answer(start_response, status, {"ready": ready, **readiness.check()})
         page: Iterable[bytes] = figures(environ, start_response)
         return page
 
@@ -159,6 +169,6 @@ class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
-class _Silent(WSGIRequestHandler):
+class _SilentHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
         """Log nothing: probes come every few seconds."""

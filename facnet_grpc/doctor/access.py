@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from facnet_grpc.doctor.report import Finding
-from facnet_grpc.server.access import certificates, development, jwks
+from facnet_grpc.server.access import certificates, identity, jwks
 from facnet_grpc.server.transport import check_pair
 from facnet_grpc.settings.access import AccessSettings
 
@@ -73,7 +73,7 @@ def check_authorities(path: Path) -> Finding:
 def check_tokens(settings: AccessSettings) -> Iterator[Finding]:
     """Check that the issuer's keys can be read, and that there is one to use. Asks the issuer."""
     try:
-        development.read(settings.dev_tokens.get_secret_value())
+        identity.parse_dev_tokens(settings.dev_tokens.get_secret_value())
     except ValueError as error:
         yield Finding("tokens", ok=False, code="tokens_development", value=str(error))
     values = {"FACNET_JWT_ISSUER": settings.jwt_issuer, "FACNET_JWT_AUDIENCE": settings.jwt_audience}

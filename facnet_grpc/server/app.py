@@ -1,38 +1,51 @@
-"""The gRPC server: which services it has, what stands around every call, and what it takes from a connection."""
+"""The gRPC server: its services, the interceptors in order, and the limits of a connection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_channelz.v1._async import ChannelzServicer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from facnet_grpc.gen.facnet.v1 import operations_service_pb2, reference_service_pb2, rule_service_pb2
-from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.gen.facnet.v1 import validation_service_pb2_grpc as pb_grpc
+from facnet_grpc.gen.facnet.v1 import (
+    operations_service_pb2,
+    operations_service_pb2_grpc,
+    reference_service_pb2,
+    reference_service_pb2_grpc,
+    rule_service_pb2,
+    rule_service_pb2_grpc,
+    validation_service_pb2,
+    validation_service_pb2_grpc,
+)
 from facnet_grpc.server import transport
 from facnet_grpc.server.access.identity import Identity
 from facnet_grpc.server.access.limits import OpenCalls, RateLimiter
-from facnet_grpc.server.interceptors.auth import auth, limits
+from facnet_grpc.server.interceptors.admission import auth, deadline, limits
 from facnet_grpc.server.interceptors.chain import Chain, Interceptor
-from facnet_grpc.server.interceptors.deadline import deadline
 from facnet_grpc.server.interceptors.errors import status_errors
-from facnet_grpc.server.interceptors.observability import access_log, call_metrics, call_trace
-from facnet_grpc.server.interceptors.request_context import request_id
-from facnet_grpc.server.runs.service import ValidationService
+from facnet_grpc.server.interceptors.observability import access_log, call_metrics, call_trace, request_id
 from facnet_grpc.settings import Settings
 from facnet_grpc.settings.process import ServerSettings
 
-SERVICES = (
-    pb.DESCRIPTOR.services_by_name["ValidationService"],
-    rule_service_pb2.DESCRIPTOR.services_by_name["RuleService"],
-    reference_service_pb2.DESCRIPTOR.services_by_name["ReferenceService"],
-    operations_service_pb2.DESCRIPTOR.services_by_name["OperationsService"],
+# Our services, with the generated functions that add them to a server.
+OWN_SERVICES: Mapping[ServiceDescriptor, Callable[[object, grpc.aio.Server], None]] = {
+    messages.DESCRIPTOR.services_by_name[name]: getattr(stubs, f"add_{name}Servicer_to_server")
+    for name, messages, stubs in (
+        ("ValidationService", validation_service_pb2, validation_service_pb2_grpc),
+        ("RuleService", rule_service_pb2, rule_service_pb2_grpc),
+        ("ReferenceService", reference_service_pb2, reference_service_pb2_grpc),
+        ("OperationsService", operations_service_pb2, operations_service_pb2_grpc),
+    )
+}
+SERVICES: tuple[ServiceDescriptor, ...] = (
+    *OWN_SERVICES,
     health_pb2.DESCRIPTOR.services_by_name["Health"],
     channelz_pb2.DESCRIPTOR.services_by_name["Channelz"],
 )
@@ -40,24 +53,23 @@ SERVICES = (
 MIB = 1 << 20
 
 OPTIONS = (
-    # A chunk of 1 MiB and what is around it, also once a compressed message is expanded; answers are pages of at most
-    # about 1 MiB.
+    # A chunk of 1 MiB and its envelope, also after decompression; answers are pages of about 1 MiB at most.
     ("grpc.max_receive_message_length", 2 * MIB),
     ("grpc.max_send_message_length", 4 * MIB),
-    # A stream may run ahead of its reader by this much and no more, so that memory per upload has a bound; the window
-    # that grows with the measured bandwidth has none worth the name.
+    # Bounds the bytes that a stream buffers ahead of its reader, and so the memory per upload; the window that grows
+    # with the measured bandwidth has no useful bound.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 512 << 10),
-    # Clients that vanished are noticed within 40 s, so that their watches and uploads are let go.
+    # Dead connections are detected within 40 s, so that their watches and uploads are released.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # Who has not said within 10 s what they want, TLS and all, is hung up on: usually two minutes.
+    # A connection that has not finished its handshakes (TLS, HTTP/2) within 10 s is closed; the default is 2 minutes.
     ("grpc.server_handshake_timeout_ms", 10_000),
-    # Clients may ping every 10 s, also while they have no call, without being sent away.
+    # Clients may ping every 10 s, also without an open call, without getting GOAWAY.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_ping_strikes", 2),
-    # When a server comes back, everybody's watches do at once. grpc would reset those beyond a thousand that wait.
+    # After a restart all watches reconnect at once. By default gRPC resets calls beyond 1,000 pending ones.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
     ("grpc.enable_channelz", 1),
@@ -66,7 +78,7 @@ OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A server that can be started, and its health."""
+    """A server that can be started, its health service, and the ports that it is bound to."""
 
     server: grpc.aio.Server
     health: health_aio.HealthServicer
@@ -75,64 +87,74 @@ class App:
 
 
 def interceptors(settings: ServerSettings, identity: Identity, rate: RateLimiter) -> tuple[Interceptor, ...]:
-    """Return what stands around every call, outermost first, the same for unary calls and streams."""
+    """Return the interceptors of every call, unary or streaming, outermost first."""
     return (
-        request_id,  # first, so that everything below can name the call
-        call_trace,  # outside of all that logs or counts
-        access_log,  # outside of errors, so that it sees the status that the client sees
-        call_metrics(_methods()),  # likewise
+        request_id,  # first, so that all others can log the id
+        call_trace,  # outside of the interceptors that log or count
+        access_log,  # outside of status_errors, so that it sees the status that the client sees
+        call_metrics([_path(service, method) for service in SERVICES for method in service.methods]),  # likewise
         status_errors,  # outside of all that may refuse a call
-        auth(identity),  # before anything is done for the caller
-        limits(rate, OpenCalls(settings.max_open_calls)),  # once it is known whose share the call is
-        deadline(
-            settings.default_deadline_seconds, settings.max_stream_seconds
-        ),  # last: what it bounds is the work itself
+        auth(identity),  # before any work is done for the caller
+        limits(rate, OpenCalls(settings.max_open_calls)),  # after auth: limits are per owner
+        deadline(settings.default_deadline_seconds, settings.max_stream_seconds),  # last: it bounds the work itself
     )
 
 
 def build(
-    service: ValidationService,
+    features: Sequence[object],
     settings: Settings,
     identity: Identity,
     rate: RateLimiter,
-    others: Sequence[Callable[[grpc.aio.Server], None]] = (),
+    *,
+    options: Sequence[tuple[str, int]] = OPTIONS,
 ) -> App:
-    """Return a server bound to its addresses; `others` add further services to it.
+    """Return a server bound to its addresses, with the RPC methods of `features`.
 
-    Raises `OSError` if one of them is taken or not ours, `SettingsError` if a certificate cannot be used.
+    Raises `OSError` if an address is taken or not ours, `SettingsError` if a certificate cannot be used, `TypeError` if
+    the methods of `features` are not those of the protos.
     """
     chain = Chain(interceptors(settings.server, identity, rate))
-    server = grpc.aio.server(interceptors=[chain], options=(*OPTIONS, *_limits(settings.server)))
-    pb_grpc.add_ValidationServiceServicer_to_server(service, server)
-    for add in others:
-        add(server)
+    server = grpc.aio.server(interceptors=[chain], options=(*options, *_connection_options(settings.server)))
+    for service, add in OWN_SERVICES.items():
+        add(compose(service, features), server)
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), server)
     reflection.enable_server_reflection([*_names(), reflection.SERVICE_NAME], server)
-    two = bool(settings.access.mtls_listen)
-    port = _bind(server, settings.access.listen, transport.credentials(settings.access, of_clients=not two))
-    mtls = (
-        _bind(server, settings.access.mtls_listen, transport.credentials(settings.access, of_clients=True))
-        if two
-        else None
-    )
-    return App(server, health, port, mtls)
+    access = settings.access
+    port = _bind(server, access.listen, transport.credentials(access, require_client=not access.mtls_listen))
+    mtls_port = None
+    if access.mtls_listen:
+        mtls_port = _bind(server, access.mtls_listen, transport.credentials(access, require_client=True))
+    return App(server, health, port, mtls_port)
+
+
+def compose(service: ServiceDescriptor, features: Sequence[object]) -> SimpleNamespace:
+    """Return a servicer with the RPC methods of a service, each taken from the only feature that has it.
+
+    Raises `TypeError` if no feature, or more than one, has a method of that name.
+    """
+    methods = {}
+    for method in service.methods:
+        found = [getattr(feature, method.name) for feature in features if hasattr(feature, method.name)]
+        if len(found) != 1:
+            raise TypeError(f"{len(found)} features implement {service.full_name}/{method.name}")
+        methods[method.name] = found[0]
+    return SimpleNamespace(**methods)
 
 
 async def serve(app: App) -> None:
-    """Start answering, and say so."""
+    """Start to answer, and report every service as serving."""
     await app.server.start()
     for name in ("", *_names()):
         await app.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
-async def tell(app: App, *, ready: bool) -> None:
-    """Say of each service that stands on others whether they are there; the server itself answers in any case."""
+async def set_health(app: App, *, ready: bool) -> None:
+    """Set the health of our services, which need PostgreSQL; the server itself (no service name) stays SERVING."""
     status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-    for name in _names():
-        if name.startswith("facnet."):
-            await app.health.set(name, status)
+    for service in OWN_SERVICES:
+        await app.health.set(service.full_name, status)
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
@@ -142,17 +164,16 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
         raise OSError(f"cannot listen on {listen}") from None
 
 
-def _limits(settings: ServerSettings) -> list[tuple[str, int]]:
-    """Return what a connection and the headers of a call may amount to."""
-    age = settings.max_connection_seconds
+def _connection_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """Return the limits of a connection and of a call's metadata as gRPC options."""
     options = [
-        # Two servers on one port are a mistake, unless somebody says that they share its load.
+        # Off by default: two servers on one port are a mistake unless they share its load on purpose.
         ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_concurrent_streams", settings.max_connection_streams),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
     ]
-    if age:
+    if age := settings.max_connection_seconds:
         options += [
             ("grpc.max_connection_age_ms", round(age * 1000)),
             ("grpc.max_connection_age_grace_ms", round(settings.connection_grace_seconds * 1000)),
@@ -160,9 +181,9 @@ def _limits(settings: ServerSettings) -> list[tuple[str, int]]:
     return options
 
 
-def _names() -> Iterable[str]:
+def _names() -> list[str]:
     return [service.full_name for service in SERVICES]
 
 
-def _methods() -> frozenset[str]:
-    return frozenset(f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods)
+def _path(service: ServiceDescriptor, method: MethodDescriptor) -> str:
+    return f"/{service.full_name}/{method.name}"

@@ -1,4 +1,4 @@
-"""Sends a new run to the workers after its caller has been answered: neither slowed nor failed by Redis."""
+"""Enqueues jobs in the background, so that Redis neither delays nor fails the call that created a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from facnet_grpc.server.executors import BackgroundTasks, BlockingExecutor
 
 log = get_logger(__name__)
 
-MAX_PENDING = 8  # while Redis is away each holds a thread for a second; the reconciler sends what is left out
+MAX_PENDING = 8  # while Redis is down each occupies a thread for a second; beyond it the reconciler enqueues
 
 
 class Dispatcher:
-    """Enqueues in the background. What it cannot send is found by the workers' reconciler within seconds."""
+    """Enqueues in the background. The workers' reconciler enqueues within seconds what could not be sent here."""
 
     def __init__(self, queue: JobQueue, blocking: BlockingExecutor, background: BackgroundTasks) -> None:
         self._queue = queue
@@ -26,14 +26,14 @@ class Dispatcher:
         self._pending = 0
 
     def send(self, run_id: UUID) -> None:
-        """Begin to enqueue a run; returns at once."""
-        self._begin(ValidateRun(run_id, tracing.inject()), run_id)
+        """Enqueue a run; returns at once."""
+        self._start(ValidateRun(run_id, tracing.inject()), run_id)
 
     def send_revalidation(self, revalidation_id: UUID, run_id: UUID) -> None:
-        """Begin to enqueue the second judgement of a run; returns at once."""
-        self._begin(RevalidateRun(revalidation_id, tracing.inject()), run_id)
+        """Enqueue the revalidation of a run; returns at once."""
+        self._start(RevalidateRun(revalidation_id, tracing.inject()), run_id)
 
-    def _begin(self, job: Job, run_id: UUID) -> None:
+    def _start(self, job: Job, run_id: UUID) -> None:
         if self._pending >= MAX_PENDING:
             metrics.ENQUEUE_FAILURES.inc()
             return

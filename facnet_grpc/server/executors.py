@@ -1,4 +1,4 @@
-"""Where everything that blocks runs: one bounded pool of threads for PostgreSQL, the disk and hashing."""
+"""A bounded thread pool for blocking code, and tasks that outlive the call that started them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 
 class BlockingExecutor:
-    """Runs blocking functions off the event loop, at most `threads` at once; the others wait their turn."""
+    """Runs blocking functions (PostgreSQL, disk, hashing) in at most `threads` threads; further ones are queued."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="io")
@@ -30,35 +30,35 @@ class BlockingExecutor:
         return asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     def close(self) -> None:
-        """Wait for what runs."""
+        """Wait for running functions, and stop the threads."""
         self._pool.shutdown(wait=True)
 
 
 class BackgroundTasks:
-    """Tasks that must reach their end although the call that began them is gone."""
+    """Tasks that run to their end although the call that started them is gone."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin `work` and hold on to it. Await `asyncio.shield` of the task to follow it."""
-        task = asyncio.create_task(work)
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task and keep a reference to it. Await `asyncio.shield` of the task for its result."""
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._on_done)
         return task
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is going on."""
+        """Whether no task is running."""
         return not self._tasks
 
     async def close(self) -> None:
-        """Wait for all of them."""
+        """Wait for all tasks."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, FacnetError):  # ours reach the caller, if there still is one
+        if error is not None and not isinstance(error, FacnetError):  # these are raised to the caller, if still there
             log.error("background_task_failed", **exception_fields(error))

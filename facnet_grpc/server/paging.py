@@ -1,7 +1,4 @@
-"""Opaque tokens: where a list goes on, and where a watch goes on. Versioned, and bound to what they were made for.
-
-Cuts lists into pages.
-"""
+"""Opaque tokens: the page tokens of lists and the cursors of watches. Versioned, and bound to their list or run."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ import binascii
 import hashlib
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -20,73 +17,105 @@ from google.protobuf.message import Message
 from facnet_grpc.errors import InvalidInput, Reason
 
 VERSION = 1
-_PAGE = struct.Struct(">cB8s")  # kind, version, what was asked for; then the position
-_CURSOR = struct.Struct(">cB16sId")  # kind, version, run, attempt, percent
-_MOMENT = struct.Struct(">q16s")  # microseconds, id
+MAX_TOKEN = 256  # characters
+MAX_PAGE_SIZE = 1000
+MAX_PAGE_BYTES = 1 << 20  # a page ends early rather than exceeding the message size that clients accept
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_TOKEN = 256
+_PAGE = struct.Struct(">cB8s")  # kind, version, digest of the list key; the position follows
+_CURSOR = struct.Struct(">cB16sId")  # kind, version, run, attempt, percent
+_NUMBER = struct.Struct(">q")
+_TIME_AND_ID = struct.Struct(">q16s")  # microseconds since the epoch, id
+
+Position = TypeVar("Position")
+Row = TypeVar("Row")
+Rendered = TypeVar("Rendered", bound=Message)
 
 
-def page_token(asked: object, position: bytes) -> str:
-    """Return a token for the page after `position` of the list that `asked` describes by its repr."""
-    return _encode(_PAGE.pack(b"p", VERSION, _digest(asked)) + position)
+@dataclass(frozen=True, slots=True)
+class PositionFormat(Generic[Position]):
+    """The form of positions in the page tokens of a list. `decode` raises `ValueError` and the like for other bytes."""
+
+    encode: Callable[[Position], bytes]
+    decode: Callable[[bytes], Position]
 
 
-def page_position(token: str, asked: object) -> bytes | None:
-    """Return the position in a token of this list; None without one. Raises `InvalidInput(BAD_PAGE_TOKEN)`."""
-    if not token:
-        return None
-    raw = _decode(token)
-    if raw[: _PAGE.size] != _PAGE.pack(b"p", VERSION, _digest(asked)):
+def _decode_time_and_id(raw: bytes) -> tuple[datetime, UUID]:
+    microseconds, found = _TIME_AND_ID.unpack(raw)
+    return EPOCH + timedelta(microseconds=microseconds), UUID(bytes=found)
+
+
+NUMBER: PositionFormat[int] = PositionFormat(_NUMBER.pack, lambda raw: int(_NUMBER.unpack(raw)[0]))
+TEXT: PositionFormat[str] = PositionFormat(str.encode, bytes.decode)
+ID: PositionFormat[UUID] = PositionFormat(lambda position: position.bytes, lambda raw: UUID(bytes=raw))
+TIME_AND_ID: PositionFormat[tuple[datetime, UUID]] = PositionFormat(
+    lambda position: _TIME_AND_ID.pack((position[0] - EPOCH) // timedelta(microseconds=1), position[1].bytes),
+    _decode_time_and_id,
+)
+
+
+class PageRequest(Protocol):
+    """A request for a page of a list."""
+
+    page_size: int
+    page_token: str
+
+
+class Page(Generic[Position]):
+    """The page that a request asks for: `limit` rows after the position `after`, which is None on the first page."""
+
+    def __init__(
+        self, request: PageRequest, list_key: object, position: PositionFormat[Position], default_size: int = 100
+    ) -> None:
+        """Read the request. `list_key` tells lists and filters apart by its repr: a token is valid for one of them.
+
+        Raises `InvalidInput` (page_size), `InvalidInput` (BAD_PAGE_TOKEN).
+        """
+        if request.page_size < 0:
+            raise InvalidInput(field="page_size")
+        self.size = min(request.page_size or default_size, MAX_PAGE_SIZE)
+        self.limit = self.size + 1  # the additional row tells whether there is a next page
+        self._position = position
+        self._prefix = _PAGE.pack(b"p", VERSION, hashlib.sha256(repr(list_key).encode()).digest()[:8])
+        self.after = self._read(request.page_token) if request.page_token else None
+
+    def build(
+        self, rows: Sequence[Row], render: Callable[[Row], Rendered], position: Callable[[Row], Position]
+    ) -> tuple[list[Rendered], str]:
+        """Return the rendered rows and the token of the next page, which is empty on the last page."""
+        rendered = render_page(rows[: self.size], render)
+        more = len(rendered) < len(rows)
+        return rendered, self.token(position(rows[len(rendered) - 1])) if more else ""
+
+    def token(self, position: Position) -> str:
+        """Return the token of the page after `position`."""
+        return _encode(self._prefix + self._position.encode(position))
+
+    def _read(self, token: str) -> Position:
+        raw = _decode(token)
+        try:
+            if raw.startswith(self._prefix):
+                return self._position.decode(raw[len(self._prefix) :])
+        except (ValueError, OverflowError, struct.error):
+            pass
         raise InvalidInput(Reason.BAD_PAGE_TOKEN, field="page_token")
-    return raw[_PAGE.size :]
 
 
-def number_position(token: str, asked: object) -> int:
-    """Return the number in a token that `number_token` made, 0 without one. Raises `InvalidInput(BAD_PAGE_TOKEN)`."""
-    position = page_position(token, asked)
-    if position is None:
-        return 0
-    if len(position) != 8:  # noqa: PLR2004 - as written below
-        raise InvalidInput(Reason.BAD_PAGE_TOKEN, field="page_token")
-    return int.from_bytes(position, "big")
-
-
-def number_token(asked: object, number: int) -> str:
-    """Return a token for the page after row `number`."""
-    return page_token(asked, number.to_bytes(8, "big"))
-
-
-def uuid_position(token: str, asked: object) -> UUID | None:
-    """Return the id in a token made of its 16 bytes, None without one. Raises `InvalidInput(BAD_PAGE_TOKEN)`."""
-    position = page_position(token, asked)
-    if position is None:
-        return None
-    if len(position) != 16:  # noqa: PLR2004 - bytes of a UUID
-        raise InvalidInput(Reason.BAD_PAGE_TOKEN, field="page_token")
-    return UUID(bytes=position)
-
-
-def moment_token(asked: object, moment: datetime, one: UUID) -> str:
-    """Return a token for the page after what happened to `one` at `moment`."""
-    return page_token(asked, _MOMENT.pack((moment - EPOCH) // timedelta(microseconds=1), one.bytes))
-
-
-def moment_position(token: str, asked: object) -> tuple[datetime, UUID] | None:
-    """Return what `moment_token` was made of, None without one. Raises `InvalidInput(BAD_PAGE_TOKEN)`."""
-    position = page_position(token, asked)
-    if position is None:
-        return None
-    try:
-        microseconds, one = _MOMENT.unpack(position)
-        return EPOCH + timedelta(microseconds=microseconds), UUID(bytes=one)
-    except (struct.error, OverflowError):
-        raise InvalidInput(Reason.BAD_PAGE_TOKEN, field="page_token") from None
+def render_page(rows: Iterable[Row], render: Callable[[Row], Rendered]) -> list[Rendered]:
+    """Render rows while they fit into `MAX_PAGE_BYTES`; the first row always fits."""
+    rendered: list[Rendered] = []
+    room = MAX_PAGE_BYTES
+    for row in rows:
+        message = render(row)
+        room -= message.ByteSize()
+        if room < 0 and rendered:
+            break
+        rendered.append(message)
+    return rendered
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a watcher has seen a run: the next stream never shows less."""
+    """The progress that a watcher has seen: the next stream never shows less."""
 
     run_id: UUID
     attempt: int
@@ -98,7 +127,7 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str, run_id: UUID) -> Cursor | None:
-        """Read a cursor; None if there is none. Raises `InvalidInput(BAD_CURSOR)` if it is not one of `run_id`."""
+        """Read a cursor; None if the text is empty. Raises `InvalidInput` (BAD_CURSOR) if it is not one of `run_id`."""
         if not text:
             return None
         raw = _decode(text)
@@ -114,16 +143,12 @@ def _bad_cursor() -> InvalidInput:
     return InvalidInput(Reason.BAD_CURSOR, field="after_cursor")
 
 
-def _digest(asked: object) -> bytes:
-    return hashlib.sha256(repr(asked).encode()).digest()[:8]
-
-
 def _encode(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _decode(text: str) -> bytes:
-    """Return the bytes of a token; none, which no token has, if it was not written by `_encode`."""
+    """Return the bytes of a token; empty if `_encode` cannot have written it."""
     if len(text) > MAX_TOKEN or not text.isascii():
         return b""
     try:
@@ -131,30 +156,3 @@ def _decode(text: str) -> bytes:
     except binascii.Error:
         return b""
     return raw if _encode(raw) == text else b""
-
-
-MAX_BYTES = 1 << 20  # a page ends early rather than growing past what clients take
-
-Row = TypeVar("Row")
-Written = TypeVar("Written", bound=Message)
-
-
-def cut(
-    rows: Sequence[Row],
-    size: int,
-    write: Callable[[Row], Written],
-    token: Callable[[Row], str],
-) -> tuple[list[Written], str]:
-    """Write at most `size` rows, of which one more was read to see whether there is more.
-
-    Returns the page and the token of the next one, empty on the last.
-    """
-    written: list[Written] = []
-    room = MAX_BYTES
-    for row in rows[:size]:
-        message = write(row)
-        room -= message.ByteSize()
-        if room < 0 and written:
-            break
-        written.append(message)
-    return written, token(rows[len(written) - 1]) if len(written) < len(rows) else ""

@@ -1,14 +1,21 @@
-"""What is known of the call that is being answered: its id, its language, its caller. Bound by the interceptors."""
+"""The call that is being answered: its id, its language and its caller. The interceptors set it, everybody reads it."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
 
 from facnet_grpc.model.access import Caller
 from facnet_grpc.texts.language import Locale
 
-NOBODY = Caller(owner="")  # owns nothing: what a call sees if no interceptor has said who calls
+REQUEST_ID_HEADER = "x-request-id"
+ANONYMOUS = Caller(owner="")  # the caller before authentication: owns nothing
+
+# In quotes, because only the stubs declare it as generic.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +24,11 @@ class Request:
 
     id: str
     locale: Locale = Locale.FR
-    caller: Caller = NOBODY
+    caller: Caller = ANONYMOUS
 
 
-NONE = Request(id="")
-CURRENT: ContextVar[Request] = ContextVar("request", default=NONE)
+NO_REQUEST = Request(id="")
+CURRENT: ContextVar[Request] = ContextVar("request", default=NO_REQUEST)
 
 
 def current() -> Request:

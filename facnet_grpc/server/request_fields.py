@@ -18,7 +18,6 @@ MAX_FILE_NAME = 255
 MAX_LABELS = 16
 MAX_LABEL = 64
 MAX_FILTERS = 100  # values of one repeated filter
-MAX_PAGE = 1000
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -88,13 +87,6 @@ def delimiter(field: str, value: str) -> str | None:
     if value != "\t":
         return optional_text(field, value, most=1)
     return value
-
-
-def page_size(value: int, default: int) -> int:
-    """Read a page size: 0 is `default`, and more than 1,000 is 1,000."""
-    if value < 0:
-        raise InvalidInput(field="page_size")
-    return min(value or default, MAX_PAGE)
 
 
 def one_of(field: str, number: int, known: Mapping[int, T]) -> T:

@@ -1,7 +1,7 @@
-"""TLS: certificates that are read again when they are renewed, and whether clients have to show one of their own.
+"""TLS: server certificates, reloaded when their files change, and required client certificates (mTLS).
 
-gRPC asks for the certificates at every handshake, so that a renewed one serves the next connection; those that are
-open keep theirs. It speaks TLS 1.2 and 1.3 and nothing older.
+gRPC fetches the certificate configuration at every handshake, so that a renewed certificate is used from the next
+connection on. TLS 1.2 and 1.3 only.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from facnet_grpc.server.access.reloading import Reloaded, blamed_on
+from facnet_grpc.server.access.reloading import ReloadedFiles, file_errors
 from facnet_grpc.settings.access import AccessSettings
 
 
-def credentials(settings: AccessSettings, *, of_clients: bool) -> grpc.ServerCredentials | None:
-    """Return what a port is opened with, None for plain text; with `of_clients` they need a certificate too.
+def credentials(settings: AccessSettings, *, require_client: bool) -> grpc.ServerCredentials | None:
+    """Return the credentials of a port, None for plain text; `require_client` demands client certificates (mTLS).
 
     Raises `SettingsError` if a file cannot be read or is no certificate.
     """
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    with blamed_on("tls_cert"):
-        return serving(settings.tls_cert, settings.tls_key, settings.tls_client_ca if of_clients else None)
+    with file_errors("tls_cert"):
+        return serving(settings.tls_cert, settings.tls_key, settings.tls_client_ca if require_client else None)
 
 
 def serving(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
-    """Return credentials that follow the files. Raises `OSError`, `ValueError`."""
+    """Return credentials that are reloaded when the files change. Raises `OSError`, `ValueError`."""
     paths = [cert, key, *([client_ca] if client_ca else [])]
-    configuration = Reloaded("tls", paths, lambda: _read(cert, key, client_ca))
+    configuration = ReloadedFiles("tls", paths, lambda: _read(cert, key, client_ca))
     initial = configuration.get()
     return grpc.dynamic_ssl_server_credentials(
         initial,
@@ -44,10 +44,10 @@ def serving(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredent
 def renewals(
     initial: grpc.ServerCertificateConfiguration, read: Callable[[], grpc.ServerCertificateConfiguration]
 ) -> Callable[[], grpc.ServerCertificateConfiguration | None]:
-    """Return what gRPC calls at each handshake: a new configuration once, and None while nothing has changed.
+    """Return the function that gRPC calls at each handshake: a new configuration once, None while it is unchanged.
 
-    For every configuration that it is given, gRPC replaces its handshaker without a lock, even for the one it has:
-    two handshakes at once would then use a handshaker that is freed already, and the process would crash.
+    gRPC replaces its handshaker for every configuration that it gets, without a lock, even for an unchanged one: two
+    concurrent handshakes could then use a freed handshaker, and the process would crash.
     """
     lock = Lock()
     served = initial
@@ -74,7 +74,7 @@ def _read(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertifica
 
 
 def check_pair(chain: bytes, private: bytes) -> None:
-    """Raise `ValueError` unless both are whole and belong together: gRPC would find out at every handshake."""
+    """Raise `ValueError` unless both can be read and belong together: gRPC would fail at every handshake instead."""
     leaf = x509.load_pem_x509_certificates(chain)[0]
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     try:

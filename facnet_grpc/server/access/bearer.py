@@ -1,4 +1,4 @@
-"""Bearer tokens: JWTs that an issuer has signed, checked against its keys, read as a caller."""
+"""Bearer tokens: verifies JWTs with the issuer's keys and reads the caller from their claims."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from facnet_grpc.server.access.jwks import ALGORITHMS, KeySet
 
 MAX_TOKEN = 8192
 MAX_NAME = 128
-NEEDED = ["exp", "iss", "aud", "sub"]
+REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
 
-# The first that fits says why; subclasses come before their bases.
-_WHY: tuple[tuple[type[Exception], str], ...] = (
+# For the log; the first class that matches: subclasses come before their bases.
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.ExpiredSignatureError, "expired"),
     (jwt.ImmatureSignatureError, "not_yet"),
     (jwt.InvalidAudienceError, "audience"),
@@ -31,7 +31,7 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TokenPolicy:
-    """What a token must say, and where it says who its bearer is. Claims may be paths: `realm_access.roles`."""
+    """Required values, and the claims that hold owner and roles. A claim may be a path: `realm_access.roles`."""
 
     issuer: str
     audience: str
@@ -41,18 +41,18 @@ class TokenPolicy:
 
 
 class Bearer:
-    """Reads tokens."""
+    """Reads callers from tokens."""
 
     def __init__(self, keys: KeySet, policy: TokenPolicy) -> None:
         self._keys = keys
         self._policy = policy
 
     async def caller(self, token: str) -> Caller:
-        """Return who bears `token`. Raises `Unauthenticated`; `TransientError` if the keys were never read."""
+        """Return the caller of `token`. Raises `Unauthenticated`; `TransientError` if the keys were never read."""
         if len(token) > MAX_TOKEN:
             raise Unauthenticated(why="malformed")
         header = _header(token)
-        # Looked at before any key is: neither `none` nor a secret made of a public key gets further.
+        # Checked before any key is used: rejects `none`, and HMAC with a public key as the secret.
         if header.get("alg") not in ALGORITHMS:
             raise Unauthenticated(why="algorithm")
         key_id = header.get("kid")
@@ -73,10 +73,10 @@ class Bearer:
                 audience=policy.audience,
                 issuer=policy.issuer,
                 leeway=policy.leeway_seconds,
-                options={"require": NEEDED, "enforce_minimum_key_length": True},
+                options={"require": REQUIRED_CLAIMS, "enforce_minimum_key_length": True},
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
-            why = next((word for kind, word in _WHY if isinstance(error, kind)), "claims")
+            why = next((word for kind, word in _REASONS if isinstance(error, kind)), "claims")
             raise Unauthenticated(why=why) from None
 
     def _read(self, claims: Mapping[str, Any]) -> Caller:

@@ -1,7 +1,7 @@
-"""Client certificates: who bears which, by a file that those who run the service write.
+"""Client certificates: the callers by certificate, from a TOML file that the operators maintain.
 
-The file is TOML. Each table is a name in a certificate: its subject as RFC 4514 writes it, or `URI:` or `DNS:` and one
-of its alternative names.
+Each table is named after a certificate: its subject in the form of RFC 4514, or one of its alternative names as
+`URI:…` or `DNS:…`.
 
     ["CN=night-batch,O=Clinique Exemple"]
     owner = "clinique-exemple"
@@ -21,20 +21,20 @@ from cryptography import x509
 
 from facnet_grpc.errors import Unauthenticated
 from facnet_grpc.model.access import Caller, Role
-from facnet_grpc.server.access.reloading import Reloaded
+from facnet_grpc.server.access.reloading import ReloadedFiles
 
 _FIELDS = {"owner", "roles", "scopes"}
 
 
 class Certificates:
-    """Knows the bearers of client certificates, which the transport has verified."""
+    """Maps client certificates, which the transport has verified, to callers."""
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises `OSError`, `ValueError`."""
-        self._callers = Reloaded("mtls_subjects", [path], lambda: read(path.read_bytes()))
+        self._callers = ReloadedFiles("mtls_subjects", [path], lambda: read(path.read_bytes()))
 
     def caller(self, pem: bytes) -> Caller:
-        """Return who bears a certificate. Raises `Unauthenticated`."""
+        """Return the caller of a certificate. Raises `Unauthenticated`."""
         callers = self._callers.get()
         found = next((callers[name] for name in names(pem) if name in callers), None)
         if found is None:
@@ -43,18 +43,18 @@ class Certificates:
 
 
 def read(document: bytes) -> Mapping[str, Caller]:
-    """Return the callers that a file names. Raises `ValueError` if anything in it is not understood."""
-    return {name: _caller(name, told) for name, told in tomllib.loads(document.decode()).items()}
+    """Return the callers by certificate name. Raises `ValueError` if the file has anything else in it."""
+    return {name: _caller(name, table) for name, table in tomllib.loads(document.decode()).items()}
 
 
-def _caller(name: str, told: Any) -> Caller:
-    if not isinstance(told, dict) or set(told) - _FIELDS or not isinstance(told.get("owner"), str):
+def _caller(name: str, table: Any) -> Caller:
+    if not isinstance(table, dict) or set(table) - _FIELDS or not isinstance(table.get("owner"), str):
         raise ValueError("a subject needs an owner and roles, and may have scopes")
-    roles = [Role.of(str(word)) for word in told.get("roles", ())]
-    if not told["owner"] or not roles or None in roles:
+    roles = [Role.of(str(word)) for word in table.get("roles", ())]
+    if not table["owner"] or not roles or None in roles:
         raise ValueError("a subject needs an owner, and roles among viewer, editor and admin")
-    scopes = frozenset(str(word) for word in told.get("scopes", ()))
-    return Caller(told["owner"], subject=name, roles=frozenset(role for role in roles if role), scopes=scopes)
+    scopes = frozenset(str(word) for word in table.get("scopes", ()))
+    return Caller(table["owner"], subject=name, roles=frozenset(role for role in roles if role), scopes=scopes)
 
 
 @lru_cache(maxsize=1024)

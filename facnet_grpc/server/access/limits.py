@@ -1,9 +1,8 @@
-"""How much one owner may ask for: calls a minute over all servers, and calls open at once on this one.
+"""Limits per owner: calls per minute over all servers, and concurrent calls on this server.
 
-Each owner has a bucket of tokens in Redis that fills at an even rate, by the clock of Redis (GCRA: all that is stored
-is when it will be full). A server takes a small part of a bucket at a time and hands it out by itself, so that few
-calls wait for Redis. While Redis does not answer, each server fills buckets of its own: no call is held up or refused
-because of it.
+Each owner has a token bucket in Redis (GCRA: only the time when it will be full is stored), by the clock of Redis. A
+server takes a small share of a bucket at a time and counts it down locally, so that few calls wait for Redis. While
+Redis does not answer, each server uses buckets in its own memory: no call is delayed or refused because of it.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from facnet_grpc.logs import get_logger
 
 log = get_logger(__name__)
 
-REDIS_SECONDS = 0.25  # how long a call waits for Redis at most
-AWAY_SECONDS = 5.0  # how long Redis is left alone after it did not answer
-PARTS = 1000  # a bucket is taken in so many parts
+REDIS_SECONDS = 0.25  # timeout of a call to Redis
+AWAY_SECONDS = 5.0  # after a failure Redis is not asked for this long
+PARTS = 1000  # a share is this fraction of a bucket
 CONNECTIONS = 4
-MAX_OWNERS = 10_000  # remembered at once; the oldest is forgotten, and with it at most one part
+MAX_OWNERS = 10_000  # in memory; the oldest is dropped, and with it at most one share
 
 
 @dataclass(slots=True)
@@ -42,16 +41,16 @@ class _Share:
 
 
 class RateLimiter:
-    """Counts the calls of each owner. Lives on the event loop; close it."""
+    """Counts the calls of each owner. Used on the event loop; close it."""
 
     def __init__(self, redis_url: str, per_minute: int, burst: int, *, clock: Callable[[], float] = monotonic) -> None:
-        """Prepare it: buckets of `burst` tokens, into which `per_minute` flow; 0 a minute counts nothing."""
+        """Use buckets of `burst` tokens that refill at `per_minute`; 0 disables the limit."""
         self._limit = per_minute
         self._burst = burst
-        self._part = max(1, burst // PARTS)
+        self._share_size = max(1, burst // PARTS)
         self._redis = RedisStoreBackend(redis_url, _connections())
         self._shared = RedisLimitAtomicAction(self._redis)
-        self._alone = MemoryLimitAtomicAction(MemoryStoreBackend(options={"MAX_SIZE": MAX_OWNERS}))
+        self._local = MemoryLimitAtomicAction(MemoryStoreBackend(options={"MAX_SIZE": MAX_OWNERS}))
         self._shares: dict[str, _Share] = {}
         self._clock = clock
         self._away_until = float("-inf")
@@ -64,11 +63,11 @@ class RateLimiter:
         async with share.lock:
             if share.left == 0:
                 await self._take(key(owner))
-                share.left = self._part
+                share.left = self._share_size
             share.left -= 1
 
     async def close(self) -> None:
-        """Let go of Redis."""
+        """Close the connections to Redis."""
         await self._redis.get_client().connection_pool.disconnect()  # type: ignore[attr-defined]  # not in its protocol
 
     def _share(self, owner: str) -> _Share:
@@ -80,35 +79,35 @@ class RateLimiter:
         return share
 
     async def _take(self, bucket: str) -> None:
-        """Take a part of a bucket, or raise `LimitExceeded`."""
-        limited, _, _, wait = await self._ask(bucket)
+        """Take a share of a bucket, or raise `LimitExceeded`."""
+        limited, _, _, wait = await self._count(bucket)
         if limited:
-            # Upwards, so that whoever comes back then is let in.
+            # Rounded up, so that a call after this time is accepted.
             seconds = math.ceil(wait * 1000) / 1000
             raise LimitExceeded(Reason.RATE_LIMITED, limit=self._limit, retry_seconds=seconds)
 
-    async def _ask(self, bucket: str) -> tuple[float, ...]:
-        """Return whether the bucket has too little, what is left, when it will be full, and when it has enough."""
-        keys, arguments = [bucket], [60 / self._limit, self._burst, self._part]
+    async def _count(self, bucket: str) -> tuple[float, ...]:
+        """Return: is it limited, tokens left, seconds until it is full, seconds until it has enough tokens."""
+        keys, arguments = [bucket], [60 / self._limit, self._burst, self._share_size]
         if self._clock() >= self._away_until:
             try:
                 async with asyncio.timeout(REDIS_SECONDS):
                     return await self._shared.do(keys, arguments)
             except (StoreUnavailableError, OSError, TimeoutError) as error:
                 self._away_until = self._clock() + AWAY_SECONDS
-                log.warning("rate_counted_alone", kind=type(error).__name__)
-        return await self._alone.do(keys, arguments)
+                log.warning("rate_counted_locally", kind=type(error).__name__)
+        return await self._local.do(keys, arguments)
 
 
 class OpenCalls:
-    """Counts the calls of each owner that are open on this server."""
+    """Counts the concurrent calls of each owner on this server."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, owner: str) -> Iterator[None]:
+    def track(self, owner: str) -> Iterator[None]:
         """Count a call while it is open. Raises `LimitExceeded` (TOO_MANY_CALLS) beyond the limit."""
         if self._open[owner] >= self._most:
             raise LimitExceeded(Reason.TOO_MANY_CALLS, limit=self._most)
@@ -122,12 +121,12 @@ class OpenCalls:
 
 
 def key(owner: str) -> str:
-    """Return what an owner's bucket is called in Redis, where names of clinics have no business."""
+    """Return the Redis key of an owner's bucket: a hash, because Redis holds no names of clinics."""
     return f"facnet:limits:calls:{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
 
 
 def _connections() -> dict[str, object]:
-    """Return how to talk to Redis: never for longer than a call may wait."""
+    """Return the options of the connection pool: every wait is bounded."""
     return {
         "CONNECTION_POOL_CLASS": "redis.asyncio.BlockingConnectionPool",
         "CONNECTION_POOL_KWARGS": {

@@ -1,4 +1,4 @@
-"""Files that may change while the server runs: certificates that are renewed, lists that are edited."""
+"""Values parsed from files that may change while the server runs: renewed certificates, edited subject lists."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from facnet_grpc.settings.environment import SettingsError, variable
 log = get_logger(__name__)
 
 T = TypeVar("T")
-_Seen = tuple[tuple[int, int, int], ...]
+_Stats = tuple[tuple[int, int, int], ...]  # modification time in ns, size and inode of each file
 
 
 @contextmanager
-def blamed_on(setting: str) -> Iterator[None]:
-    """Turn what is wrong with a file at the start into a `SettingsError` that names the setting."""
+def file_errors(setting: str) -> Iterator[None]:
+    """Raise `OSError` and `ValueError` of a file as a `SettingsError` that names the setting."""
     try:
         yield
     except OSError as error:
@@ -28,33 +28,33 @@ def blamed_on(setting: str) -> Iterator[None]:
         raise SettingsError(f"{variable(setting)}: {error}.") from None
 
 
-class Reloaded(Generic[T]):
-    """What is made of some files; made anew when they have changed. Safe to use from several threads."""
+class ReloadedFiles(Generic[T]):
+    """A value parsed from files, parsed again when they have changed. Thread-safe."""
 
-    def __init__(self, name: str, paths: Sequence[Path], make: Callable[[], T]) -> None:
-        """Make it a first time; whatever `make` raises goes to the caller."""
+    def __init__(self, name: str, paths: Sequence[Path], parse: Callable[[], T]) -> None:
+        """Parse for the first time. Raises what `parse` raises."""
         self._name = name
         self._paths = tuple(paths)
-        self._make = make
+        self._parse = parse
         self._lock = Lock()
-        self._seen = self._look()
-        self._made = make()
+        self._stats = self._stat()
+        self._value = parse()
 
     def get(self) -> T:
-        """Return what the files say; what they said before while they cannot be read, or are half written."""
+        """Return the value; the previous one while the files cannot be read or parsed, such as half-written ones."""
         with self._lock:
             try:
                 self._refresh()
             except (OSError, ValueError) as error:
                 log.warning("file_not_reloaded", name=self._name, kind=type(error).__name__)
-            return self._made
+            return self._value
 
     def _refresh(self) -> None:
-        seen = self._look()
-        if seen != self._seen:
-            self._made = self._make()
-            self._seen = seen
+        stats = self._stat()
+        if stats != self._stats:
+            self._value = self._parse()
+            self._stats = stats
             log.info("file_reloaded", name=self._name)
 
-    def _look(self) -> _Seen:
+    def _stat(self) -> _Stats:
         return tuple((found.st_mtime_ns, found.st_size, found.st_ino) for found in map(Path.stat, self._paths))

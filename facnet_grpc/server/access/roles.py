@@ -1,4 +1,4 @@
-"""Which role every call takes: the one place. A call that is not in it is refused; a test walks all services."""
+"""The role that each call requires. Calls that are not listed are refused; a test checks that all are listed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from facnet_grpc.errors import Forbidden
 from facnet_grpc.model.access import Caller, Role
 
-# Whether a server is up, and what its calls look like (the protos are no secret): anybody who reaches the port.
+# Without authentication: health, and reflection (the protos are no secret).
 PUBLIC = frozenset(
     {
         "/grpc.health.v1.Health/Check",
@@ -31,7 +31,7 @@ _CALLS: Mapping[str, Mapping[Role, tuple[str, ...]]] = {
             "ListBillingRecords",
             "ListValidationLogs",
             "ExportValidation",
-            "RevalidateValidation",  # computes anew what a viewer may read, and keeps nothing
+            "RevalidateValidation",  # computes results that a viewer may read, and stores nothing
         ),
         Role.EDITOR: (
             "SubmitValidation",
@@ -74,7 +74,7 @@ ROLES: Mapping[str, Role] = MappingProxyType(
 
 
 def check(method: str, caller: Caller) -> None:
-    """Return if `caller` may call `method` (`/service/call`). Raises `Forbidden`."""
+    """Raise `Forbidden` unless `caller` may call `method` (`/service/call`)."""
     role = ROLES.get(method)
     if role is None:
         raise Forbidden

@@ -1,4 +1,4 @@
-"""Puts a row of context managers around every call, the same for unary calls and streams."""
+"""Runs every call, unary or streaming, inside the interceptors: asynchronous context managers in a fixed order."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from facnet_grpc.errors import InvalidInput
+from facnet_grpc.server.request_context import Context
 
-# In quotes, because only the stubs know these as generic.
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+# In quotes, because only the stubs declare it as generic.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 @dataclass(slots=True)
 class Call:
-    """A call that an interceptor stands around."""
+    """One call, as interceptors see it."""
 
     method: str  # /facnet.v1.ValidationService/GetValidation
     unary: bool  # one request, one response
     context: Context
-    owner: str = ""  # whose call it is, as logs say it, once that is known: also for those further out
+    owner: str = ""  # the caller's owner for logs, set by the authentication: outer interceptors read it at the end
 
     def metadata(self, name: str) -> str | None:
         """Return the first value of a text header that the caller sent."""
@@ -41,7 +41,7 @@ Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]
 
 
 class Chain(grpc.aio.ServerInterceptor):
-    """Enters the interceptors in their order before a call and leaves them in reverse after it."""
+    """Enters the interceptors in order before a call and exits them in reverse order after it."""
 
     def __init__(self, interceptors: Sequence[Interceptor]) -> None:
         self._interceptors = interceptors
@@ -69,15 +69,15 @@ def _wrapped(handler: Handler, method: str, interceptors: Sequence[Interceptor])
             return await _answer(inner, readable, context)
 
     make = getattr(grpc, f"{'_'.join(kind)}_rpc_method_handler")
-    wrapped: Handler = make(around, _forgiving(handler.request_deserializer), handler.response_serializer)
+    wrapped: Handler = make(around, _lenient(handler.request_deserializer), handler.response_serializer)
     return wrapped
 
 
-# What stands for bytes that are no message, until somebody can be told so: not before it is known who calls.
+# Stands for bytes that are no message of the method. The error is raised inside the interceptors: after authentication.
 _UNREADABLE = object()
 
 
-def _forgiving(read: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+def _lenient(read: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     def attempt(data: bytes) -> Any:
         try:
             return read(data) if read else data
@@ -94,7 +94,7 @@ def _readable(message: Any) -> Any:
 
 
 class _Readable:
-    """The messages of a stream; a wait for the next one may be given up, and begun again."""
+    """The messages of a stream. A wait for the next one may be cancelled and repeated, unlike with a generator."""
 
     def __init__(self, messages: AsyncIterator[Any]) -> None:
         self._messages = messages
@@ -107,7 +107,7 @@ class _Readable:
 
 
 async def _answer(inner: Callable[..., Any], request: Any, context: Context) -> Any:
-    """Run the handler. A generator is written out here, so that it is closed before the interceptors are left."""
+    """Run the handler. A generator is consumed here, so that it is closed before the interceptors exit."""
     if not inspect.isasyncgenfunction(inner):
         return await inner(request, context)
     async with aclosing(inner(request, context)) as messages:

@@ -1,4 +1,4 @@
-"""What those ask for who keep the service running. Everything here blocks: it runs in the pool."""
+"""Queue state, failed jobs, replay and purge, for operators. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from facnet_grpc.storage.postgres import deletion, operations, runs
 from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.deletion import Purged
 
-MOST_LISTED = 100  # owners, and runs that are being worked on
-PURGE_SECONDS = 5.0  # of one call
+MAX_LISTED = 100  # owners, and active runs
+PURGE_SECONDS = 5.0  # per call
 log = get_logger(__name__)
 
 
 class Operations:
-    """Looks at the whole service, or at what belongs to the owner that the caller is confined to."""
+    """Operations on the runs of one owner, or of all owners if `scope` is None."""
 
-    def __init__(self, database: Database, control: RunCommands) -> None:
+    def __init__(self, database: Database, runs: RunCommands, *, purge_seconds: float = PURGE_SECONDS) -> None:
         self._database = database
-        self._control = control
+        self._runs = runs
+        self._purge_seconds = purge_seconds
 
     def state(self, scope: str | None, *, recent_seconds: float) -> QueueState:
-        """Return how the queue stands."""
+        """Return the state of the queue. The figures `recent` cover the last `recent_seconds`."""
         with self._database.connection() as conn:
-            return operations.state(conn, scope, recent_seconds=recent_seconds, limit=MOST_LISTED)
+            return operations.state(conn, scope, recent_seconds=recent_seconds, limit=MAX_LISTED)
 
     def failed(
         self,
         scope: str | None,
-        wanted: FailedJobs,
+        filters: FailedJobs,
         *,
         after: tuple[datetime, UUID] | None,
         limit: int,
     ) -> list[FailedJob]:
-        """Return jobs that ended badly, latest first."""
+        """Return a page of failed jobs, latest first."""
         with self._database.connection() as conn:
-            return operations.failed(conn, scope, wanted, after=after, limit=limit)
+            return operations.failed(conn, scope, filters, after=after, limit=limit)
 
     def replay(self, run_id: UUID, scope: str | None) -> tuple[Run, bool]:
-        """Queue a failed run again; leave one that is on its way as it is. Returns it, and whether it was queued.
+        """Queue a failed run again, unless it is queued or processing. Returns it, and whether it was queued now.
 
-        Raises `NotFound`, `Conflict` (WRONG_STATE) of a run that has ended otherwise, `TerminalError` (BLOB_MISSING).
+        Raises `NotFound`, `Conflict` (WRONG_STATE) for completed and cancelled runs, `TerminalError` (BLOB_MISSING).
         """
         try:
-            run = self._control.retry(run_id, scope)
+            run = self._runs.retry(run_id, scope)
         except Conflict:
             with self._database.connection() as conn:
                 run = runs.get(conn, run_id, scope)
@@ -61,11 +62,11 @@ class Operations:
         return run, True
 
     def purge(self, scope: str | None, *, older_than_days: int, dry_run: bool) -> Purged:
-        """Remove runs that ended so many days ago, or count them, as much as can be done in some seconds."""
+        """Delete runs that ended so many days ago, as many as the time of a call allows; with `dry_run` count them."""
         seconds = older_than_days * DAY_SECONDS
         if dry_run:
             with self._database.connection() as conn:
                 return Purged(deletion.count_old(conn, older_than_seconds=seconds, owner=scope), more=False)
-        purged = deletion.purge(self._database, older_than_seconds=seconds, seconds=PURGE_SECONDS, owner=scope)
+        purged = deletion.purge(self._database, older_than_seconds=seconds, seconds=self._purge_seconds, owner=scope)
         log.info("runs_purged", count=purged.runs)
         return purged

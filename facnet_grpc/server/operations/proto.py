@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -13,35 +12,33 @@ from facnet_grpc.model.operations import (
     FailedJob,
     FailedJobs,
     JobCounts,
-    JobKind,
     JobTimes,
     QueueState,
     WorkerProcess,
 )
 from facnet_grpc.model.run import Priority
 from facnet_grpc.server import request_fields
-from facnet_grpc.server.proto import PHASE, PRIORITY, moment, run_error, timestamp
+from facnet_grpc.server.proto import JOB_KIND, PHASE, PRIORITY, read_timestamp, run_error, timestamp
 from facnet_grpc.texts.language import Locale
 
-KIND: Mapping[JobKind, pb.JobKind.ValueType] = {kind: pb.JobKind.Value(f"JOB_KIND_{kind}") for kind in JobKind}
 URGENT_FIRST = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
-def wanted(request: pb.ListFailedJobsRequest) -> FailedJobs:
-    """Read which failed jobs are asked for. Raises `InvalidInput`."""
+def failed_job_filters(request: pb.ListFailedJobsRequest) -> FailedJobs:
+    """Read the filters of a list of failed jobs. Raises `InvalidInput`."""
     return FailedJobs(
         owner=request_fields.optional_text("owner", request.owner),
         codes=tuple(sorted(set(request_fields.texts("codes", request.codes)))),
-        failed_from=moment(request, "failed_from"),
-        failed_before=moment(request, "failed_before"),
+        failed_from=read_timestamp(request, "failed_from"),
+        failed_before=read_timestamp(request, "failed_before"),
     )
 
 
 def state(found: QueueState, recent_seconds: float) -> pb.GetQueueStatsResponse:
-    """Return how the queue stands."""
+    """Return the state of the queue."""
     return pb.GetQueueStatsResponse(
         time=timestamp(found.at),
-        queues=[pb.QueueStats(kind=KIND[kind], counts=_counts(counts)) for kind, counts in found.queues.items()],
+        queues=[pb.QueueStats(kind=JOB_KIND[kind], counts=_counts(counts)) for kind, counts in found.queues.items()],
         priorities=[
             pb.PriorityStats(priority=PRIORITY[one], counts=_counts(found.priorities[one])) for one in URGENT_FIRST
         ],
@@ -55,10 +52,10 @@ def state(found: QueueState, recent_seconds: float) -> pb.GetQueueStatsResponse:
 
 
 def failed_job(job: FailedJob, locale: Locale, kept_seconds: float) -> pb.FailedJob:
-    """Return a job that ended badly, whose file, if there is one, is kept for `kept_seconds`."""
+    """Return a failed job, whose file is kept for `kept_seconds`."""
     expires = job.failed_at + timedelta(seconds=kept_seconds) if job.is_kept else None
     return pb.FailedJob(
-        kind=KIND[job.kind],
+        kind=JOB_KIND[job.kind],
         validation_id=str(job.run_id),
         owner=job.owner,
         file_name=job.file_name,

@@ -1,32 +1,27 @@
-"""`facnet.v1.OperationsService`: what waits, who works, what failed; trying again, and removing what is old."""
+"""`facnet.v1.OperationsService`: queue state, failed jobs, replay and purge."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.gen.facnet.v1 import operations_service_pb2 as pb
-from facnet_grpc.gen.facnet.v1 import operations_service_pb2_grpc as pb_grpc
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.executors import BlockingExecutor
 from facnet_grpc.server.operations import proto
 from facnet_grpc.server.operations.commands import Operations
-from facnet_grpc.server.paging import cut, moment_position, moment_token
-from facnet_grpc.server.request_context import current
+from facnet_grpc.server.paging import TIME_AND_ID, Page
+from facnet_grpc.server.request_context import Context, current
 from facnet_grpc.server.runs import proto as runs_proto
 from facnet_grpc.settings.schedule import ScheduleSettings
 
 RECENT_MINUTES = 15
-MOST_MINUTES = 1440
-MOST_DAYS = 36_500
+MAX_RECENT_MINUTES = 1440
+MAX_DAYS = 36_500
 JOBS_PER_PAGE = 50
 
-Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
 
-
-class OperationsService(pb_grpc.OperationsServiceServicer):
-    """For admins; what belongs to other owners as well, unless the caller is confined to one."""
+class OperationsService:
+    """For admins: the runs of all owners, unless the caller is confined to one."""
 
     def __init__(
         self,
@@ -40,13 +35,9 @@ class OperationsService(pb_grpc.OperationsServiceServicer):
         self._blocking = blocking
         self._settings = settings
 
-    async def GetQueueStats(  # noqa: N802 - named by the API
-        self,
-        request: pb.GetQueueStatsRequest,
-        _context: Context,
-    ) -> pb.GetQueueStatsResponse:
-        """Tell how the queue stands."""
-        minutes = _number("recent_minutes", request.recent_minutes, MOST_MINUTES) or RECENT_MINUTES
+    async def GetQueueStats(self, request: pb.GetQueueStatsRequest, _context: Context) -> pb.GetQueueStatsResponse:
+        """Return the state of the queue."""
+        minutes = _number("recent_minutes", request.recent_minutes, MAX_RECENT_MINUTES) or RECENT_MINUTES
         scope = current().caller.scope
 
         def read() -> pb.GetQueueStatsResponse:
@@ -55,53 +46,40 @@ class OperationsService(pb_grpc.OperationsServiceServicer):
 
         return await self._blocking.run(read)
 
-    async def ListFailedJobs(  # noqa: N802 - named by the API
-        self,
-        request: pb.ListFailedJobsRequest,
-        _context: Context,
-    ) -> pb.ListFailedJobsResponse:
-        """List jobs that ended badly."""
-        size = request_fields.page_size(request.page_size, JOBS_PER_PAGE)
-        wanted = proto.wanted(request)
+    async def ListFailedJobs(self, request: pb.ListFailedJobsRequest, _context: Context) -> pb.ListFailedJobsResponse:
+        """List failed jobs, latest first."""
+        filters = proto.failed_job_filters(request)
         scope, locale = current().caller.scope, current().locale
-        asked = ("failed", scope, wanted)
-        after = moment_position(request.page_token, asked)
+        page = Page(request, ("failed", scope, filters), TIME_AND_ID, JOBS_PER_PAGE)
         kept_seconds = self._settings.failed_blob_seconds
 
         def read() -> pb.ListFailedJobsResponse:
-            rows = self._operations.failed(scope, wanted, after=after, limit=size + 1)
-            page, token = cut(
-                rows,
-                size,
-                lambda job: proto.failed_job(job, locale, kept_seconds),
-                lambda job: moment_token(asked, job.failed_at, job.id),
+            rows = self._operations.failed(scope, filters, after=page.after, limit=page.limit)
+            jobs, token = page.build(
+                rows, lambda job: proto.failed_job(job, locale, kept_seconds), lambda job: (job.failed_at, job.id)
             )
-            return pb.ListFailedJobsResponse(jobs=page, next_page_token=token)
+            return pb.ListFailedJobsResponse(jobs=jobs, next_page_token=token)
 
         return await self._blocking.run(read)
 
-    async def ReplayFailedJob(  # noqa: N802 - named by the API
-        self,
-        request: pb.ReplayFailedJobRequest,
-        _context: Context,
+    async def ReplayFailedJob(
+        self, request: pb.ReplayFailedJobRequest, _context: Context
     ) -> pb.ReplayFailedJobResponse:
         """Queue a failed run again."""
         run_id = request_fields.uuid("validation_id", request.validation_id)
         run, replayed = await self._blocking.run(self._operations.replay, run_id, current().caller.scope)
         if replayed:
             self._dispatcher.send(run_id)
-        shown = runs_proto.validation(run, current().locale)
-        return pb.ReplayFailedJobResponse(validation=shown, replayed=replayed)
+        validation = runs_proto.validation(run, current().locale)
+        return pb.ReplayFailedJobResponse(validation=validation, replayed=replayed)
 
-    async def PurgeValidations(  # noqa: N802 - named by the API
-        self,
-        request: pb.PurgeValidationsRequest,
-        _context: Context,
+    async def PurgeValidations(
+        self, request: pb.PurgeValidationsRequest, _context: Context
     ) -> pb.PurgeValidationsResponse:
-        """Remove what is old, or count it."""
+        """Delete old runs, or count them."""
         days = self._settings.retention_days
         if request.HasField("older_than_days"):
-            days = _number("older_than_days", request.older_than_days, MOST_DAYS)
+            days = _number("older_than_days", request.older_than_days, MAX_DAYS)
         owner = request_fields.optional_text("owner", request.owner)
         scope = current().caller.scope
         if scope is not None and owner not in {None, scope}:

@@ -1,21 +1,17 @@
-"""Reference data as the API tells of it."""
+"""Reference data: model ⇄ proto."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
-from facnet_grpc.model.reference import ReferenceChanges, ReferenceKind, ReferenceVersion
+from facnet_grpc.model.reference import ReferenceChanges, ReferenceVersion
 from facnet_grpc.reference.snapshot import CodeEntry, Establishment
 from facnet_grpc.server.proto import money, timestamp
 
-KINDS: Mapping[int, ReferenceKind] = {
-    pb.ReferenceKind.Value(f"REFERENCE_KIND_{kind.name}"): kind for kind in ReferenceKind
-}
-
 
 def billing_code(code: str, entries: Sequence[CodeEntry]) -> pb.BillingCode:
-    """Return a code with its tariffs, of which there is at least one."""
+    """Return a code with its tariffs; `entries` has at least one."""
     return pb.BillingCode(
         code=code,
         tariffs=[
@@ -37,7 +33,7 @@ def establishment(place: Establishment) -> pb.Establishment:
 
 
 def version(found: ReferenceVersion) -> pb.GetReferenceVersionResponse:
-    """Return what is known of a version."""
+    """Return a version."""
     return pb.GetReferenceVersionResponse(
         reference_version=found.version,
         source=found.source,
@@ -49,7 +45,7 @@ def version(found: ReferenceVersion) -> pb.GetReferenceVersionResponse:
 
 
 def imported(found: ReferenceVersion, changes: ReferenceChanges) -> pb.ImportReferenceResponse:
-    """Return what an import has made."""
+    """Return the version that an import has created."""
     return pb.ImportReferenceResponse(
         reference_version=found.version,
         added=changes.added,

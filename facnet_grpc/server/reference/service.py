@@ -1,4 +1,4 @@
-"""`facnet.v1.ReferenceService`: codes and tariffs, establishments, versions; and new ones from files."""
+"""`facnet.v1.ReferenceService`: billing codes and tariffs, establishments, versions and imports."""
 
 from __future__ import annotations
 
@@ -9,65 +9,58 @@ from typing import Any
 
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
-from facnet_grpc.gen.facnet.v1 import reference_service_pb2_grpc as pb_grpc
 from facnet_grpc.logs import get_logger
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.executors import BackgroundTasks, BlockingExecutor
-from facnet_grpc.server.paging import cut, page_position, page_token
+from facnet_grpc.server.paging import TEXT, Page
 from facnet_grpc.server.reference import imports, proto
+from facnet_grpc.server.request_context import Context
 from facnet_grpc.storage.postgres import reference
 from facnet_grpc.storage.postgres.database import Database
-from facnet_grpc.storage.postgres.reference import ReferenceFile
+from facnet_grpc.storage.postgres.reference import MAX_FILE_BYTES, ReferenceFile
 
-ROWS_PER_PAGE = 100
-MAX_PREFIX = 5
+CODE_DIGITS = 5
 DRAIN_SECONDS = 3.0
 
-Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
 log = get_logger(__name__)
 
 
-class ReferenceService(pb_grpc.ReferenceServiceServicer):
-    """Tells what the RAMQ publishes, and takes new editions of it."""
+class ReferenceService:
+    """Reference data of the RAMQ, in the current version unless a request names another one."""
 
-    def __init__(self, database: Database, blocking: BlockingExecutor, background: BackgroundTasks) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blocking: BlockingExecutor,
+        background: BackgroundTasks,
+        *,
+        max_file_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
+        self._max_file_bytes = max_file_bytes
         self._database = database
         self._blocking = blocking
         self._background = background
 
-    async def ListBillingCodes(  # noqa: N802 - named by the API
-        self,
-        request: pb.ListBillingCodesRequest,
-        _context: Context,
+    async def ListBillingCodes(
+        self, request: pb.ListBillingCodesRequest, _context: Context
     ) -> pb.ListBillingCodesResponse:
-        """List codes, by code."""
-        prefix = request_fields.optional_text("code_prefix", request.code_prefix, most=MAX_PREFIX) or ""
-        size = request_fields.page_size(request.page_size, ROWS_PER_PAGE)
+        """List codes in order."""
+        prefix = request_fields.optional_text("code_prefix", request.code_prefix, most=CODE_DIGITS) or ""
         version = _version(request.reference_version)
-        asked = ("codes", prefix, version)
-        after = _position(request.page_token, asked)
+        page = Page(request, ("codes", prefix, version), TEXT)
 
         def read() -> pb.ListBillingCodesResponse:
             with self._database.connection() as conn:
                 found = reference.resolve(conn, version).version
-                rows = reference.code_page(conn, found, prefix=prefix, after=after, limit=size + 1)
-            page, token = cut(
-                rows,
-                size,
-                lambda row: proto.billing_code(*row),
-                lambda row: page_token(asked, row[0].encode()),
-            )
-            return pb.ListBillingCodesResponse(codes=page, next_page_token=token)
+                rows = reference.code_page(conn, found, prefix=prefix, after=page.after or "", limit=page.limit)
+            codes, token = page.build(rows, lambda row: proto.billing_code(*row), lambda row: row[0])
+            return pb.ListBillingCodesResponse(codes=codes, next_page_token=token)
 
         return await self._blocking.run(read)
 
-    async def GetBillingCode(  # noqa: N802 - named by the API
-        self,
-        request: pb.GetBillingCodeRequest,
-        _context: Context,
-    ) -> pb.GetBillingCodeResponse:
-        """Read one code."""
-        code = request_fields.text("code", request.code, most=MAX_PREFIX).zfill(MAX_PREFIX)
+    async def GetBillingCode(self, request: pb.GetBillingCodeRequest, _context: Context) -> pb.GetBillingCodeResponse:
+        """Return one code. Raises `NotFound`."""
+        code = request_fields.text("code", request.code, most=CODE_DIGITS).zfill(CODE_DIGITS)
         version = _version(request.reference_version)
 
         def read() -> pb.GetBillingCodeResponse:
@@ -77,32 +70,28 @@ class ReferenceService(pb_grpc.ReferenceServiceServicer):
 
         return await self._blocking.run(read)
 
-    async def ListEstablishments(  # noqa: N802 - named by the API
-        self,
-        request: pb.ListEstablishmentsRequest,
-        _context: Context,
+    async def ListEstablishments(
+        self, request: pb.ListEstablishmentsRequest, _context: Context
     ) -> pb.ListEstablishmentsResponse:
-        """List establishments, by number."""
-        size = request_fields.page_size(request.page_size, ROWS_PER_PAGE)
+        """List establishments in the order of their numbers."""
         version = _version(request.reference_version)
-        asked = ("establishments", request.gmf_only, version)
-        after = _position(request.page_token, asked)
+        page = Page(request, ("establishments", request.gmf_only, version), TEXT)
 
         def read() -> pb.ListEstablishmentsResponse:
             with self._database.connection() as conn:
                 found = reference.resolve(conn, version).version
-                rows = reference.establishment_page(conn, found, gmf_only=request.gmf_only, after=after, limit=size + 1)
-            page, token = cut(rows, size, proto.establishment, lambda row: page_token(asked, row.number.encode()))
-            return pb.ListEstablishmentsResponse(establishments=page, next_page_token=token)
+                rows = reference.establishment_page(
+                    conn, found, gmf_only=request.gmf_only, after=page.after or "", limit=page.limit
+                )
+            establishments, token = page.build(rows, proto.establishment, lambda row: row.number)
+            return pb.ListEstablishmentsResponse(establishments=establishments, next_page_token=token)
 
         return await self._blocking.run(read)
 
-    async def GetReferenceVersion(  # noqa: N802 - named by the API
-        self,
-        request: pb.GetReferenceVersionRequest,
-        _context: Context,
+    async def GetReferenceVersion(
+        self, request: pb.GetReferenceVersionRequest, _context: Context
     ) -> pb.GetReferenceVersionResponse:
-        """Tell which version is in force, or about another one."""
+        """Return the current version, or the requested one."""
         version = _version(request.reference_version)
 
         def read() -> pb.GetReferenceVersionResponse:
@@ -111,18 +100,16 @@ class ReferenceService(pb_grpc.ReferenceServiceServicer):
 
         return await self._blocking.run(read)
 
-    async def ImportReference(  # noqa: N802 - named by the API
-        self,
-        request_iterator: AsyncIterator[pb.ImportReferenceRequest],
-        _context: Context,
+    async def ImportReference(
+        self, request_iterator: AsyncIterator[pb.ImportReferenceRequest], _context: Context
     ) -> pb.ImportReferenceResponse:
-        """Take files as a new version."""
+        """Import files as a new version."""
         try:
-            files = await imports.receive(request_iterator)
+            files = await imports.receive(request_iterator, max_bytes=self._max_file_bytes)
         except FacnetError:
             await _drain(request_iterator)
             raise
-        # Not cancelled with the call: it goes through, or nothing of it is seen.
+        # Not cancelled with the call: the import is stored completely or not at all.
         work = self._background.start(self._store(files))
         return await asyncio.shield(work)
 
@@ -133,7 +120,7 @@ class ReferenceService(pb_grpc.ReferenceServiceServicer):
 
 
 async def _drain(messages: AsyncIterator[Any]) -> None:
-    """Read on for a while: clients that are still writing would otherwise see INTERNAL instead of the status."""
+    """Read and discard messages for a while: a client that still writes would see INTERNAL instead of the status."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in messages:
@@ -142,7 +129,3 @@ async def _drain(messages: AsyncIterator[Any]) -> None:
 
 def _version(value: str) -> str:
     return request_fields.optional_text("reference_version", value) or ""
-
-
-def _position(token: str, asked: object) -> str:
-    return (page_position(token, asked) or b"").decode("utf-8", "replace")

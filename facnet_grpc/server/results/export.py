@@ -1,7 +1,7 @@
-"""Whole files of results or lines, made part by part. Everything here blocks: each part is made in the pool.
+"""Exports results or lines as files, part by part. Everything here blocks: each part is made in a thread.
 
 Each page of rows is a short transaction of its own, so that a slow reader holds neither a connection nor a snapshot. A
-completed run does not change; one that is deleted meanwhile ends the export with `NotFound`, never with half a file.
+completed run does not change; if it is deleted meanwhile, the export ends with `NotFound`, never with a partial file.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from facnet_grpc.export.tables import Shaper, shaped
 from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redaction import PersonView
 from facnet_grpc.server.results import phi_audit
-from facnet_grpc.server.results.queries import completed
+from facnet_grpc.server.runs.queries import completed_run
 from facnet_grpc.storage.postgres import records, results
 from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.texts.language import Locale
 
-LINES_AT_ONCE = 16_384  # also the rows of a Parquet row group; about 5 MiB of Arrow
-RESULTS_AT_ONCE = 2_048  # their texts are made one by one, a tenth of a second a page
+LINES_PER_PAGE = 16_384  # also the size of a Parquet row group; about 5 MiB of Arrow
+RESULTS_PER_PAGE = 2_048  # their texts are rendered one by one, about 0.1 s a page
 
-# Reads the page after a number: rows as they leave the service, and the number of the last.
+# Reads the page after a number: the exported rows, and the number of the last one.
 _Page = Callable[[int], tuple[pa.RecordBatch, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The next bytes of a file, and how many rows the file has so far."""
+    """The next bytes of a file, and the number of rows so far."""
 
     data: bytes
     rows: int
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file about to be made."""
+    """A file whose parts are made on demand."""
 
     media_type: str
     total_rows: int
@@ -48,40 +48,48 @@ class Export:
 
 
 class Exports:
-    """Makes files for one caller at a time: in their language, with persons as they may see them."""
+    """Makes files for one caller: in their language, with persons redacted unless they may see them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lines_per_page: int = LINES_PER_PAGE,
+        results_per_page: int = RESULTS_PER_PAGE,
+    ) -> None:
         self._database = database
+        self._lines_per_page = lines_per_page
+        self._results_per_page = results_per_page
 
     def results(self, run_id: UUID, owner: str | None, form: Format, persons: PersonView, locale: Locale) -> Export:
-        """Begin a file of a completed run's results. Raises `NotFound`, `Conflict`."""
+        """Export a completed run's results (`export.tables.RESULT`). Raises `NotFound`, `Conflict`."""
         shaper = Shaper(locale, persons)
 
         def page(after: int) -> tuple[pa.RecordBatch, int]:
             with self._database.connection() as conn:
-                found = results.page(conn, run_id, after=after, limit=RESULTS_AT_ONCE)
-                completed(conn, run_id, owner)  # last, so that what was read was not deleted
+                found = results.page(conn, run_id, after=after, limit=self._results_per_page)
+                completed_run(conn, run_id, owner)  # last: the rows just read were complete
             return shaper.shaped(found), found[-1].result_number if found else after
 
-        total = self._begin(run_id, owner, lambda run: sum(astuple(run.result_counts)))
+        total = self._start(run_id, owner, lambda run: sum(astuple(run.result_counts)))
         return Export(media_type(form), total, _parts(form, tables.RESULT, page))
 
     def lines(self, run_id: UUID, owner: str | None, form: Format, persons: PersonView) -> Export:
-        """Begin a file of a completed run's lines. Raises `NotFound`, `Conflict`."""
+        """Export a completed run's lines (`export.tables.LINE`). Raises `NotFound`, `Conflict`."""
 
         def page(after: int) -> tuple[pa.RecordBatch, int]:
             with self._database.connection() as conn:
-                found = records.record_page(conn, run_id, after=after, limit=LINES_AT_ONCE)
-                completed(conn, run_id, owner)  # likewise
+                found = records.record_page(conn, run_id, after=after, limit=self._lines_per_page)
+                completed_run(conn, run_id, owner)  # last, likewise
             return shaped(found, persons), found.column("record_number")[-1].as_py() if found.num_rows else after
 
-        total = self._begin(run_id, owner, lambda run: run.processed_rows)
+        total = self._start(run_id, owner, lambda run: run.processed_rows)
         return Export(media_type(form), total, _parts(form, tables.LINE, page))
 
-    def _begin(self, run_id: UUID, owner: str | None, count: Callable[[Run], int]) -> int:
-        """Return how many rows there will be; that the caller sees them is noted now, for all of them."""
+    def _start(self, run_id: UUID, owner: str | None, count: Callable[[Run], int]) -> int:
+        """Return the number of rows, and record the access to all of them now."""
         with self._database.connection() as conn:
-            rows = count(completed(conn, run_id, owner))
+            rows = count(completed_run(conn, run_id, owner))
             phi_audit.record(conn, "ExportValidation", run_id, rows)
             return rows
 

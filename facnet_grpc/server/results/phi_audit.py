@@ -1,4 +1,4 @@
-"""What the present caller sees of persons, and the note that they saw it."""
+"""Which personal data the current caller may see, and the PHI access log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ log = get_logger(__name__)
 
 
 def person_view(redactor: Redactor) -> redaction.PersonView:
-    """Return what the caller of the present call may see."""
+    """Return the redaction that applies to the current caller."""
     return redaction.person_view(current().caller, redactor)
 
 
 def record(conn: Any, action: str, run_id: UUID, row_count: int) -> None:
-    """Note that the caller sees persons as they are, if so; in the transaction that reads them."""
+    """Record that the caller, if PHI is visible to it, reads `row_count` rows; in the transaction that reads them."""
     request = current()
     caller = request.caller
     if caller.reads_phi:

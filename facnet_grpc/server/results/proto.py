@@ -1,52 +1,38 @@
-"""Results and rejected lines: model ⇄ proto.
-
-`ResultRenderer` is what one answer is written with: the caller's language, and what they may see of persons.
-
-Lines, logs and exports: model ⇄ proto.
-"""
+"""Results, rejected lines, billing records and logs: model ⇄ proto."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
-from facnet_grpc.export.formats import Format
 from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.log_entry import LogEntry, LogLevel
-from facnet_grpc.model.result import RejectedRow, Result, Severity
-from facnet_grpc.phi.redaction import PersonView
-from facnet_grpc.server import request_fields
-from facnet_grpc.server.proto import CERTAINTY, SEVERITY, money, timestamp
+from facnet_grpc.model.result import RejectedRow, Result
+from facnet_grpc.model.run import Run
+from facnet_grpc.model.summary import DayFigures, ScenarioFigures, Summary
+from facnet_grpc.phi.redaction import PersonView, Redactor
+from facnet_grpc.server.proto import CERTAINTY, LOG_LEVEL, SEVERITY, money, severity_counts, timestamp
+from facnet_grpc.server.request_context import current
+from facnet_grpc.server.results import phi_audit
+from facnet_grpc.server.runs import proto as runs_proto
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import reject_text, result_text, rule_name, scenario_title
 
 
-def severities(values: Iterable[int]) -> tuple[Severity, ...]:
-    """Read the severities of a filter, sorted."""
-    known: dict[int, Severity] = {number: severity for severity, number in SEVERITY.items()}
-    return tuple(sorted({request_fields.one_of("severities", value, known) for value in values}))
-
-
-def preview_message(result: result_pb2.ValidationResult, locale: Locale) -> str:
-    """Return the text of a previewed result, its title: its full text could name a person."""
-    names = (rule_name(result.rule_id, locale), scenario_title(result.rule_id, result.scenario, locale))
-    return " · ".join(name for name in names if name)
-
-
 @dataclass(frozen=True, slots=True)
 class ResultRenderer:
-    """Writes what is stored for one caller: in their language, with persons as they may see them."""
+    """Renders results for one caller: in their language, with persons redacted unless they may see them."""
 
     locale: Locale
     persons: PersonView
 
     def result(self, result: Result) -> result_pb2.ValidationResult:
-        """Return a result: persons as the caller may see them, texts made of that."""
+        """Return a result with its texts."""
         doctor = self.persons.doctor_name(result.doctor_name)
         text = result_text(
             result.rule_id,
@@ -84,7 +70,7 @@ class ResultRenderer:
         )
 
     def rejected_row(self, row: RejectedRow) -> pb.RejectedRow:
-        """Return a line that could not be read; its text if the caller may see it."""
+        """Return a rejected line; with its raw text if the caller may see it."""
         return pb.RejectedRow(
             record_number=row.record_number,
             column=row.column_name or "",
@@ -94,44 +80,85 @@ class ResultRenderer:
         )
 
 
-LEVELS: dict[int, LogLevel] = {
-    pb.LOG_LEVEL_UNSPECIFIED: LogLevel.DEBUG,
-    **{pb.LogLevel.Value(f"LOG_LEVEL_{level.name}"): level for level in LogLevel},
-}
-FORMATS: dict[int, Format] = {
-    pb.EXPORT_FORMAT_UNSPECIFIED: Format.JSONL,
-    **{pb.ExportFormat.Value(f"EXPORT_FORMAT_{form.name}"): form for form in Format},
-}
-# Whether an export is of lines.
-CONTENTS: dict[int, bool] = {
+# By content: whether an export has lines, and not results.
+EXPORTS_LINES: dict[int, bool] = {
     pb.EXPORT_CONTENT_UNSPECIFIED: False,
     pb.EXPORT_CONTENT_RESULTS: False,
     pb.EXPORT_CONTENT_RECORDS: True,
 }
-_MONEY = {"preliminary_cents": "preliminary", "paid_cents": "paid"}
+_MONEY_FIELDS = {"preliminary_cents": "preliminary", "paid_cents": "paid"}
+
+
+def renderer(redactor: Redactor) -> ResultRenderer:
+    """Return the renderer for the current caller."""
+    return ResultRenderer(current().locale, phi_audit.person_view(redactor))
 
 
 def billing_record(row: Mapping[str, Any]) -> pb.BillingRecord:
-    """Return a line, given as it leaves the service (a row of export.layout.LINE)."""
-    return pb.BillingRecord(**{_MONEY.get(name, name): _value(name, value) for name, value in row.items()})
+    """Return a line, given as a row of the table `export.tables.LINE`."""
+    return pb.BillingRecord(**{_MONEY_FIELDS.get(name, name): _value(name, value) for name, value in row.items()})
 
 
 def _value(name: str, value: Any) -> Any:
     if value is None:
         return None
-    if name in _MONEY:
+    if name in _MONEY_FIELDS:
         return money(value)
     return value.isoformat() if isinstance(value, date | time) else value
 
 
 def log_entry(entry: LogEntry) -> pb.LogEntry:
-    """Return what happened."""
+    """Return a log entry."""
     data = Struct()
     data.update(dict(entry.data))
     return pb.LogEntry(
         time=timestamp(entry.logged_at),
-        level=pb.LogLevel.Value(f"LOG_LEVEL_{entry.level.upper()}"),
+        level=LOG_LEVEL[LogLevel[entry.level.upper()]],
         source=entry.source,
         event=entry.event,
         data=data,
+    )
+
+
+def summary(run: Run, found: Summary, locale: Locale) -> pb.GetValidationSummaryResponse:
+    """Return the figures of a run."""
+    return pb.GetValidationSummaryResponse(
+        validation=runs_proto.validation(run, locale),
+        result_counts=severity_counts(run.result_counts),
+        at_risk=money(found.at_risk_cents),
+        potential_gain=money(found.potential_gain_cents),
+        scenarios=[_scenario(figures, locale) for figures in found.scenarios],
+        passes=[pb.PassCount(rule_id=p.rule_id, scenario=p.scenario, count=p.count) for p in found.passes],
+        not_evaluable=[
+            pb.NotEvaluable(rule_id=rule.rule_id, missing_columns=rule.missing_columns) for rule in found.not_evaluable
+        ],
+        rejections=[
+            pb.RejectionCount(reason=kind.reason, column=kind.column, count=kind.count) for kind in found.rejections
+        ],
+        defects=[pb.DefectCount(column=defect.column, count=defect.count) for defect in found.defects],
+        reversal_rows=found.reversal_rows,
+        days=[_day(figures) for figures in found.days],
+    )
+
+
+def _scenario(figures: ScenarioFigures, locale: Locale) -> pb.ScenarioSummary:
+    return pb.ScenarioSummary(
+        rule_id=figures.rule_id,
+        scenario=figures.scenario,
+        severity=SEVERITY[figures.severity],
+        count=figures.count,
+        at_risk=money(figures.at_risk_cents),
+        potential_gain=money(figures.potential_gain_cents),
+        rule_name=rule_name(figures.rule_id, locale),
+        title=scenario_title(figures.rule_id, figures.scenario, locale),
+    )
+
+
+def _day(figures: DayFigures) -> pb.DaySummary:
+    return pb.DaySummary(
+        service_date=figures.service_date.isoformat(),
+        rows=figures.rows,
+        result_counts=severity_counts(figures),
+        at_risk=money(figures.at_risk_cents),
+        potential_gain=money(figures.potential_gain_cents),
     )

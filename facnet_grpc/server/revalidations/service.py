@@ -1,66 +1,57 @@
-"""The part of `facnet.v1.ValidationService` that tells what the present rules would say."""
+"""The method of `facnet.v1.ValidationService` that evaluates a completed run with the current rules."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.model.revalidation import Change, ChangeKind, Revalidation
+from facnet_grpc.model.revalidation import Change, Revalidation
 from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.server import request_fields
-from facnet_grpc.server.request_context import current
-from facnet_grpc.server.results import phi_audit
-from facnet_grpc.server.results.proto import ResultRenderer
-from facnet_grpc.server.revalidations.queries import Revalidations
-
-KINDS: Mapping[ChangeKind, pb.ChangeKind.ValueType] = {
-    kind: pb.ChangeKind.Value(f"CHANGE_KIND_{kind.name}") for kind in ChangeKind
-}
-
-Context = Any  # grpc.aio.ServicerContext; the stubs' own type is one of both worlds
+from facnet_grpc.server.proto import CHANGE_KIND
+from facnet_grpc.server.request_context import Context, current
+from facnet_grpc.server.results.proto import ResultRenderer, renderer
+from facnet_grpc.server.revalidations.commands import Revalidations
 
 
-class RevalidationCalls:
-    """Judge again."""
+class RevalidationService:
+    """Revalidations of the caller's runs. Nothing of them is kept."""
 
-    _redactor: Redactor
-    _revalidations: Revalidations
+    def __init__(self, revalidations: Revalidations, redactor: Redactor) -> None:
+        self._revalidations = revalidations
+        self._redactor = redactor
 
-    async def RevalidateValidation(  # noqa: N802 - named by the API
-        self,
-        request: pb.RevalidateValidationRequest,
-        _context: Context,
+    async def RevalidateValidation(
+        self, request: pb.RevalidateValidationRequest, _context: Context
     ) -> AsyncIterator[pb.RevalidateValidationResponse]:
-        """Tell what would change, then what it comes to."""
+        """Send the changes of results, then their summary."""
         run_id = request_fields.uuid("validation_id", request.validation_id)
-        renderer = ResultRenderer(current().locale, phi_audit.person_view(self._redactor))
-        owner = current().caller.scope
-        async with self._revalidations.asked(run_id, owner) as (run, answer):
-            async with aclosing(self._revalidations.changes(answer, owner)) as changes:
+        owner, results = current().caller.scope, renderer(self._redactor)
+        async with self._revalidations.requested(run_id, owner) as (run, revalidation):
+            async with aclosing(self._revalidations.changes(revalidation, owner)) as changes:
                 async for change in changes:
-                    yield pb.RevalidateValidationResponse(change=_change(change, renderer))
-            yield pb.RevalidateValidationResponse(summary=_summary(run, answer))
+                    yield pb.RevalidateValidationResponse(change=_change(change, results))
+            yield pb.RevalidateValidationResponse(summary=_summary(run, revalidation))
 
 
 def _change(change: Change, renderer: ResultRenderer) -> pb.ResultChange:
     return pb.ResultChange(
-        kind=KINDS[change.kind],
+        kind=CHANGE_KIND[change.kind],
         before=renderer.result(change.before) if change.before else None,
         after=renderer.result(change.after) if change.after else None,
     )
 
 
-def _summary(run: Run, answer: Revalidation) -> pb.RevalidationSummary:
+def _summary(run: Run, revalidation: Revalidation) -> pb.RevalidationSummary:
     return pb.RevalidationSummary(
-        added=answer.added,
-        gone=answer.gone,
-        changed=answer.changed,
-        unchanged=answer.unchanged,
+        added=revalidation.added,
+        gone=revalidation.gone,
+        changed=revalidation.changed,
+        unchanged=revalidation.unchanged,
         rule_set_version_before=run.rule_set_version or "",
-        rule_set_version_after=answer.rule_set_version or "",
+        rule_set_version_after=revalidation.rule_set_version or "",
         reference_version_before=run.reference_version or "",
-        reference_version_after=answer.reference_version or "",
+        reference_version_after=revalidation.reference_version or "",
     )

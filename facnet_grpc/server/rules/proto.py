@@ -1,4 +1,4 @@
-"""Rules as the API tells of them: facts from the registry, texts in both languages."""
+"""Rules: registry → proto, with texts in both languages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rule(listed: Listed) -> pb.Rule:
         parameters=[_parameter(parameter) for parameter in info.parameters],
         source=info.source,
         enabled=listed.enabled,
-        disabled_reason=None if listed.enabled else _both(lambda locale: _why_off(listed, locale)),
+        disabled_reason=None if listed.enabled else _both(lambda locale: _disabled_reason(listed, locale)),
     )
 
 
@@ -42,7 +42,7 @@ def _name(listed: Listed, locale: Locale) -> str:
     return listed.names.get(locale.value) or rule_name(listed.info.id, locale)
 
 
-def _why_off(listed: Listed, locale: Locale) -> str:
+def _disabled_reason(listed: Listed, locale: Locale) -> str:
     key = f"rule.{listed.status}"
     return sentence(f"{key}.{listed.info.id}", locale) or sentence(key, locale, rule=listed.note)
 

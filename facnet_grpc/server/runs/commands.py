@@ -1,7 +1,7 @@
-"""What callers may do to their runs: cancel, try again, delete. Everything here blocks: it runs in the pool.
+"""Cancels, retries and deletes runs. Everything here blocks.
 
-PostgreSQL decides who comes first, a worker or a caller. What follows its word (an event, a file) may fail here:
-watchers read PostgreSQL anyway, and files are found by the workers' retention.
+PostgreSQL decides between a worker and a caller. What follows the commit (an event, the deletion of a file) may fail:
+watchers read PostgreSQL anyway, and retention deletes the files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 
 class RunCommands:
-    """Changes runs of one owner at a time."""
+    """Changes runs of one owner, or of all owners if the owner is None."""
 
     def __init__(self, database: Database, blobs: BlobStore, events: EventStream) -> None:
         self._database = database
@@ -30,21 +30,21 @@ class RunCommands:
         self._events = events
 
     def cancel(self, run_id: UUID, owner: str | None) -> Run:
-        """End a waiting run, ask the worker of a running one to end it, leave one that is over alone.
+        """Cancel a queued run, request the cancellation of a running one, and leave one that has ended as it is.
 
-        Returns the run as it is now. Raises `NotFound`.
+        Returns the run after that. Raises `NotFound`.
         """
         with self._database.connection() as conn:
             run, ended = runs.request_cancel(conn, run_id, owner)
             if ended:
                 run_log.add(conn, run_id, "info", "server", "cancelled", {"attempt": run.attempt})
         if ended:
-            self._tell(RunEvent(run_id, run.status))
+            self._publish(RunEvent(run_id, run.status))
             self._delete_blob(run)
         return run
 
     def retry(self, run_id: UUID, owner: str | None) -> Run:
-        """Queue a failed run again; sending its message is the caller's business.
+        """Queue a failed run again; the caller enqueues its job.
 
         Raises `NotFound`, `Conflict` (WRONG_STATE), `TerminalError` (BLOB_MISSING).
         """
@@ -58,7 +58,7 @@ class RunCommands:
             run = runs.retry(conn, run, tracing.inject())
             run_log.add(conn, run_id, "info", "server", "queued_again", {"attempt": run.attempt})
         faults.point("server.retry.committed")
-        self._tell(RunEvent(run_id, run.status))
+        self._publish(RunEvent(run_id, run.status))
         return run
 
     def delete(self, run_id: UUID, owner: str | None) -> None:
@@ -78,7 +78,7 @@ class RunCommands:
         except FacnetError as error:  # the retention job deletes rows and files later, events expire
             log.warning("traces_not_removed", run_id=str(run_id), **exception_fields(error))
 
-    def _tell(self, event: RunEvent) -> None:
+    def _publish(self, event: RunEvent) -> None:
         try:
             self._events.publish(event)
         except FacnetError as error:

@@ -1,9 +1,9 @@
-"""From a stream of chunks to a run: the promise that a file once accepted is kept and will be worked on.
+"""Turns a stream of chunks into a stored file and a queued run. A file once accepted is never lost.
 
-The order of things is what the promise rests on. The row of the upload comes before its part; the part is on the disk
-before the run is written; part becomes blob within the run's transaction, just before it commits; the job is sent after
-it. Killed anywhere, this leaves a part to go on with, or a blob that belongs to nobody and is removed later, or a run
-with its blob, which the workers' reconciler queues.
+That guarantee rests on the order of writes: the row of the upload, then its part; the part is on the disk before the
+run is inserted; it becomes a blob within the run's transaction, just before the commit; the job is enqueued after the
+commit. Killed anywhere, this leaves a part to resume, or a blob without a run, which retention deletes, or a run with
+its blob, which the workers' reconciler enqueues.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from facnet_grpc.server.uploads.receiver import Chunk, Limits, NullSink, Receive
 from facnet_grpc.server.uploads.repository import UploadLimits, UploadRepository, compare
 from facnet_grpc.storage.blobs.api import BlobStore, PartWriter
 
-BUSY_SECONDS = 5.0  # how long a new stream waits for a broken one to let go of the same upload
+BUSY_SECONDS = 5.0  # how long a new stream waits for an interrupted one to close the same upload
 BUSY_POLL_SECONDS = 0.05
-# After these the bytes are of no use to anybody.
-HOPELESS = frozenset(
+# After these errors the stored bytes cannot be used: they are deleted.
+UNUSABLE = frozenset(
     {
         Reason.FILE_TOO_LARGE,
         Reason.SIZE_MISMATCH,
@@ -39,7 +39,7 @@ HOPELESS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _OpenUpload:
     upload: Upload
     header: UploadHeader
     part: PartWriter
@@ -47,76 +47,78 @@ class _Opened:
 
 
 class Uploads:
-    """Takes files. `chunks` given to it are read to their end, or up to the first error."""
+    """Receives files. Reads `chunks` to their end, or up to the first error."""
 
     def __init__(
         self,
         *,
-        ledger: UploadRepository,
+        repository: UploadRepository,
         blobs: BlobStore,
         blocking: BlockingExecutor,
         background: BackgroundTasks,
         dispatcher: Dispatcher,
         limits: UploadLimits,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> None:
-        self._ledger = ledger
+        self._repository = repository
         self._blobs = blobs
         self._blocking = blocking
         self._background = background
         self._dispatcher = dispatcher
         self._limits = limits
+        self._busy_seconds = busy_seconds
 
     async def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
-        """Return an upload and its bytes that are safely stored. Raises `NotFound`."""
-        return await self._blocking.run(self._ledger.get, upload_id, owner)
+        """Return an upload and the number of its bytes on the disk. Raises `NotFound`."""
+        return await self._blocking.run(self._repository.get, upload_id, owner)
 
-    async def earlier(self, header: UploadHeader, owner: str) -> Run | None:
-        """Return the run that this very upload has become already. Raises `Conflict` if it was another file."""
+    async def find_finished(self, header: UploadHeader, owner: str) -> Run | None:
+        """Return the run of an upload that was finished before. Raises `Conflict` if that was another file."""
         if header.upload_id is None:
             return None
-        run = await self._blocking.run(self._ledger.find_finished, header.upload_id, owner)
+        run = await self._blocking.run(self._repository.find_finished, header.upload_id, owner)
         if run is not None:
             compare(run, header.sha256, header.size_bytes)
         return run
 
     async def receive(self, header: UploadHeader, owner: str, upload_id: UUID, chunks: AsyncIterator[Chunk]) -> Run:
-        """Take a file and return its run, new or known by its idempotency key.
+        """Receive a file and return its run, new or found by its idempotency key.
 
-        Raises the errors of `Receiver`, `InvalidInput` (EMPTY_FILE), `CorruptData` (size or checksum differ from
-        what the client said), `Conflict`, `NotFound` (somebody else's upload), `LimitExceeded`, `TransientError`.
+        Raises the errors of `Receiver`, `InvalidInput` (EMPTY_FILE), `CorruptData` (size or checksum differ from the
+        announced ones), `Conflict`, `NotFound` (upload of another owner), `LimitExceeded`, `TransientError`.
         """
         self._refuse_too_large(header)
-        known = await self._blocking.run(self._ledger.find_by_key, header.idempotency_key, owner)
+        known = await self._blocking.run(self._repository.find_by_key, header.idempotency_key, owner)
         with metrics.UPLOADS_OPEN.track_inprogress():
             if known is not None:
                 return await self._hash_only(known, header, chunks)
-            opened = await self._opened(header, owner, upload_id)
+            opened = await self._open_or_close(header, owner, upload_id)
             if isinstance(opened, Run):
                 return opened
             faults.point("server.upload.opened")
-            async with self._kept(opened):
+            async with self._closing_on_error(opened):
                 await self._fill(opened, chunks)
             return await asyncio.shield(self._background.start(self._complete(opened)))
 
     async def append(
         self, header: UploadHeader, owner: str, upload_id: UUID, chunk: Chunk | None, *, finish: bool
     ) -> tuple[int, Run | None]:
-        """Take one chunk of a file, and perhaps its end; return the bytes safely stored, and the run once there is one.
+        """Receive one chunk of a file, and with `finish` its end; return the bytes on the disk, and the finished run.
 
-        The same upload may be gone on with by `receive`, and the other way round. Raises what `receive` raises.
+        `receive` can resume such an upload, and vice versa. Raises the errors of `receive`.
         """
         self._refuse_too_large(header)
-        # Only the end needs to know what the bytes before it were.
-        opened = await self._opened(header, owner, upload_id, rehash=finish)
+        # Only the end needs the hash of the bytes before it.
+        opened = await self._open_or_close(header, owner, upload_id, rehash=finish)
         if isinstance(opened, Run):
             return opened.size_bytes, opened
-        async with self._kept(opened):
+        async with self._closing_on_error(opened):
             if chunk is not None:
                 await opened.receiver.add(chunk)
             if not finish:
                 await opened.receiver.finish()
         if not finish:
-            return await asyncio.shield(self._background.start(self._leave(opened, None))), None
+            return await asyncio.shield(self._background.start(self._close(opened, None))), None
         run = await asyncio.shield(self._background.start(self._complete(opened)))
         return run.size_bytes, run
 
@@ -125,15 +127,15 @@ class Uploads:
             raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=self._limits.max_file)
 
     @contextlib.asynccontextmanager
-    async def _kept(self, opened: _Opened) -> AsyncIterator[None]:
-        """Leave the upload in order if what is done within fails: it can be gone on with."""
+    async def _closing_on_error(self, opened: _OpenUpload) -> AsyncIterator[None]:
+        """Close the upload if the block fails, so that it can be resumed."""
         try:
             yield
         except FacnetError as error:
-            await asyncio.shield(self._background.start(self._leave(opened, error.reason)))
+            await asyncio.shield(self._background.start(self._close(opened, error.reason)))
             raise
-        except BaseException:  # the stream broke, or the server stops
-            self._background.start(self._leave(opened, None))
+        except BaseException:  # the stream was interrupted, or the server stops
+            self._background.start(self._close(opened, None))
             raise
 
     async def _hash_only(self, known: Run, header: UploadHeader, chunks: AsyncIterator[Chunk]) -> Run:
@@ -142,51 +144,53 @@ class Uploads:
             await receiver.add(chunk)
         size = receiver.received
         sha256 = await receiver.finish()
-        _check(header, size, sha256, receiver.told_sha256)
+        _check(header, size, sha256, receiver.announced_sha256)
         compare(known, sha256, size)
         return known
 
-    async def _opened(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool = True) -> _Opened | Run:
-        """Open an upload; if the call is cancelled meanwhile, close again what a thread may have opened by then."""
+    async def _open_or_close(
+        self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool = True
+    ) -> _OpenUpload | Run:
+        """Open an upload. If the call is cancelled meanwhile, close what a thread may have opened by then."""
         opening = self._background.start(self._open(header, owner, upload_id, rehash=rehash))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            self._background.start(self._close_again(opening))
+            self._background.start(self._close_when_open(opening))
             raise
 
-    async def _close_again(self, opening: asyncio.Task[_Opened | Run]) -> None:
+    async def _close_when_open(self, opening: asyncio.Task[_OpenUpload | Run]) -> None:
         opened = await opening
-        if isinstance(opened, _Opened):
-            await self._leave(opened, None)
+        if isinstance(opened, _OpenUpload):
+            await self._close(opened, None)
 
-    async def _open(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool) -> _Opened | Run:
-        """Begin an upload or go on with it; or return its run, if an earlier stream was just finishing it."""
-        upload = await self._blocking.run(self._ledger.begin, header, owner, upload_id)
-        part = await self._part(upload_id)
+    async def _open(self, header: UploadHeader, owner: str, upload_id: UUID, *, rehash: bool) -> _OpenUpload | Run:
+        """Create or resume an upload; or return its run, if an earlier stream has just finished it."""
+        upload = await self._blocking.run(self._repository.begin, header, owner, upload_id)
+        part = await self._open_part(upload_id)
         try:
-            run = await self._blocking.run(self._ledger.find_finished, upload_id, owner)
+            run = await self._blocking.run(self._repository.find_finished, upload_id, owner)
             if run is None:
                 receiver = Receiver(part, self._receiver_limits(header), self._blocking)
                 if part.size and rehash:
                     stored = await self._blocking.run(self._blobs.open_part_for_reading, upload_id)
-                    await receiver.go_on(stored)
-                return _Opened(upload, header, part, receiver)
-        except BaseException:  # nobody else may write to it before it is closed
+                    await receiver.resume(stored)
+                return _OpenUpload(upload, header, part, receiver)
+        except BaseException:  # an open part is locked for other streams
             await self._blocking.run(part.close)
             raise
         await self._blocking.run(part.close)
-        await self._forget_part(upload_id)
+        await self._delete_part(upload_id)
         compare(run, header.sha256, header.size_bytes)
         return run
 
-    async def _forget_part(self, upload_id: UUID) -> None:
-        """Remove a part that nobody needs any more; a stream that has opened it meanwhile comes to do the same."""
+    async def _delete_part(self, upload_id: UUID) -> None:
+        """Delete a part that is not needed any more; a stream that has opened it meanwhile will delete it too."""
         with contextlib.suppress(Conflict):
             await self._blocking.run(self._blobs.delete_part, upload_id)
 
-    async def _part(self, upload_id: UUID) -> PartWriter:
-        give_up = asyncio.get_running_loop().time() + BUSY_SECONDS
+    async def _open_part(self, upload_id: UUID) -> PartWriter:
+        give_up = asyncio.get_running_loop().time() + self._busy_seconds
         while True:
             try:
                 return await self._blocking.run(self._blobs.open_part, upload_id)
@@ -195,53 +199,53 @@ class Uploads:
                     raise
             await asyncio.sleep(BUSY_POLL_SECONDS)
 
-    async def _fill(self, opened: _Opened, chunks: AsyncIterator[Chunk]) -> None:
+    async def _fill(self, opened: _OpenUpload, chunks: AsyncIterator[Chunk]) -> None:
         clock = asyncio.get_running_loop().time
-        keep_again = clock() + self._limits.ttl_seconds / 4
+        next_touch = clock() + self._limits.ttl_seconds / 4
         async for chunk in chunks:
             await opened.receiver.add(chunk)
-            if clock() > keep_again:
-                keep_again = clock() + self._limits.ttl_seconds / 4
-                await self._blocking.run(self._ledger.keep, opened.upload.id, opened.part.size)
+            if clock() > next_touch:
+                next_touch = clock() + self._limits.ttl_seconds / 4
+                await self._blocking.run(self._repository.touch, opened.upload.id, opened.part.size)
 
-    async def _complete(self, opened: _Opened) -> Run:
-        """Make the run. Not cancelled with the call: from here on it goes through, or nothing of it is seen."""
+    async def _complete(self, opened: _OpenUpload) -> Run:
+        """Insert the run. Runs in the background: a cancelled call does not interrupt it."""
         try:
             sha256 = await opened.receiver.finish()
-            _check(opened.header, opened.part.size, sha256, opened.receiver.told_sha256)
+            _check(opened.header, opened.part.size, sha256, opened.receiver.announced_sha256)
             run, is_new = await self._blocking.run(
-                self._ledger.commit, opened.upload, opened.header, opened.part, sha256
+                self._repository.commit, opened.upload, opened.header, opened.part, sha256
             )
         except BaseException as error:
-            await self._leave(opened, error.reason if isinstance(error, FacnetError) else None)
+            await self._close(opened, error.reason if isinstance(error, FacnetError) else None)
             raise
         await self._blocking.run(opened.part.close)
         if is_new:
             self._dispatcher.send(run.id)
         else:
-            await self._forget_part(opened.upload.id)
+            await self._delete_part(opened.upload.id)
         return run
 
-    async def _leave(self, opened: _Opened, reason: Reason | None) -> int:
-        """Keep what arrived for the next stream, or drop it if there cannot be one; return how many bytes it is."""
+    async def _close(self, opened: _OpenUpload, reason: Reason | None) -> int:
+        """Close the upload for a later stream, or delete it if `reason` makes it unusable; return its size in bytes."""
         size = 0
-        with contextlib.suppress(FacnetError):  # the client hears of the first error; these bytes were not promised
+        with contextlib.suppress(FacnetError):  # the client gets the first error; these bytes were not acknowledged
             size = await opened.receiver.close()
         with contextlib.suppress(FacnetError):
-            if reason in HOPELESS:
-                await self._blocking.run(self._ledger.drop, opened.upload.id)
+            if reason in UNUSABLE:
+                await self._blocking.run(self._repository.delete, opened.upload.id)
             else:
-                await self._blocking.run(self._ledger.keep, opened.upload.id, size or opened.part.size)
+                await self._blocking.run(self._repository.touch, opened.upload.id, size or opened.part.size)
         return opened.part.size
 
     def _receiver_limits(self, header: UploadHeader) -> Limits:
         return Limits(self._limits.max_file, self._limits.max_chunk, header.size_bytes)
 
 
-def _check(header: UploadHeader, size: int, sha256: str, told: str | None) -> None:
+def _check(header: UploadHeader, size: int, sha256: str, announced: str | None) -> None:
     if size == 0:
         raise InvalidInput(Reason.EMPTY_FILE, field="chunk")
     if header.size_bytes not in (None, size):
         raise CorruptData(Reason.SIZE_MISMATCH, expected=header.size_bytes or 0, actual=size)
-    if header.sha256 not in (None, sha256) or told not in (None, sha256):
+    if header.sha256 not in (None, sha256) or announced not in (None, sha256):
         raise CorruptData(Reason.CHECKSUM_MISMATCH)

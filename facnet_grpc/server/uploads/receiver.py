@@ -1,8 +1,8 @@
-"""The bytes of one upload on their way to the disk: checked, hashed and written in order.
+"""Checks, hashes and writes the chunks of one upload in order.
 
-Hashing, writing and waiting for the disk take a thread each, so that none of them waits for another. At any moment an
-upload holds one message being read, at most `FLUSH_BYTES` and a chunk waiting, and as much again being written: under
-4 MiB. The next message is not read before there is room, which holds the client back.
+Hashing, writing and fsync use a thread each, so that none waits for another. An upload holds at most one message being
+read, `FLUSH_BYTES` and a chunk buffered, and as much again being written: under 4 MiB. The next message is not read
+before there is room in the buffer (backpressure).
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from facnet_grpc import faults, metrics
 from facnet_grpc.errors import CorruptData, LimitExceeded, Reason, WrongOffset
 from facnet_grpc.server.executors import BlockingExecutor
 
-FLUSH_BYTES = 256 << 10  # small chunks are gathered up to this before a thread is troubled
-SYNC_BYTES = 8 << 20  # so that the last sync, which the client waits for, is short
-# At the most, where the disk is slower than the client, beside as many that are being synced: no more may be lost with
-# a machine than is looked through when the upload goes on (`frames.CHECKED_BYTES`).
+FLUSH_BYTES = 256 << 10  # small chunks are buffered up to this size before a thread writes them
+SYNC_BYTES = 8 << 20  # fsync after so many bytes, so that the last one, which the client waits for, is short
+# Limit where the disk is slower than the client, in addition to as many bytes being synced: a crash of the machine may
+# lose no more than is checked when the upload is resumed (`frame_format.CHECKED_BYTES`).
 UNSYNCED_BYTES = 24 << 20
 READ_BYTES = 1 << 20
 
 
 class Sink(Protocol):
-    """Takes bytes: a part of the blob store, or `Nowhere`."""
+    """Takes bytes: a part of the blob store, or `NullSink`."""
 
     @property
     def size(self) -> int:
-        """Bytes taken so far, earlier ones included."""
+        """Bytes stored so far, those of earlier streams included."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Take all of `data`."""
+        """Write all of `data`."""
 
     def sync(self) -> None:
-        """Return once everything is safe."""
+        """Return once everything is on the disk."""
 
     def close(self) -> None:
-        """End."""
+        """Close it."""
 
 
 class NullSink:
-    """A sink for a file that is already here: it is only hashed."""
+    """Discards a file that is already stored and only has to be hashed."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -62,7 +62,7 @@ class NullSink:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is taken, in bytes. `announced` is the size that the client said, if it did."""
+    """Limits in bytes. `announced` is the file size that the client sent, if it did."""
 
     max_file: int
     max_chunk: int
@@ -71,7 +71,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Bytes of a file, and where they begin; `file_sha256` is that of the whole file, which may come with the last."""
+    """Bytes of a file from `offset` on; the last chunk may carry the SHA-256 of the whole file."""
 
     offset: int
     data: bytes
@@ -80,49 +80,59 @@ class Chunk:
 
 
 class Receiver:
-    """Receives one file into a sink. One task at a time."""
+    """Receives one file into a sink. Used by one task at a time."""
 
-    def __init__(self, sink: Sink, limits: Limits, blocking: BlockingExecutor) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        limits: Limits,
+        blocking: BlockingExecutor,
+        *,
+        sync_bytes: int = SYNC_BYTES,
+        unsynced_bytes: int = UNSYNCED_BYTES,
+    ) -> None:
         self._sink = sink
         self._limits = limits
         self._blocking = blocking
+        self._sync_bytes = sync_bytes
+        self._unsynced_bytes = unsynced_bytes
         self._hash = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._buffer: list[bytes] = []
+        self._buffered = 0
         self._storing: asyncio.Future[tuple[None, None]] | None = None
         self._syncing: asyncio.Future[None] | None = None
         self._unsynced = 0
         self.received = sink.size
-        self.told_sha256: str | None = None  # by the last chunk
+        self.announced_sha256: str | None = None  # from the last chunk
 
-    async def go_on(self, stored: BinaryIO) -> None:
-        """Hash what an earlier stream has stored, before anything is added."""
+    async def resume(self, stored: BinaryIO) -> None:
+        """Hash the bytes that earlier streams have stored, before any chunk is added."""
         await self._blocking.run(self._rehash, stored)
 
     async def add(self, chunk: Chunk) -> None:
-        """Take a chunk. Raises `WrongOffset`, `LimitExceeded`, `CorruptData`, and what storing earlier ones raised."""
+        """Take a chunk. Raises `WrongOffset`, `LimitExceeded`, `CorruptData`, and the errors of earlier writes."""
         self._check(chunk)
-        self.told_sha256 = chunk.file_sha256 or self.told_sha256
+        self.announced_sha256 = chunk.file_sha256 or self.announced_sha256
         if not chunk.data:
             return
         self.received += len(chunk.data)
         metrics.UPLOAD_BYTES.inc(len(chunk.data))
-        self._waiting.append(chunk.data)
-        self._waiting_bytes += len(chunk.data)
-        if self._waiting_bytes >= FLUSH_BYTES:
+        self._buffer.append(chunk.data)
+        self._buffered += len(chunk.data)
+        if self._buffered >= FLUSH_BYTES:
             await self._flush()
 
     async def finish(self) -> str:
-        """Return the SHA-256 of the file, as hexadecimal digits, once all of it is on the disk."""
-        await self._settle()
+        """Return the SHA-256 of the file in hexadecimal digits, once all of it is on the disk."""
+        await self._drain()
         await self._blocking.run(self._sink.sync)
         faults.point("server.upload.synced")
         return self._hash.hexdigest()
 
     async def close(self) -> int:
-        """End, whatever became of it, keeping what arrived; return how many bytes are safely stored."""
+        """Write and sync what arrived, close the sink, and return the bytes that it stores."""
         try:
-            await self._settle()
+            await self._drain()
         finally:
             await self._blocking.run(self._end)
         return self._sink.size
@@ -141,37 +151,37 @@ class Receiver:
                 expected=limits.announced,
                 actual=self.received + size,
             )
-        if chunk.crc32c not in (None, google_crc32c.value(chunk.data)):  # takes no longer than copying it
+        if chunk.crc32c not in (None, google_crc32c.value(chunk.data)):  # as fast as a copy of the data
             raise CorruptData(Reason.CHUNK_CORRUPT, offset=chunk.offset)
 
     async def _flush(self) -> None:
-        """Begin to store what waits, once all before it is stored."""
+        """Start to write the buffer, once the write before it has finished."""
         await self._stored()
-        if self._waiting:
-            data, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+        if self._buffer:
+            data, self._buffer, self._buffered = b"".join(self._buffer), [], 0
             self._storing = asyncio.gather(
                 self._blocking.run(self._store, data), self._blocking.run(self._hash.update, data)
             )
-            await self._sync_behind(len(data))
+            await self._sync_in_background(len(data))
 
-    async def _settle(self) -> None:
-        """Wait until all of it is stored, and nothing is going on any more."""
+    async def _drain(self) -> None:
+        """Write the buffer, and wait until no write and no sync is running."""
         try:
             await self._flush()
             await self._stored()
         finally:
             await self._synced()
 
-    async def _sync_behind(self, written: int) -> None:
-        """Have the disk write while more arrives."""
+    async def _sync_in_background(self, written: int) -> None:
+        """Sync in the background while more arrives; wait first if too much is unsynced."""
         self._unsynced += written
         is_syncing = self._syncing is not None and not self._syncing.done()
-        if self._unsynced >= (UNSYNCED_BYTES if is_syncing else SYNC_BYTES):
+        if self._unsynced >= (self._unsynced_bytes if is_syncing else self._sync_bytes):
             await self._synced()
             self._syncing = self._blocking.run(self._sink.sync)
             self._unsynced = 0
 
-    # Shielded: the threads go on whatever becomes of this task, and whoever closes has to wait for them.
+    # Shielded: the threads continue when this task is cancelled, and `close` has to wait for them.
 
     async def _stored(self) -> None:
         if self._storing is not None:

@@ -1,7 +1,4 @@
-"""What PostgreSQL and the blob store know of uploads, from the first byte to the run that a file becomes.
-
-Everything here blocks.
-"""
+"""Uploads in PostgreSQL and the blob store, from the first byte to the run. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -22,9 +19,9 @@ from facnet_grpc.storage.postgres.database import Database
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What is taken: sizes in bytes, and how long a broken upload is kept.
+    """Limits: sizes in bytes, and how long an interrupted upload is kept.
 
-    `max_unfinished` says it for an owner. Files of `large_file` and more wait behind smaller ones.
+    `max_unfinished` is the number of unfinished runs of an owner. Files from `large_file` on are scheduled as large.
     """
 
     max_file: int
@@ -36,46 +33,46 @@ class UploadLimits:
 
 
 class UploadRepository:
-    """Keeps the books of uploads. `mail_wanted` says whether somebody wants to hear by e-mail of an owner's runs."""
+    """Stores uploads. `recipients` returns the e-mail recipients of an owner's notifications."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, limits: UploadLimits, mail_wanted: Callable[[str], object]
+        self, database: Database, blobs: BlobStore, limits: UploadLimits, recipients: Callable[[str], object]
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._limits = limits
-        self._mail_wanted = mail_wanted
+        self._recipients = recipients
 
     def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
-        """Return an upload and its bytes that are safely stored. Raises `NotFound`."""
+        """Return an upload and the number of its bytes on the disk. Raises `NotFound`."""
         with self._database.connection() as conn:
             upload = uploads.get(conn, upload_id, owner)
         return upload, self._blobs.part_size(upload_id) or (upload.committed_bytes if upload.run_id else 0)
 
     def find_finished(self, upload_id: UUID, owner: str) -> Run | None:
-        """Return the run that an upload has become, if it has."""
+        """Return the run of a finished upload."""
         with self._database.connection() as conn:
             try:
                 upload = uploads.get(conn, upload_id, owner)
             except FacnetError as error:
-                if error.reason is Reason.UPLOAD_NOT_FOUND:  # new, or somebody else's: `begin` tells
+                if error.reason is Reason.UPLOAD_NOT_FOUND:  # new, or of another owner: `begin` raises then
                     return None
                 raise
             return runs.get(conn, upload.run_id, owner) if upload.run_id else None
 
     def find_by_key(self, key: str | None, owner: str) -> Run | None:
-        """Return the run that an idempotency key stands for."""
+        """Return the run with an idempotency key."""
         if key is None:
             return None
         with self._database.connection() as conn:
             return runs.find_by_key(conn, owner, key)
 
     def begin(self, header: UploadHeader, owner: str, upload_id: UUID) -> Upload:
-        """Note that an upload begins, or goes on. Raises `LimitExceeded`, `NotFound` if it is somebody else's."""
+        """Create an upload, or resume it. Raises `LimitExceeded`, `NotFound` if it belongs to another owner."""
         with self._database.connection() as conn:
             ttl = self._limits.ttl_seconds
             upload = uploads.open_(conn, upload_id=upload_id, owner=owner, file_name=header.file_name, ttl_seconds=ttl)
-            # Counted with this one in it; raising takes it back.
+            # The count includes this upload; the error rolls it back.
             if uploads.count_open(conn, owner) > self._limits.max_open:
                 raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._limits.max_open)
             unfinished = self._limits.max_unfinished(owner)
@@ -83,26 +80,26 @@ class UploadRepository:
                 raise LimitExceeded(Reason.TOO_MANY_RUNS, limit=unfinished)
             return upload
 
-    def keep(self, upload_id: UUID, size: int) -> None:
-        """Keep what has arrived of an upload, so many bytes, for another while."""
+    def touch(self, upload_id: UUID, size: int) -> None:
+        """Store the size of an upload in bytes, and extend its time to live."""
         with self._database.connection() as conn:
             uploads.touch(conn, upload_id, size, self._limits.ttl_seconds)
 
-    def drop(self, upload_id: UUID) -> None:
-        """Forget an upload whose bytes are of no use."""
+    def delete(self, upload_id: UUID) -> None:
+        """Delete an upload and its part."""
         self._blobs.delete_part(upload_id)
         with self._database.connection() as conn:
             uploads.touch(conn, upload_id, 0, 0)
             uploads.delete(conn, upload_id)
 
     def commit(self, upload: Upload, header: UploadHeader, part: PartWriter, sha256: str) -> tuple[Run, bool]:
-        """Make a part that is whole and on the disk a run, and return that: new, or known by its key.
+        """Turn a complete part into a run; return it, and whether it is new (not found by its idempotency key).
 
-        Raises `Conflict` if the key stands for another file.
+        Raises `Conflict` if the key belongs to another file.
         """
         new = self._new_run(upload, header, part.size, sha256)
         with self._database.connection() as conn:
-            # By a stream whose part was a blob, but whose run was not yet to be seen, when this part was made.
+            # Another stream had committed its part but not its run yet when this part was created.
             if (finished := uploads.finished(conn, upload.id)) is not None:
                 run = runs.get(conn, finished, upload.owner)
                 compare(run, sha256, part.size)
@@ -136,13 +133,13 @@ class UploadRepository:
             encoding_hint=header.encoding_hint,
             delimiter_hint=header.delimiter_hint,
             webhook_url=header.webhook_url,
-            notify_by_mail=bool(self._mail_wanted(upload.owner)),
+            notify_by_mail=bool(self._recipients(upload.owner)),
             large=size >= self._limits.large_file,
             traceparent=tracing.inject(),
         )
 
 
 def compare(known: Run, sha256: str | None, size: int | None) -> None:
-    """Make sure that a run which is known is of this file, as far as the client has said. Raises `Conflict`."""
+    """Raise `Conflict` if a known run is of another file than the announced one."""
     if sha256 not in (None, known.sha256) or size not in (None, known.size_bytes):
         raise Conflict(Reason.IDEMPOTENCY_CONFLICT, validation_id=str(known.id))

@@ -1,4 +1,4 @@
-"""The client's side of an upload: a stream of messages, read with the care that streams need."""
+"""The request stream of an upload: header first, chunks, an idle timeout, and draining before an error."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from collections.abc import AsyncIterator
 
 from facnet_grpc.errors import InvalidInput, Reason, TransientError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.server import request_fields
+from facnet_grpc.server.uploads import proto
 from facnet_grpc.server.uploads.receiver import Chunk
 
 DRAIN_BYTES = 64 << 20
 DRAIN_SECONDS = 3.0
-SETTLE_SECONDS = 0.01
-
-
-def received(chunk: pb.UploadChunk) -> Chunk:
-    """Return the chunk of a message. Raises `InvalidInput`."""
-    file_sha256 = request_fields.sha256("chunk.file_sha256", chunk.file_sha256)
-    return Chunk(chunk.offset, chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None, file_sha256)
+END_SECONDS = 0.01
 
 
 class UploadStream:
-    """Reads a header, then chunks. A client that sends nothing for `idle_seconds` is given up."""
+    """Reads a header, then chunks; raises `TransientError` (DEADLINE_EXCEEDED) after `idle_seconds` of silence."""
 
-    def __init__(self, messages: AsyncIterator[pb.SubmitValidationRequest], idle_seconds: float) -> None:
+    def __init__(
+        self,
+        messages: AsyncIterator[pb.SubmitValidationRequest],
+        idle_seconds: float,
+        *,
+        end_seconds: float = END_SECONDS,
+    ) -> None:
+        """Wait `end_seconds` at the end of a stream that may have been interrupted."""
         self._messages = messages
         self._idle = idle_seconds
+        self._end = end_seconds
         self._announced: int | None = None
 
     async def header(self) -> pb.UploadHeader:
@@ -40,22 +42,22 @@ class UploadStream:
         return message.header
 
     async def chunks(self) -> AsyncIterator[Chunk]:
-        """Yield every chunk up to the end that the client set."""
+        """Yield the chunks. Raises `InvalidInput` for a message that is no chunk."""
         end = 0
         while message := await self._next():
             if message.WhichOneof("message") != "chunk":
                 raise InvalidInput(field="message")
             end = message.chunk.offset + len(message.chunk.data)
-            yield received(message.chunk)
-        # A stream that broke may look ended for a moment, before this task is cancelled: half a file must not pass
-        # for a whole one.
+            yield proto.chunk(message.chunk)
+        # An interrupted stream looks ended for a moment before this task is cancelled: without this wait, half a file
+        # could be taken for a whole one.
         if end != self._announced:
-            await asyncio.sleep(SETTLE_SECONDS)
+            await asyncio.sleep(self._end)
 
     async def drain(self) -> None:
-        """Read on for a while without looking, before the call is ended early.
+        """Read and discard messages for a bounded time and size, before the call ends with an error.
 
-        grpc.aio clients that are still writing would otherwise see INTERNAL instead of the status.
+        Otherwise grpc.aio clients that are still writing would see INTERNAL instead of the status.
         """
         drained = 0
         with contextlib.suppress(TimeoutError):

@@ -7,10 +7,9 @@ thread and, beyond its first read, no query per watcher; `follow.Follower` does 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 from uuid import UUID
 
 from facnet_grpc import metrics
@@ -19,19 +18,10 @@ from facnet_grpc.events.stream import EventStream, RunEvent
 from facnet_grpc.server.executors import BlockingExecutor
 from facnet_grpc.server.paging import Cursor
 from facnet_grpc.server.watching.follower import QUIET_SECONDS, Follower
+from facnet_grpc.server.watching.queries import SnapshotQueries
 from facnet_grpc.server.watching.snapshot import RunSnapshot, clamp_to, from_event, merge
 
 LATEST_SECONDS = 0.5  # how long the first message waits for Redis; PostgreSQL's word is enough
-
-
-class SnapshotQueries(Protocol):
-    """How the hub reads runs from PostgreSQL."""
-
-    def one(self, run_id: UUID, owner: str | None) -> RunSnapshot:
-        """Return the view of a run of `owner`. Raises `NotFound`."""
-
-    def many(self, run_ids: Sequence[UUID]) -> list[RunSnapshot]:
-        """Return the views of those runs that exist."""
 
 
 @dataclass(slots=True)
@@ -75,7 +65,7 @@ class WatchHub:
         self._topics: dict[UUID, _Topic] = {}
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self._follower = Follower(events, runs.many, self._publish, quiet_seconds=quiet_seconds)
+        self._follower = Follower(events, runs.snapshots, self._publish, quiet_seconds=quiet_seconds)
 
     def start(self) -> None:
         """Begin to follow."""
@@ -118,7 +108,7 @@ class WatchHub:
     async def _joined(self, run_id: UUID, owner: str | None) -> AsyncIterator[_Topic]:
         """Take part in the topic of a run; the first one to come has it followed, the last one to go forgotten."""
         heard = None if run_id in self._topics else await self._latest(run_id)
-        view = await self._blocking.run(self._runs.one, run_id, owner)
+        view = await self._blocking.run(self._runs.snapshot, run_id, owner)
         topic = self._topics.get(run_id)
         if topic is not None and topic.is_past(view):
             topic = None

@@ -1,4 +1,4 @@
-"""Batches: model ⇄ proto."""
+"""Watched runs and batches: model ⇄ proto."""
 
 from __future__ import annotations
 
@@ -13,21 +13,43 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
 from facnet_grpc.model.batch import Duplicate, RunBatch
 from facnet_grpc.phi.redaction import PersonView
-from facnet_grpc.server.paging import Cursor, cut
-from facnet_grpc.server.proto import STATUS, duration, money, severity_counts
+from facnet_grpc.server.paging import Cursor, render_page
+from facnet_grpc.server.proto import STATUS, duration, money, run_error, severity_counts
 from facnet_grpc.server.runs import proto as runs_proto
-from facnet_grpc.server.watching.batches import MAX_RUNS, Details
+from facnet_grpc.server.watching.queries import BatchDetails
+from facnet_grpc.server.watching.snapshot import RunSnapshot
 from facnet_grpc.texts.language import Locale
-from facnet_grpc.texts.render import result_text
+from facnet_grpc.texts.render import result_text, rule_name, scenario_title
+
+
+def watched_run(snapshot: RunSnapshot, locale: Locale, now: datetime) -> pb.WatchValidationResponse:
+    """Return the state of a run. Previewed results have their title only: a full text could name persons."""
+    answer = pb.WatchValidationResponse(
+        cursor=snapshot.cursor.encode(),
+        validation_id=str(snapshot.run_id),
+        status=STATUS[snapshot.status],
+        progress=snapshot.progress,
+        queue_position=snapshot.queue_position,
+        eta=duration(snapshot.eta(now)),
+        error=run_error(snapshot.error_code, snapshot.error_params, locale),
+    )
+    for result in answer.progress.preview:
+        result.message = _title(result, locale)
+    return answer
+
+
+def _title(result: result_pb2.ValidationResult, locale: Locale) -> str:
+    names = (rule_name(result.rule_id, locale), scenario_title(result.rule_id, result.scenario, locale))
+    return " · ".join(name for name in names if name)
 
 
 def cursor_id(batch_id: str) -> UUID:
-    """Return what stands for a batch in a cursor."""
+    """Return the id of a batch in a cursor, which has room for a UUID."""
     return UUID(bytes=hashlib.sha256(batch_id.encode()).digest()[:16])
 
 
 def counts(batch: RunBatch) -> pb.BatchCounts:
-    """Return the runs of a batch by status."""
+    """Return the number of runs of a batch by status."""
     return pb.BatchCounts(
         batch_id=batch.batch_id,
         queued=batch.queued,
@@ -38,7 +60,7 @@ def counts(batch: RunBatch) -> pb.BatchCounts:
     )
 
 
-def watched(batch: RunBatch, now: datetime) -> pb.WatchValidationResponse:
+def watched_batch(batch: RunBatch, now: datetime) -> pb.WatchValidationResponse:
     """Return the state of a batch to a watcher."""
     return pb.WatchValidationResponse(
         cursor=Cursor(cursor_id(batch.batch_id), 0, batch.percent).encode(),
@@ -59,15 +81,15 @@ def watched(batch: RunBatch, now: datetime) -> pb.WatchValidationResponse:
 
 @dataclass(frozen=True, slots=True)
 class BatchRenderer:
-    """Writes a batch for one caller: in their language, with persons as they may see them."""
+    """Renders a batch for one caller: in their language, with persons redacted unless they may see them."""
 
     locale: Locale
     persons: PersonView
 
-    def details(self, details: Details) -> pb.GetBatchResponse:
+    def details(self, details: BatchDetails) -> pb.GetBatchResponse:
         """Return a batch."""
         batch = details.batch
-        validations, _ = cut(details.runs, MAX_RUNS, partial(runs_proto.validation, locale=self.locale), lambda _: "")
+        validations = render_page(details.runs, partial(runs_proto.validation, locale=self.locale))
         return pb.GetBatchResponse(
             counts=counts(batch),
             status=STATUS[batch.status],

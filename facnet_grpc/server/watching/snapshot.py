@@ -16,7 +16,7 @@ from facnet_grpc.model.run import Run, RunStatus
 from facnet_grpc.scheduling.forecast import left
 from facnet_grpc.server.paging import Cursor
 from facnet_grpc.server.proto import PHASE, severity_counts
-from facnet_grpc.server.runs.estimate import NOTHING, Estimate
+from facnet_grpc.server.runs.estimate import UNKNOWN, Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class RunSnapshot:
         return left(max(now - self.started_at, timedelta()), self.progress.percent)
 
 
-def from_run(run: Run, expected: Estimate = NOTHING) -> RunSnapshot:
+def from_run(run: Run, estimate: Estimate = UNKNOWN) -> RunSnapshot:
     """Return the snapshot of a run as PostgreSQL has it."""
     queued = run.status is RunStatus.QUEUED
     return RunSnapshot(
@@ -68,8 +68,8 @@ def from_run(run: Run, expected: Estimate = NOTHING) -> RunSnapshot:
             rows_rejected=run.rejected_rows,
             result_counts=severity_counts(run.result_counts),
         ),
-        queue_position=expected.position if queued else None,
-        ends_at=expected.ends_at if queued else None,
+        queue_position=estimate.position if queued else None,
+        ends_at=estimate.ends_at if queued else None,
         started_at=run.started_at,
         error_code=run.error_code,
         error_params=run.error_params,

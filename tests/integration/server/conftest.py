@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hooks import HookedBlobs, HookedDatabase
 from serving import KEY, Server
 
 from facnet_grpc.events.stream import RedisEvents, connect
 from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.phi.redaction import Redactor
-from facnet_grpc.server.main import Resources
-from facnet_grpc.server.watching.follower import QUIET_SECONDS
+from facnet_grpc.server.main import Resources, Tuning
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 from facnet_grpc.storage.postgres.database import Database
@@ -21,11 +21,11 @@ from facnet_grpc.storage.postgres.database import Database
 
 @pytest.fixture
 def make_server(database: Database, blob_store: LocalBlobStore, redis_url: str) -> Iterator[Callable[..., Server]]:
-    """Starts servers with settings of one's own; `redis` may point to nowhere."""
+    """Starts servers with other settings and tuning; `redis` may point to nowhere."""
     started: list[Server] = []
     closers: list[Callable[[], None]] = []
 
-    def make(*, redis: str = redis_url, quiet_seconds: float = QUIET_SECONDS, **changes: Any) -> Server:
+    def make(*, redis: str = redis_url, tuning: Tuning | None = None, **changes: Any) -> Server:
         settings = Settings.of(
             database_url="unused",
             redis_url=redis,
@@ -39,12 +39,12 @@ def make_server(database: Database, blob_store: LocalBlobStore, redis_url: str) 
         server = Server(
             Resources(
                 settings=settings,
-                database=database,
-                blobs=blob_store,
+                database=HookedDatabase(database),  # type: ignore[arg-type]
+                blobs=HookedBlobs(blob_store),  # type: ignore[arg-type]
                 events=RedisEvents(client),
                 queue=JobQueue(broker),
                 redactor=Redactor(KEY.encode()),
-                quiet_seconds=quiet_seconds,
+                tuning=tuning or Tuning(),
             ),
         )
         started.append(server)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import grpc
@@ -17,6 +17,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+from hooks import HookedBlobs, HookedDatabase
 
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import RunEvent
@@ -38,8 +39,9 @@ class Server:
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
-        self.database = resources.database
-        self.blobs = resources.blobs
+        self.hooked_database = cast("HookedDatabase", resources.database)
+        self.database = self.hooked_database.real  # for the test itself
+        self.blobs = cast("HookedBlobs", resources.blobs)
         self.running: Running
         self.loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event

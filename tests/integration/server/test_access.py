@@ -22,7 +22,7 @@ from serving import Refusal, Server, messages, refused
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
 from facnet_grpc.model.log_entry import LogLevel
-from facnet_grpc.server.paging import number_token
+from facnet_grpc.server.paging import NUMBER, Page
 
 pytestmark = pytest.mark.system
 
@@ -289,7 +289,8 @@ def test_what_was_made_for_another_owner_is_of_no_use(guarded: Server, issuer: I
 
     # A page token of a list within a run, as the server makes it: of no use for the thief's own run.
     own = str(send(guarded, thief, b"third,file\n"))
-    for token in (number_token(("logs", run_id, LogLevel.DEBUG, None), 0), page):
+    forged = Page(pb.ListValidationLogsRequest(), ("logs", run_id, LogLevel.DEBUG, None), NUMBER).token(0)
+    for token in (forged, page):
         listing_logs = pb.ListValidationLogsRequest(validation_id=own, page_token=token)
         with pytest.raises(grpc.RpcError) as caught:
             stub.ListValidationLogs(listing_logs, metadata=steal, timeout=10)

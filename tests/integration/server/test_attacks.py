@@ -22,6 +22,7 @@ from facnet_client.values import Status
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.rules import registry
 from facnet_grpc.server import app
+from facnet_grpc.server.main import Tuning
 from workers.validation.job import validate
 from workers.validation.lease_guard import Stopping
 from workers.validation.resources import References
@@ -157,14 +158,11 @@ def test_an_upload_that_says_nothing_is_ended(make_server: Callable[..., Server]
     assert refusal.code is Code.DEADLINE_EXCEEDED
 
 
-def test_connections_that_say_nothing_are_hung_up_on(
-    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connections_that_say_nothing_are_hung_up_on(make_server: Callable[..., Server]) -> None:
     name = "grpc.server_handshake_timeout_ms"
     usual = dict(app.OPTIONS)
     assert usual[name] <= 10_000
-    monkeypatch.setattr(app, "OPTIONS", tuple((usual | {name: 300}).items()))
-    server = make_server()
+    server = make_server(tuning=Tuning(grpc_options=tuple((usual | {name: 300}).items())))
     for said in (b"", b"PRI * HT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", int(server.target.rpartition(":")[2])), 20) as connection:
             connection.sendall(said)
@@ -193,7 +191,7 @@ def test_calls_beyond_those_of_a_connection_are_not_begun(make_server: Callable[
         flood.open(200)
         flood.wait_for(ended=150)
         assert len(flood.answered) <= 50
-    eventually(lambda: not server.running.hub._topics, 20)
+    eventually(lambda: not server.running.hub.watched_runs, 20)
 
 
 def _first(call: Any) -> tuple[Code, str] | None:
@@ -210,7 +208,7 @@ def test_streams_that_are_reset_at_once_leave_nothing(server: Server) -> None:
     before = resident()
     for _ in range(2000):
         server.stub.WatchValidation(pb.WatchValidationRequest(validation_id=run_id)).cancel()
-    eventually(lambda: not server.running.hub._topics, 20)
+    eventually(lambda: not server.running.hub.watched_runs, 20)
     assert resident() - before < 100 * MIB
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -9,6 +11,7 @@ from uuid import UUID
 import grpc
 import pyarrow as pa
 import pytest
+from hooks import do_nothing
 from serving import Server, Worker, refused, submit
 
 from facnet_client import FacnetClient, NotFound, Status, Unavailable
@@ -18,17 +21,19 @@ from facnet_grpc.gen.facnet.v1 import result_pb2, validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.model.summary import Summary
-from facnet_grpc.server.watching import batches
+from facnet_grpc.server.main import Tuning
 from facnet_grpc.storage.postgres.records import RecordWriter
 
 pytestmark = pytest.mark.system
 
+TUNING = Tuning(batch_poll_seconds=0.02)
 DAY = date(2025, 1, 1)
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "POLL_SECONDS", 0.02)
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A server that reads batches often."""
+    return make_server(tuning=TUNING)
 
 
 def line(number: int, ramq_id: str | None, **changes: Any) -> dict[str, Any]:
@@ -118,9 +123,8 @@ def test_lines_that_are_in_several_files_are_told_once(server: Server) -> None:
     assert not [secret for secret in ("Martin", "1234567", "TREM") if secret in str(found)]
 
 
-def test_many_duplicates_are_counted_and_the_first_listed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MAX_DUPLICATES", 2)
-    monkeypatch.setattr(batches, "MAX_PLACES", 1)
+def test_many_duplicates_are_counted_and_the_first_listed(make_server: Callable[..., Server]) -> None:
+    server = make_server(tuning=replace(TUNING, max_duplicates=2, max_duplicate_places=1))
     for name in ("a.csv", "b.csv"):
         complete(server, name, [line(number, f"R{number}") for number in range(1, 6)])
 
@@ -166,24 +170,23 @@ def test_a_watch_goes_on_where_another_broke_off(server: Server) -> None:
     assert refused(lambda: next(watch(server, batch_id="other", after_cursor=seen.cursor))).reason == "BAD_CURSOR"
 
 
-def test_a_watch_outlives_postgresql_but_not_the_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_outlives_postgresql_but_not_the_server(server: Server) -> None:
     worker = Worker(server, submit(server, batch_id="lot")).start()
     call = watch(server, batch_id="lot")
     next(call)
-    figures = batches.batches.figures
-    asked = []
+    polls = []
 
-    def away(*_: Any) -> Any:
-        asked.append(1)
-        if len(asked) == 3:
+    def away() -> None:
+        polls.append(1)
+        if len(polls) == 3:
             worker.store(10.0)
-            monkeypatch.setattr(batches.batches, "figures", figures)
+            server.hooked_database.before_connection = do_nothing
         raise TransientError
 
-    monkeypatch.setattr(batches.batches, "figures", away)
+    server.hooked_database.before_connection = away
     assert next(message for message in call if message.progress.percent).progress.percent == 10
 
-    server.loop.call_soon_threadsafe(server.running.batches.end_watches)
+    server.loop.call_soon_threadsafe(server.running.batch_hub.end_watches)
     assert refused(lambda: list(call)).reason == "SHUTTING_DOWN"
 
 

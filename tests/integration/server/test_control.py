@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
+from hooks import fail
 from serving import NOWHERE, Server, Worker, eventually, refused, submit
 
 from facnet_grpc.errors import FacnetError, NotFound, Reason, TerminalError, TransientError
@@ -176,13 +177,10 @@ def test_a_run_that_is_not_over_is_not_deleted(server):
             Worker(server, run_id).start()
 
 
-def test_what_cannot_be_removed_at_once_is_no_trouble_of_the_caller(server, monkeypatch):
-    def refuse(*_):
-        raise TransientError
-
+def test_what_cannot_be_removed_at_once_is_no_trouble_of_the_caller(server):
     run_id, other = submit(server), submit(server, b"other\n1\n")
     end(server, run_id, "FAILED")
-    monkeypatch.setattr(type(server.blobs), "delete", refuse)
+    server.blobs.before_delete = fail(TransientError())
     call(server, "Delete", run_id)
     assert status(call(server, "Cancel", other)) == "CANCELLED"
     assert stored(server, other).blob_key is not None  # found by retention

@@ -86,9 +86,13 @@ def test_parts_are_not_asked_by_every_probe():
         asked.append(1)
         raise TransientError
 
-    readiness = health.Readiness({"postgres": check})
+    now = 0.0
+    readiness = health.Readiness({"postgres": check}, clock=lambda: now)
     assert not any(readiness.is_ready() for _ in range(5))
     assert len(asked) == 1
+    now = health.CACHE_SECONDS + 0.1
+    assert not readiness.is_ready()
+    assert len(asked) == 2
 
 
 def free_ports(count):
@@ -160,9 +164,9 @@ def answers(page):
 
 
 def test_services_say_over_grpc_that_they_cannot_work(server):
-    server.do(apps.tell(server.running.app, ready=False))
+    server.do(apps.set_health(server.running.app, ready=False))
     port = server.running.app.port
     assert served(port, "facnet.v1.ValidationService") == health_pb2.HealthCheckResponse.NOT_SERVING
     assert served(port) == health_pb2.HealthCheckResponse.SERVING
-    server.do(apps.tell(server.running.app, ready=True))
+    server.do(apps.set_health(server.running.app, ready=True))
     assert served(port, "facnet.v1.ValidationService") == health_pb2.HealthCheckResponse.SERVING

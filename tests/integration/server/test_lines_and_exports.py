@@ -23,7 +23,7 @@ from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA
 from facnet_grpc.phi.redaction import Redactor
-from facnet_grpc.server.results import export as export_module
+from facnet_grpc.server.main import Tuning
 from facnet_grpc.storage.postgres import deletion, results, run_log
 from facnet_grpc.storage.postgres.records import RecordWriter
 
@@ -52,6 +52,12 @@ def line(number, **changes):
         "patient_name": "TREMBLAY, M",
         **changes,
     }
+
+
+@pytest.fixture
+def server(make_server) -> Server:
+    """A server that exports small pages."""
+    return make_server(tuning=Tuning(export_lines_per_page=3, export_results_per_page=2))
 
 
 @pytest.fixture
@@ -160,9 +166,7 @@ def test_logs_are_followed_to_the_end(server, client):
     ],
 )
 @pytest.mark.parametrize("content", [pb.EXPORT_CONTENT_RESULTS, pb.EXPORT_CONTENT_RECORDS])
-def test_a_file_is_the_same_each_time_and_names_nobody(server, completed, monkeypatch, form, media_type, content):
-    monkeypatch.setattr(export_module, "LINES_AT_ONCE", 3)
-    monkeypatch.setattr(export_module, "RESULTS_AT_ONCE", 2)
+def test_a_file_is_the_same_each_time_and_names_nobody(server, completed, form, media_type, content):
     parts = export(server, completed, content=content, format=form)
     again = export(server, completed, content=content, format=form)
 
@@ -203,8 +207,8 @@ def test_tables_can_be_read(client, completed, tmp_path):
     assert (rows[1]["preliminary_cents"], rows[4]["invoice"]) == ("-5", '\'=1+1, "x"')
 
 
-def test_a_large_file_comes_in_chunks_and_as_fast_as_it_is_read(server, completed, monkeypatch):
-    monkeypatch.setattr(export_module, "LINES_AT_ONCE", 2_000)
+def test_a_large_file_comes_in_chunks_and_as_fast_as_it_is_read(make_server):
+    server = make_server(tuning=Tuning(export_lines_per_page=2_000))
     run_id, count = submit(server, b"large"), 40_000
     worker = Worker(server, run_id).start()
     with server.database.connection() as conn:
@@ -213,9 +217,8 @@ def test_a_large_file_comes_in_chunks_and_as_fast_as_it_is_read(server, complete
         writer.write(pa.RecordBatch.from_pylist(rows, schema=BILLING_SCHEMA))
         writer.close()
     worker.complete()
-    read = []
-    page = export_module.lines.page
-    monkeypatch.setattr(export_module.lines, "page", lambda *args, **more: read.append(1) or page(*args, **more))
+    read = []  # one connection a page
+    server.hooked_database.before_connection = lambda: read.append(1)
 
     request = pb.ExportValidationRequest(validation_id=str(run_id), content=pb.EXPORT_CONTENT_RECORDS)
     call = server.stub.ExportValidation(request)
@@ -239,18 +242,16 @@ def _settled(read):
     return len(read)
 
 
-def test_a_run_that_is_deleted_meanwhile_gives_no_half_file(server, client, completed, monkeypatch, tmp_path):
-    monkeypatch.setattr(export_module, "LINES_AT_ONCE", 3)
-    page = export_module.lines.page
+def test_a_run_that_is_deleted_meanwhile_gives_no_half_file(server, client, completed, tmp_path):
+    connections = []
 
-    def then_delete(conn, run_id, *, after, limit):
-        found = page(conn, run_id, after=after, limit=limit)
-        if after == 3:
-            with server.database.connection() as other:
-                deletion.take(other, run_id, None)
-        return found
+    def delete_before_the_third_page() -> None:
+        connections.append(1)
+        if len(connections) == 4:  # the first one is that of the run itself
+            with server.database.connection() as conn:
+                deletion.take(conn, completed, None)
 
-    monkeypatch.setattr(export_module.lines, "page", then_delete)
+    server.hooked_database.before_connection = delete_before_the_third_page
     out = tmp_path / "out.csv"
     out.write_text("before")
 

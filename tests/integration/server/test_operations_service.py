@@ -19,6 +19,7 @@ from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1.operations_service_pb2_grpc import OperationsServiceStub
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
+from facnet_grpc.server.main import Tuning
 from facnet_grpc.storage.postgres import revalidations, workers
 
 TOKENS = "v=clinic/viewer, e=clinic/editor, c=clinic/editor, o=other/editor, a=operations/admin"
@@ -279,8 +280,8 @@ def test_old_runs_are_counted_and_then_removed(guarded):
     assert waiting
 
 
-def test_a_purge_that_has_more_to_do_says_so(guarded, monkeypatch):
-    monkeypatch.setattr("facnet_grpc.server.operations.commands.PURGE_SECONDS", 0.0)
+def test_a_purge_that_has_more_to_do_says_so(make_server):
+    guarded = make_server(dev_tokens=TOKENS, tuning=Tuning(purge_seconds=0.0))
     ended(guarded, "clinic", 40)
     execute(
         guarded,

@@ -8,12 +8,15 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
+from hooks import HookedDatabase, fail
 from serving import Server, Worker, refused, submit
 
+from facnet_grpc.errors import TransientError
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.scheduling.order import SchedulingPolicy
-from facnet_grpc.server.runs import estimate
+from facnet_grpc.server.main import Tuning
+from facnet_grpc.server.runs.estimate import CachePolicy, QueueForecast
 from facnet_grpc.storage.postgres import queue, runs
 
 BYTES = b"some,claims\n1,2\n"  # what `submit` sends
@@ -50,11 +53,10 @@ def completed(server: Server, seconds: float, ago: str = "1 minute") -> None:
     )
 
 
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again each time."""
-    monkeypatch.setattr(estimate, "KEEP_SECONDS", 0.0)
-    monkeypatch.setattr(estimate, "KEEP_COSTS", 0)
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A server that computes the forecast for each read."""
+    return make_server(tuning=Tuning(forecast_cache=CachePolicy(seconds=0, costs=0)))
 
 
 def get(server: Server, run_id: UUID) -> validation_pb2.Validation:
@@ -138,27 +140,24 @@ def test_places_are_those_of_the_claims_that_follow(server: Server) -> None:
     assert places[mine[2]] == 0
 
 
-def test_however_many_look_the_line_is_worked_out_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "KEEP_SECONDS", 60.0)
-    looks = []
-    line = queue.line
-    monkeypatch.setattr(queue, "line", lambda *args, **kwargs: looks.append(1) or line(*args, **kwargs))
+def test_however_many_look_the_line_is_worked_out_once(make_server: Callable[..., Server]) -> None:
+    server = make_server(tuning=Tuning(forecast_cache=CachePolicy(seconds=60)))
     waiting = [submit(server) for _ in range(20)]
-    assert [told(get(server, run_id))[0] for run_id in waiting] == list(range(20))
-    assert len(looks) == 1
+    for position, run_id in enumerate(waiting):
+        assert told(get(server, run_id))[0] == position
+        with server.database.connection() as conn:  # unseen: nobody looks at the queue again
+            runs.request_cancel(conn, run_id, "local")
 
 
-def test_trouble_with_the_line_is_no_trouble_for_reads(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_with_the_line_is_no_trouble_for_reads(server: Server) -> None:
     run_id = submit(server)
-    assert told(get(server, run_id))[0] == 0
-    monkeypatch.setattr(queue, "line", _refuse)
-    assert told(get(server, run_id))[0] == 0
-
-
-def _refuse(*_: object, **__: object) -> None:
-    from facnet_grpc.errors import TransientError  # noqa: PLC0415 - only here
-
-    raise TransientError
+    with server.database.connection() as conn:
+        run = runs.get(conn, run_id, "local")
+    database = HookedDatabase(server.database)
+    forecast = QueueForecast(database, server.resources.settings.queue, CachePolicy(seconds=0, costs=0))
+    assert forecast.estimate(run).position == 0
+    database.before_connection = fail(TransientError())
+    assert forecast.estimate(run).position == 0
 
 
 def test_an_owner_may_have_a_limit_of_its_own(make_server: Callable[..., Server]) -> None:

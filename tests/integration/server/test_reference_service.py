@@ -11,7 +11,7 @@ from serving import Server, refused
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.reference_service_pb2_grpc import ReferenceServiceStub
 from facnet_grpc.reference.snapshot import shipped
-from facnet_grpc.server.reference import imports
+from facnet_grpc.server.main import Tuning
 
 PLACES = b"number,name,type,gmf\n50001,Clinique A,cabinet,oui\n50002,Clinique B,cabinet,0\n"
 CODES = b'code,place,tariff,base_units,tab,section,heading\n8857,cabinet,"59,70",,B,A > B,\n'
@@ -165,8 +165,8 @@ def test_a_stream_needs_a_header_first_and_each_kind_once(stub):
     assert refused(lambda: stub.ImportReference(iter([unknown]), timeout=10)).code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_file_may_be_so_large_and_no_larger(stub, monkeypatch):
-    monkeypatch.setattr(imports, "MAX_FILE_BYTES", 50)
+def test_a_file_may_be_so_large_and_no_larger(make_server):
+    stub = ReferenceServiceStub(make_server(tuning=Tuning(reference_file_bytes=50)).channel)
     refusal = refused(lambda: load(stub, establishments=PLACES))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "FILE_TOO_LARGE")
 

@@ -73,11 +73,11 @@ def test_a_request_that_is_no_protobuf_breaks_only_itself(server: Server) -> Non
 
 
 def test_a_call_without_a_deadline_gets_one(
-    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    make_server: Callable[..., Server],
 ) -> None:
     server = make_server(default_deadline_seconds=0.1)
     gate = threading.Event()
-    monkeypatch.setattr("facnet_grpc.server.runs.queries.runs.get", lambda *_: gate.wait(60))
+    server.hooked_database.before_connection = lambda: gate.wait(60)
     refusal = refused(lambda: server.stub.GetValidation(pb.GetValidationRequest(validation_id=str(uuid4()))))
     gate.set()
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")

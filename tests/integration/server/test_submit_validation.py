@@ -14,6 +14,7 @@ import google_crc32c
 import grpc
 import pytest
 import redis
+from hooks import do_nothing, fail
 from serving import NOWHERE, Refusal, Server, eventually, messages, refused, sha256, submit
 
 from facnet_grpc.errors import Conflict, LimitExceeded, NotFound, Reason
@@ -23,7 +24,7 @@ from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServ
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE
 from facnet_grpc.model.run import Priority, Run, RunStatus
-from facnet_grpc.storage.blobs.local import LocalPart
+from facnet_grpc.server.main import Tuning
 from facnet_grpc.storage.postgres import runs, uploads
 
 pytestmark = pytest.mark.system
@@ -335,8 +336,8 @@ def test_somebody_elses_upload_does_not_exist(server: Server) -> None:
         assert refusal.details["ResourceInfo"].resource_type == "facnet.v1.Upload"
 
 
-def test_one_stream_writes_to_an_upload_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facnet_grpc.server.uploads.commands.BUSY_SECONDS", 0.2)
+def test_one_stream_writes_to_an_upload_at_a_time(make_server: Callable[..., Server]) -> None:
+    server = make_server(tuning=Tuning(upload_busy_seconds=0.2))
     upload_id = uuid4()
     with server.blobs.open_part(upload_id):
         refusal = refused(submitting(server, messages(DATA, upload_id=str(upload_id))))
@@ -352,34 +353,25 @@ def test_a_stream_that_takes_over_while_the_first_is_finishing_gets_its_run(serv
     assert everything(server) == (1, 1, 1, 0)
 
 
-def test_a_stream_that_takes_over_just_before_the_first_has_committed_gets_its_run(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_that_takes_over_just_before_the_first_has_committed_gets_its_run(server: Server) -> None:
     """The first one's part is a blob already and its run not yet to be seen: the second one makes a part of its own."""
     upload_id = uuid4()
     opened, busy, is_blob, go_on = (threading.Event() for _ in range(4))
-    open_part = server.blobs.open_part
 
-    def open_unless_busy(upload_id: UUID) -> Any:
-        try:
-            part = open_part(upload_id)
-        except Conflict:
-            busy.set()
-            raise
-        opened.set()
-        return part
+    def note(error: Exception | None) -> None:
+        (busy if isinstance(error, Conflict) else opened).set()
 
     def slowly() -> Iterator[pb.SubmitValidationRequest]:
         yield from messages(DATA, upload_id=str(upload_id))
         busy.wait(10)
 
-    def hold(point: str) -> None:
-        if point == "server.blob.committed" and not is_blob.is_set():
+    def hold() -> None:
+        if not is_blob.is_set():
             is_blob.set()
             go_on.wait(10)
 
-    monkeypatch.setattr(server.blobs, "open_part", open_unless_busy)
-    monkeypatch.setattr("facnet_grpc.server.uploads.repository.faults.point", hold)
+    server.blobs.after_open_part = note
+    server.blobs.after_commit = hold
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(server.stub.SubmitValidation, slowly(), timeout=20)
         assert opened.wait(10)
@@ -425,13 +417,10 @@ def test_too_many_open_uploads_are_refused(make_server: Callable[..., Server]) -
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_UPLOADS")
 
 
-def test_a_full_disk_is_told_and_breaks_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise LimitExceeded(Reason.DISK_FULL)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LocalPart, "write", full)
-        refusal = refused(submitting(server, messages(DATA)))
+def test_a_full_disk_is_told_and_breaks_nothing(server: Server) -> None:
+    server.blobs.before_write = fail(LimitExceeded(Reason.DISK_FULL))
+    refusal = refused(submitting(server, messages(DATA)))
+    server.blobs.before_write = do_nothing
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL")
     assert submit(server, DATA)
 
@@ -448,19 +437,15 @@ def test_redis_being_down_neither_fails_nor_slows_a_submit(make_server: Callable
     assert min(took) < 0.5, "far below the second that Redis may take"
 
 
-def test_a_failing_commit_keeps_the_part(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_commit_keeps_the_part(server: Server) -> None:
     upload_id = uuid4()
-    with monkeypatch.context() as patch:
-        patch.setattr("facnet_grpc.server.uploads.repository.runs.insert", _away)
-        refusal = refused(submitting(server, messages(DATA, upload_id=str(upload_id))))
+    server.blobs.before_commit = fail(NotFound())
+    refusal = refused(submitting(server, messages(DATA, upload_id=str(upload_id))))
+    server.blobs.before_commit = do_nothing
     assert refusal.code is grpc.StatusCode.NOT_FOUND
     assert everything(server) == (0, 1, 0, 1)
     assert get_upload(server, upload_id).committed_bytes == len(DATA)
     assert blob(server, stored(server, submit(server, DATA, offset=len(DATA), upload_id=str(upload_id)))) == DATA
-
-
-def _away(*_: object) -> None:
-    raise NotFound
 
 
 def test_aio_clients_see_the_real_status(server: Server) -> None:
@@ -492,29 +477,18 @@ def test_errors_come_in_the_callers_language_with_a_request_id(server: Server) -
     assert english.details["ErrorInfo"].domain == "facnet.v1"
 
 
-def test_nothing_unexpected_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def secret(*_: object) -> None:
-        raise RuntimeError("TREM12345678")
-
-    monkeypatch.setattr("facnet_grpc.server.uploads.repository.runs.insert", secret)
+def test_nothing_unexpected_is_told(server: Server) -> None:
+    server.blobs.before_commit = fail(RuntimeError("TREM12345678"))
     refusal = refused(submitting(server, messages(DATA)))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "TREM" not in str(refusal.trailers)
     assert list(refusal.params) == ["request_id"]
 
 
-def test_memory_of_an_upload_is_bounded_while_the_disk_is_slow(
-    server: Server,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_memory_of_an_upload_is_bounded_while_the_disk_is_slow(server: Server) -> None:
     """A client may run ahead of a disk that stands still by less than 4 MiB."""
-    gate, write = threading.Event(), LocalPart.write
-
-    def slow(part: LocalPart, data: bytes) -> None:
-        gate.wait(60)
-        write(part, data)
-
-    monkeypatch.setattr(LocalPart, "write", slow)
+    gate = threading.Event()
+    server.blobs.before_write = lambda: gate.wait(60)
     taken = 0
 
     def requests() -> Iterator[pb.SubmitValidationRequest]:

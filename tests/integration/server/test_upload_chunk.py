@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 import google_crc32c
 import grpc
 import pytest
+from hooks import do_nothing, fail
 from serving import Server, Worker, eventually, messages, refused, sha256
 
 from facnet_grpc.errors import LimitExceeded, Reason
 from facnet_grpc.gen.facnet.v1 import validation_pb2
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.run import Run
-from facnet_grpc.server.uploads import commands
-from facnet_grpc.storage.blobs.local import LocalPart
+from facnet_grpc.server.main import Tuning
 from facnet_grpc.storage.postgres import runs
 
 DATA = bytes(range(256)) * 40  # 10,240 bytes
@@ -84,17 +84,14 @@ def test_a_chunk_that_was_sent_twice_is_refused_with_the_place_to_go_on(server: 
     assert committed(server, upload_id) == 100
 
 
-def test_a_stream_is_gone_on_with_by_chunks_and_the_other_way_round(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_is_gone_on_with_by_chunks_and_the_other_way_round(make_server: Callable[..., Server]) -> None:
+    server, impatient = make_server(), make_server(tuning=Tuning(upload_busy_seconds=0.2))
     upload_id, data, over = uuid4(), DATA * 100, Event()
     send(server, upload_id, 0, data[:3000])
     part = messages(data[:600_000], offset=3000, upload_id=str(upload_id), size=100_000)
     call = server.stub.SubmitValidation.future(_endless(part, over))
     eventually(lambda: committed(server, upload_id) > 3000)
-    with monkeypatch.context() as patched:
-        patched.setattr(commands, "BUSY_SECONDS", 0.2)
-        refusal = refused(lambda: send(server, upload_id, 6000, b"x"))
+    refusal = refused(lambda: send(impatient, upload_id, 6000, b"x"))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "UPLOAD_BUSY")
     assert "RetryInfo" in refusal.details
     call.cancel()
@@ -165,21 +162,14 @@ def test_others_cannot_add_to_an_upload(server: Server) -> None:
     assert refused(lambda: send(server, upload_id, 4, b"x")).reason == "UPLOAD_NOT_FOUND"
 
 
-def test_a_full_disk_is_told_and_what_was_stored_is_kept(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_and_what_was_stored_is_kept(server: Server) -> None:
     upload_id = uuid4()
     send(server, upload_id, 0, DATA[:100])
-    with monkeypatch.context() as full:
-        full.setattr(LocalPart, "write", _raise(LimitExceeded(Reason.DISK_FULL)))
-        refusal = refused(lambda: send(server, upload_id, 100, b"x"))
+    server.blobs.before_write = fail(LimitExceeded(Reason.DISK_FULL))
+    refusal = refused(lambda: send(server, upload_id, 100, b"x"))
+    server.blobs.before_write = do_nothing
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL")
     assert send(server, upload_id, 100, DATA[100:200]).committed_bytes == 200
-
-
-def _raise(error: Exception) -> Any:
-    def fail(*_: object) -> None:
-        raise error
-
-    return fail
 
 
 def test_the_same_key_gives_the_same_run_for_the_same_file_only(server: Server) -> None:

@@ -18,6 +18,7 @@ from facnet_grpc.gen.facnet.v1 import result_pb2
 from facnet_grpc.gen.facnet.v1 import validation_pb2 as enums
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
+from facnet_grpc.server.main import Tuning
 from facnet_grpc.storage.postgres import runs
 
 pytestmark = pytest.mark.system
@@ -162,7 +163,7 @@ def test_a_heartbeat_comes_when_nothing_changes(make_server: Callable[..., Serve
 
 
 def test_without_redis_a_watch_goes_on_from_postgresql(make_server: Callable[..., Server]) -> None:
-    server = make_server(redis=NOWHERE, quiet_seconds=0.2)
+    server = make_server(redis=NOWHERE, tuning=Tuning(watch_quiet_seconds=0.2))
     run_id = submit(server)
     stream = watch(server, run_id)
     assert next(stream).status == QUEUED
@@ -174,7 +175,7 @@ def test_without_redis_a_watch_goes_on_from_postgresql(make_server: Callable[...
 
 
 def test_an_end_whose_event_was_lost_is_told(make_server: Callable[..., Server], redis_client: redis.Redis) -> None:
-    server = make_server(quiet_seconds=0.2)
+    server = make_server(tuning=Tuning(watch_quiet_seconds=0.2))
     run_id = submit(server)
     worker = Worker(server, run_id).start()
     stream = watch(server, run_id)
@@ -185,7 +186,7 @@ def test_an_end_whose_event_was_lost_is_told(make_server: Callable[..., Server],
 
 
 def test_a_run_that_is_deleted_ends_its_watch(make_server: Callable[..., Server]) -> None:
-    server = make_server(quiet_seconds=0.2)
+    server = make_server(tuning=Tuning(watch_quiet_seconds=0.2))
     run_id = submit(server)
     stream = watch(server, run_id)
     next(stream)
@@ -195,7 +196,7 @@ def test_a_run_that_is_deleted_ends_its_watch(make_server: Callable[..., Server]
 
 
 def test_the_place_in_the_queue_is_told_as_it_changes(make_server: Callable[..., Server]) -> None:
-    server = make_server(quiet_seconds=0.2)
+    server = make_server(tuning=Tuning(watch_quiet_seconds=0.2))
     first, second = submit(server), submit(server)
     stream = watch(server, second)
     assert next(stream).queue_position == 1

@@ -7,12 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import grpc
-import psycopg
 import pytest
 from serving import Server, messages, refused, sha256, submit
 
@@ -20,7 +18,6 @@ from facnet_client import FacnetClient, Retry
 from facnet_grpc.errors import TransientError
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.storage.postgres import runs
-from facnet_grpc.storage.postgres.database import Database
 
 DATA = os.urandom(700_000)
 
@@ -28,23 +25,18 @@ DATA = os.urandom(700_000)
 class Switch:
     """Takes PostgreSQL away from the server, and gives it back."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server) -> None:
         self.away = False
+        server.hooked_database.before_connection = self._check
+
+    def _check(self) -> None:
+        if self.away:
+            raise TransientError
 
 
 @pytest.fixture
-def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
-    switch, connection = Switch(), Database.connection
-
-    @contextmanager
-    def maybe(self: Database, **options: Any) -> Iterator[psycopg.Connection]:
-        if switch.away:
-            raise TransientError
-        with connection(self, **options) as conn:
-            yield conn
-
-    monkeypatch.setattr(Database, "connection", maybe)
-    return switch
+def switch(server: Server) -> Switch:
+    return Switch(server)
 
 
 def parts(server: Server) -> list[int]:
@@ -116,9 +108,9 @@ def test_every_call_says_that_it_is_worth_waiting(server: Server, switch: Switch
     switch.away = False
 
 
-def test_a_pool_that_is_used_up_is_a_passing_trouble(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_id, connection = submit(server), Database.connection
-    monkeypatch.setattr(Database, "connection", lambda self, **options: connection(self, **{**options, "timeout": 0.2}))
+def test_a_pool_that_is_used_up_is_a_passing_trouble(server: Server) -> None:
+    run_id = submit(server)
+    server.hooked_database.options = {"timeout": 0.2}
     held = [server.database.connection() for _ in range(8)]  # all that there are
     for one in held:
         one.__enter__()

@@ -28,14 +28,14 @@ class World:
         self.says = document("one")
         self.asked = 0
 
-    def read(self, _url):
+    def fetch(self, _url):
         self.asked += 1
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
 
     def keys(self):
-        return KeySet("x", max_age_seconds=100, pause_seconds=10, read=self.read, clock=lambda: self.now)
+        return KeySet("x", max_age_seconds=100, pause_seconds=10, fetch=self.fetch, clock=lambda: self.now)
 
 
 def find(key_set, *names):

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.server.uploads import stream
 from facnet_grpc.server.uploads.stream import UploadStream
 
 
@@ -19,15 +18,10 @@ async def messages(size_bytes, *parts):
 
 async def read(size_bytes, *parts, seconds):
     """Return what was read, if the stream ends within so many seconds."""
-    upload = UploadStream(messages(size_bytes, *parts), 60.0)
+    upload = UploadStream(messages(size_bytes, *parts), 60.0, end_seconds=60.0)
     await upload.header()
     async with asyncio.timeout(seconds):
         return b"".join([chunk.data async for chunk in upload.chunks()])
-
-
-@pytest.fixture(autouse=True)
-def long_pause(monkeypatch):
-    monkeypatch.setattr(stream, "SETTLE_SECONDS", 60.0)
 
 
 def test_a_whole_file_has_ended_at_once():

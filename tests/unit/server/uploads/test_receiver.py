@@ -13,14 +13,13 @@ import pytest
 
 from facnet_grpc.errors import CorruptData, LimitExceeded, Reason
 from facnet_grpc.server.executors import BlockingExecutor
-from facnet_grpc.server.uploads import receiver as receiver_module
-from facnet_grpc.server.uploads.receiver import Chunk, Limits, Receiver
+from facnet_grpc.server.uploads.receiver import FLUSH_BYTES, Chunk, Limits, Receiver
 from facnet_grpc.settings.process import UploadSettings
 from facnet_grpc.storage.blobs import frame_format
 
 T = TypeVar("T")
 BIG = 1 << 40
-PIECE = receiver_module.FLUSH_BYTES
+PIECE = FLUSH_BYTES
 
 
 class Sink:
@@ -67,13 +66,13 @@ def sink() -> Sink:
 
 @pytest.fixture
 def run(sink: Sink) -> Iterator[Callable[[Callable[[Receiver], Awaitable[T]]], T]]:
-    """Runs a test's coroutine function with a receiver into `sink`."""
+    """Runs a test's coroutine function with a receiver into `sink` that syncs after each piece by default."""
 
-    def go(use: Callable[[Receiver], Awaitable[T]]) -> T:
+    def go(use: Callable[[Receiver], Awaitable[T]], **sizes: int) -> T:
         async def inside() -> T:
             blocking = BlockingExecutor(4)
             try:
-                return await use(Receiver(sink, Limits(BIG, BIG), blocking))
+                return await use(Receiver(sink, Limits(BIG, BIG), blocking, **{"sync_bytes": PIECE, **sizes}))
             finally:
                 blocking.close()
 
@@ -88,8 +87,7 @@ def chunks(data: bytes, size: int) -> Iterator[Chunk]:
 
 
 @pytest.mark.parametrize("size", [1000, PIECE - 1, PIECE, 3 * PIECE])
-def test_what_arrives_is_stored_and_hashed_in_order(sink, run, monkeypatch, size) -> None:
-    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
+def test_what_arrives_is_stored_and_hashed_in_order(sink, run, size) -> None:
     data = os.urandom(5 * PIECE + 17)
 
     async def send(receiver: Receiver) -> str:
@@ -102,9 +100,7 @@ def test_what_arrives_is_stored_and_hashed_in_order(sink, run, monkeypatch, size
     assert sink.synced == len(data)
 
 
-def test_a_slow_disk_does_not_hold_up_what_arrives_until_too_much_waits_for_it(sink, run, monkeypatch) -> None:
-    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
-    monkeypatch.setattr(receiver_module, "UNSYNCED_BYTES", 4 * PIECE)
+def test_a_slow_disk_does_not_hold_up_what_arrives_until_too_much_waits_for_it(sink, run) -> None:
     data = os.urandom(8 * PIECE)
     sink.may_sync.clear()
 
@@ -122,19 +118,52 @@ def test_a_slow_disk_does_not_hold_up_what_arrives_until_too_much_waits_for_it(s
             await receiver.add(chunk)
         await receiver.finish()
 
-    run(send)
+    run(send, unsynced_bytes=4 * PIECE)
     assert sink.synced == len(data)
 
 
+class HaltingDisk:
+    """A sink whose syncs return one at a time, when a test lets them. It only counts."""
+
+    def __init__(self) -> None:
+        self.size = self.synced = 0
+        self.may_return = threading.Semaphore(0)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.size += len(data)
+
+    def sync(self) -> None:
+        size = self.size
+        assert self.may_return.acquire(timeout=30)
+        self.synced = size
+
+    def close(self) -> None:
+        pass
+
+
 def test_no_more_may_be_lost_with_a_machine_than_is_looked_through_afterwards() -> None:
-    largest_chunk = UploadSettings.model_fields["max_chunk_bytes"].default
-    assert (
-        2 * (receiver_module.UNSYNCED_BYTES + receiver_module.FLUSH_BYTES + largest_chunk) < frame_format.CHECKED_BYTES
-    )
+    disk, blocking = HaltingDisk(), BlockingExecutor(4)
+    chunk = bytes(UploadSettings.model_fields["max_chunk_bytes"].default)
+
+    async def fill() -> None:
+        receiver = Receiver(disk, Limits(BIG, BIG), blocking)
+        for _ in range(3):
+            done = {None}
+            while done:
+                adding = asyncio.create_task(receiver.add(Chunk(receiver.received, chunk)))
+                done, _ = await asyncio.wait({adding}, timeout=0.3)
+            assert disk.size - disk.synced < frame_format.CHECKED_BYTES
+            disk.may_return.release()
+            await adding
+        disk.may_return.release(9)
+        await receiver.close()
+
+    asyncio.run(asyncio.wait_for(fill(), 30))
+    blocking.close()
+    assert disk.size > frame_format.CHECKED_BYTES
 
 
-def test_a_disk_that_fails_behind_is_not_forgotten(sink, run, monkeypatch) -> None:
-    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
+def test_a_disk_that_fails_behind_is_not_forgotten(sink, run) -> None:
     sink.fails["sync"] = LimitExceeded(Reason.DISK_FULL)
 
     async def send(receiver: Receiver) -> None:
@@ -145,8 +174,7 @@ def test_a_disk_that_fails_behind_is_not_forgotten(sink, run, monkeypatch) -> No
         run(send)
 
 
-def test_closing_waits_for_what_is_going_on_also_after_a_failure(sink, run, monkeypatch) -> None:
-    monkeypatch.setattr(receiver_module, "SYNC_BYTES", PIECE)
+def test_closing_waits_for_what_is_going_on_also_after_a_failure(sink, run) -> None:
     sink.may_sync.clear()
 
     async def send(receiver: Receiver) -> None:
