@@ -1,8 +1,8 @@
-"""One thread that follows every watched run of this process: its events in Redis, and PostgreSQL in case one is lost.
+"""One thread that follows all watched runs of this process: their events in Redis, and their rows in PostgreSQL.
 
-Redis gives speed and PostgreSQL the truth. A run of which nothing was heard for a while is read from PostgreSQL, all
-such runs in one query; so is one whose event says that it ended or waits, because only PostgreSQL knows why. While
-Redis is away, that query once a second is all there is.
+Redis is fast, PostgreSQL is the truth. Runs without an event for a while are read from PostgreSQL, all of them in one
+query; so are runs whose event says that they ended or are queued, because only PostgreSQL has the reason. While Redis
+is down, the runs are polled in PostgreSQL once a second.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from facnet_grpc.server.watching.snapshot import RunSnapshot, from_event
 
 log = get_logger(__name__)
 
-QUIET_SECONDS = 2.0  # after this long without an event a run is read from PostgreSQL; half of it while Redis is away
-BLOCK_SECONDS = 1.0  # how long one read of Redis waits
-GATHER_SECONDS = 0.02  # pause after events, so that many of them cost one read
-MAX_READ = 1000  # runs read from PostgreSQL at once; the others come next
+QUIET_SECONDS = 2.0  # after this long without an event a run is read from PostgreSQL; half of it while Redis is down
+BLOCK_SECONDS = 1.0  # how long one read of Redis blocks
+GATHER_SECONDS = 0.02  # pause after events, so that one read takes many of them
+MAX_READ = 1000  # runs per query of PostgreSQL; the others follow in the next one
 
-# Reads views of runs from PostgreSQL; those that do not exist any more are left out.
+# Reads the states of runs from PostgreSQL, without those that do not exist any more.
 ReadSnapshots = Callable[[Sequence[UUID]], list[RunSnapshot]]
-# Takes views, and ids of runs that exist no more. Called on the follower's thread.
+# Takes states, and ids of runs that do not exist any more. Called on the follower's thread.
 Publish = Callable[[list[RunSnapshot], list[UUID]], None]
 
 
 @dataclass(slots=True)
 class _Followed:
-    position: str
-    read_at: float  # when PostgreSQL is asked next, by the monotonic clock
+    position: str  # of the last event in the run's stream
+    read_at: float  # when PostgreSQL is read next, by the monotonic clock
 
 
 class Follower:
-    """Follows runs and publishes what it hears of them, until it is closed."""
+    """Follows runs and publishes their states, until it is closed."""
 
     def __init__(
         self, events: EventStream, read: ReadSnapshots, publish: Publish, *, quiet_seconds: float = QUIET_SECONDS
@@ -54,44 +54,44 @@ class Follower:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._redis_away = False
+        self._redis_down = False
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop and wait for the thread. Blocks; at most as long as one read."""
+        """Stop the thread and wait for it. Blocks for one read at most."""
         self._closing.set()
-        self._nudge()
+        self._interrupt()
         self._thread.join()
 
     @property
-    def redis_away(self) -> bool:
+    def redis_down(self) -> bool:
         """Whether the last attempt to read events failed."""
-        return self._redis_away
+        return self._redis_down
 
     def follow(self, run_id: UUID, position: str) -> None:
-        """Follow a run, from an event's position on. May block for a moment: not for the event loop."""
+        """Follow a run from the position of an event on. Blocks for the lock: not for the event loop."""
         with self._lock:
-            self._followed[run_id] = _Followed(position, time.monotonic() + self._patience)
-        self._nudge()
+            self._followed[run_id] = _Followed(position, time.monotonic() + self._max_age)
+        self._interrupt()
 
     def is_following(self, run_id: UUID) -> bool:
         """Whether a run is followed."""
         return run_id in self._followed
 
     def forget(self, run_id: UUID) -> None:
-        """Stop following a run. Never blocks."""
+        """Stop following a run."""
         with self._lock:
             self._followed.pop(run_id, None)
 
     @property
-    def _patience(self) -> float:
-        return self._poll_seconds if self._redis_away else self._quiet_seconds
+    def _max_age(self) -> float:
+        return self._poll_seconds if self._redis_down else self._quiet_seconds
 
-    def _nudge(self) -> None:
+    def _interrupt(self) -> None:
         self._wake.set()
         self._events.interrupt()
 
@@ -101,13 +101,13 @@ class Follower:
             if not positions:
                 self._pause(None)
                 continue
-            has_heard = self._guarded(partial(self._hear, positions))
-            self._guarded(self._ask)  # before the pause, and whatever became of the events
-            if has_heard:
+            has_events = self._guarded(partial(self._read_events, positions))
+            self._guarded(self._read_rows)  # before the pause, and even if reading events failed
+            if has_events:
                 self._closing.wait(GATHER_SECONDS)
 
     def _guarded(self, step: Callable[[], bool]) -> bool:
-        """Do a step and return its result; every watcher depends on this thread, so no exception may end it."""
+        """Run a step and return its result; every watcher depends on this thread, so no exception may end it."""
         try:
             return step()
         except Exception as error:  # noqa: BLE001 - see above
@@ -119,27 +119,27 @@ class Follower:
         with self._lock:
             return {run_id: followed.position for run_id, followed in self._followed.items()}
 
-    def _hear(self, positions: dict[UUID, str]) -> bool:
-        """Publish what is new in Redis, and return whether anything is."""
+    def _read_events(self, positions: dict[UUID, str]) -> bool:
+        """Publish new events from Redis, and return whether there are any."""
         self._wake.clear()
         try:
             events = self._events.tail(positions, block_seconds=self._time_to_next())
         except FacnetError as error:
-            if not self._redis_away:
+            if not self._redis_down:
                 log.warning("events_unavailable", **exception_fields(error))
-                self._hurry()
-            self._redis_away = True
+                self._read_all_soon()
+            self._redis_down = True
             self._pause(min(self._poll_seconds, self._time_to_next()))
             return False
-        if self._redis_away:
+        if self._redis_down:
             log.info("events_available")
-        self._redis_away = False
-        self._take(events)
+        self._redis_down = False
+        self._publish_events(events)
         return bool(events)
 
-    def _take(self, events: list[RunEvent]) -> None:
-        """Publish what events say. An unreadable one is skipped: PostgreSQL is asked when it would have been anyway."""
-        views: list[RunSnapshot] = []
+    def _publish_events(self, events: list[RunEvent]) -> None:
+        """Publish the states in events. An unreadable event is skipped: PostgreSQL is read when it is due anyway."""
+        snapshots: list[RunSnapshot] = []
         now = time.monotonic()
         with self._lock:
             for event in events:
@@ -149,24 +149,25 @@ class Follower:
                 followed.position = event.position
                 if event.status is None:
                     continue
-                view = from_event(event)
-                followed.read_at = now if view is None else now + self._quiet_seconds
-                if view is not None:
-                    views.append(view)
-        if views:
-            self._publish(views, [])
+                snapshot = from_event(event)
+                followed.read_at = now if snapshot is None else now + self._quiet_seconds
+                if snapshot is not None:
+                    snapshots.append(snapshot)
+        if snapshots:
+            self._publish(snapshots, [])
 
-    def _ask(self) -> bool:
+    def _read_rows(self) -> bool:
+        """Publish the states of due runs from PostgreSQL, and return whether there are any."""
         due = self._due()
         if not due:
             return False
         try:
-            views = self._read(due)
+            snapshots = self._read(due)
         except FacnetError as error:
             log.warning("runs_unavailable", **exception_fields(error))
-            views, due = [], []
+            snapshots, due = [], []
             self._pause(self._poll_seconds)
-        self._publish(views, sorted(set(due) - {view.run_id for view in views}))
+        self._publish(snapshots, sorted(set(due) - {snapshot.run_id for snapshot in snapshots}))
         return True
 
     def _due(self) -> list[UUID]:
@@ -175,7 +176,7 @@ class Follower:
             late = (run_id for run_id, followed in self._followed.items() if followed.read_at <= now)
             due = list(islice(late, MAX_READ))
             for run_id in due:
-                self._followed[run_id].read_at = now + self._patience
+                self._followed[run_id].read_at = now + self._max_age
         return due
 
     def _time_to_next(self) -> float:
@@ -183,7 +184,7 @@ class Follower:
             soonest = min((followed.read_at for followed in self._followed.values()), default=0.0)
         return min(BLOCK_SECONDS, max(GATHER_SECONDS, soonest - time.monotonic()))
 
-    def _hurry(self) -> None:
+    def _read_all_soon(self) -> None:
         soon = time.monotonic() + self._poll_seconds
         with self._lock:
             for followed in self._followed.values():

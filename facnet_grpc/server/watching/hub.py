@@ -1,7 +1,7 @@
-"""The hub between runs and those who watch them: one state per run, which every watcher reads at its own pace.
+"""Watches of runs: one coalesced state per run, which every watcher reads at its own pace.
 
-A slow watcher never holds a backlog: it finds the latest state whenever it comes back for the next one. There is no
-thread and, beyond its first read, no query per watcher; `follow.Follower` does all of that once for the process.
+A slow watcher has no backlog: it gets the latest state when it is ready for the next message. There is no thread and,
+after the first read, no query per watcher: one `Follower` per process reads events and PostgreSQL for all of them.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from facnet_grpc.server.watching.follower import QUIET_SECONDS, Follower
 from facnet_grpc.server.watching.queries import SnapshotQueries
 from facnet_grpc.server.watching.snapshot import RunSnapshot, clamp_to, from_event, merge
 
-LATEST_SECONDS = 0.5  # how long the first message waits for Redis; PostgreSQL's word is enough
+LATEST_SECONDS = 0.5  # how long the first message waits for Redis; PostgreSQL has the state as well
 
 
 @dataclass(slots=True)
-class _Topic:
-    view: RunSnapshot
+class _WatchedRun:
+    snapshot: RunSnapshot
     watchers: int = 0
     gone: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def is_past(self, view: RunSnapshot) -> bool:
-        """Whether this is about a run that ended before it was queued again; its watchers are about to leave."""
-        return self.view.status.is_terminal and not view.status.is_terminal
+    def is_before_retry(self, snapshot: RunSnapshot) -> bool:
+        """Whether the run had ended here and was queued again since; its watchers are about to leave."""
+        return self.snapshot.status.is_terminal and not snapshot.status.is_terminal
 
-    def offer(self, view: RunSnapshot) -> None:
-        known, self.view = self.view, merge(self.view, view)
-        if self.view != known:
+    def update(self, snapshot: RunSnapshot) -> None:
+        previous, self.snapshot = self.snapshot, merge(self.snapshot, snapshot)
+        if self.snapshot != previous:
             self.wake()
 
     def wake(self) -> None:
-        # Whoever waits holds the old event; whoever comes later waits for the new one.
+        # Waiting watchers hold the old event; later ones wait for the new one.
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class WatchHub:
-    """Everything that this process watches. Lives on the event loop."""
+    """The watched runs of this process. Used on the event loop."""
 
     def __init__(
         self,
@@ -62,77 +62,82 @@ class WatchHub:
         self._runs = runs
         self._blocking = blocking
         self._heartbeat = heartbeat_seconds
-        self._topics: dict[UUID, _Topic] = {}
+        self._watched: dict[UUID, _WatchedRun] = {}
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._follower = Follower(events, runs.snapshots, self._publish, quiet_seconds=quiet_seconds)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start the follower."""
         self._follower.start()
 
     def end_watches(self) -> None:
         """End every watch, and refuse new ones, with `TransientError` (SHUTTING_DOWN)."""
         self._closing = True
-        for topic in self._topics.values():
-            topic.wake()
+        for watched in self._watched.values():
+            watched.wake()
 
     async def close(self) -> None:
-        """Stop following."""
+        """End every watch and stop the follower."""
         self.end_watches()
         await self._blocking.run(self._follower.close)
+
+    @property
+    def watched_runs(self) -> list[UUID]:
+        """The runs that have a watcher."""
+        return list(self._watched)
 
     def is_following(self, run_id: UUID) -> bool:
         """Whether events of a run are being read."""
         return self._follower.is_following(run_id)
 
     async def watch(self, run_id: UUID, owner: str | None, cursor: Cursor | None = None) -> AsyncGenerator[RunSnapshot]:
-        """Yield the state of a run: now, on every change, at every heartbeat; last, its terminal state.
+        """Yield the state of a run: now, on every change, at every heartbeat, and last its terminal state.
 
-        Never yields less than the cursor has seen. Raises `NotFound` if it is not `owner`'s, `TransientError` if
-        PostgreSQL is away at the start or the server shuts down.
+        The progress is never less than that of the cursor. Raises `NotFound` if the run is not of `owner`;
+        `TransientError` if PostgreSQL is down at the start or the server shuts down.
         """
         self._refuse_if_closing()
-        async with self._joined(run_id, owner) as topic:
+        async with self._joined(run_id, owner) as watched:
             while True:
-                view, changed = topic.view, topic.changed
-                yield clamp_to(view, cursor)
-                if view.status.is_terminal:
+                snapshot, changed = watched.snapshot, watched.changed
+                yield clamp_to(snapshot, cursor)
+                if snapshot.status.is_terminal:
                     return
                 await _wait(changed, self._heartbeat)
                 self._refuse_if_closing()
-                if topic.gone:
+                if watched.gone:
                     raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))
 
     @asynccontextmanager
-    async def _joined(self, run_id: UUID, owner: str | None) -> AsyncIterator[_Topic]:
-        """Take part in the topic of a run; the first one to come has it followed, the last one to go forgotten."""
-        heard = None if run_id in self._topics else await self._latest(run_id)
-        view = await self._blocking.run(self._runs.snapshot, run_id, owner)
-        topic = self._topics.get(run_id)
-        if topic is not None and topic.is_past(view):
-            topic = None
-        is_new = topic is None
-        if topic is None:
-            topic = self._topics[run_id] = _Topic(view)
-        topic.offer(view)
-        if heard and (hint := from_event(heard)):
-            topic.offer(hint)
-        topic.watchers += 1
+    async def _joined(self, run_id: UUID, owner: str | None) -> AsyncIterator[_WatchedRun]:
+        """Register a watcher of a run; the run is followed from its first watcher to its last."""
+        latest = None if run_id in self._watched else await self._latest(run_id)
+        snapshot = await self._blocking.run(self._runs.snapshot, run_id, owner)
+        watched = self._watched.get(run_id)
+        if watched is not None and watched.is_before_retry(snapshot):
+            watched = None
+        is_new = watched is None
+        if watched is None:
+            watched = self._watched[run_id] = _WatchedRun(snapshot)
+        watched.update(snapshot)
+        if latest and (hint := from_event(latest)):
+            watched.update(hint)
+        watched.watchers += 1
         metrics.WATCHERS.inc()
         try:
-            if is_new and not topic.view.status.is_terminal:
-                await self._blocking.run(self._follower.follow, run_id, heard.position if heard else "")
-            yield topic
+            if is_new and not watched.snapshot.status.is_terminal:
+                await self._blocking.run(self._follower.follow, run_id, latest.position if latest else "")
+            yield watched
         finally:
             metrics.WATCHERS.dec()
-            topic.watchers -= 1
-            if not topic.watchers and self._topics.get(run_id) is topic:
-                del self._topics[run_id]
+            watched.watchers -= 1
+            if not watched.watchers and self._watched.get(run_id) is watched:
+                del self._watched[run_id]
                 self._follower.forget(run_id)
 
     async def _latest(self, run_id: UUID) -> RunEvent | None:
-        if self._follower.redis_away:
+        if self._follower.redis_down:
             return None
         try:
             async with asyncio.timeout(LATEST_SECONDS):
@@ -140,22 +145,22 @@ class WatchHub:
         except (TimeoutError, FacnetError):
             return None
 
-    def _publish(self, views: list[RunSnapshot], gone: list[UUID]) -> None:
+    def _publish(self, snapshots: list[RunSnapshot], gone: list[UUID]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._offer, views, gone)
-        except RuntimeError:  # the loop is closed: nobody is watching any more
+            self._loop.call_soon_threadsafe(self._update, snapshots, gone)
+        except RuntimeError:  # the loop is closed: there are no watchers
             return
 
-    def _offer(self, views: list[RunSnapshot], gone: list[UUID]) -> None:
-        for view in views:
-            if topic := self._topics.get(view.run_id):
-                topic.offer(view)
-            else:  # its last watcher left while it was being followed
-                self._follower.forget(view.run_id)
+    def _update(self, snapshots: list[RunSnapshot], gone: list[UUID]) -> None:
+        for snapshot in snapshots:
+            if watched := self._watched.get(snapshot.run_id):
+                watched.update(snapshot)
+            else:  # its last watcher has left meanwhile
+                self._follower.forget(snapshot.run_id)
         for run_id in gone:
-            if topic := self._topics.get(run_id):
-                topic.gone = True
-                topic.wake()
+            if watched := self._watched.get(run_id):
+                watched.gone = True
+                watched.wake()
             self._follower.forget(run_id)
 
     def _refuse_if_closing(self) -> None:

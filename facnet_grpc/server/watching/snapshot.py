@@ -101,17 +101,17 @@ def merge(old: RunSnapshot, new: RunSnapshot) -> RunSnapshot:
     )
 
 
-def clamp_to(view: RunSnapshot, cursor: Cursor | None) -> RunSnapshot:
-    """Return `view` as a watcher may see it who has seen `cursor` already."""
-    return _at_least(view, cursor.attempt, cursor.percent) if cursor else view
+def clamp_to(snapshot: RunSnapshot, cursor: Cursor | None) -> RunSnapshot:
+    """Return the snapshot with at least the progress of a cursor."""
+    return _at_least(snapshot, cursor.attempt, cursor.percent) if cursor else snapshot
 
 
-def _at_least(view: RunSnapshot, attempt: int, percent: float) -> RunSnapshot:
-    if (attempt, percent) <= (view.progress.attempt, view.progress.percent):
-        return view
-    progress = _copy(view.progress)
+def _at_least(snapshot: RunSnapshot, attempt: int, percent: float) -> RunSnapshot:
+    if (attempt, percent) <= (snapshot.progress.attempt, snapshot.progress.percent):
+        return snapshot
+    progress = _copy(snapshot.progress)
     progress.attempt, progress.percent = attempt, percent
-    return replace(view, progress=progress)
+    return replace(snapshot, progress=progress)
 
 
 def _merge_progress(old: RunProgress, new: RunSnapshot) -> RunProgress:

@@ -162,7 +162,7 @@ def test_files_that_do_not_fit_together_are_refused_at_the_start(
         {"tls_client_ca": tmp_path / "empty"},
     ):
         with pytest.raises(SettingsError, match="FACNET_TLS_CERT"):
-            transport.credentials(AccessSettings(**{**tls, **wrong}), of_clients=True)
+            transport.credentials(AccessSettings(**{**tls, **wrong}), require_client=True)
     for text in ("[", '["CN=x"]\nroles = ["editor"]\n', '["CN=x"]\nowner = "o"\nroles = ["king"]\n', "x = 1\n"):
         (tmp_path / "subjects").write_text(text)
         settings = AccessSettings(**tls, tls_client_ca=authority.ca, mtls_subjects=tmp_path / "subjects")
