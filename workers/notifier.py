@@ -19,9 +19,9 @@ from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.notification import Channel, DeliveryOutcome, Notification
-from facnet_grpc.notify.delivery import NotDelivered
-from facnet_grpc.notify.mail import Mails
-from facnet_grpc.notify.webhook import Webhooks
+from facnet_grpc.notify import NotDelivered
+from facnet_grpc.notify.mail import MailSender
+from facnet_grpc.notify.webhook import WebhookSender
 from facnet_grpc.settings.notify import NotifySettings
 from facnet_grpc.storage.postgres import outbox
 from facnet_grpc.storage.postgres.database import Database
@@ -53,7 +53,7 @@ class Notifier:
     ) -> None:
         self._settings = settings
         self._database = database
-        self._ways = ways or {Channel.WEBHOOK: Webhooks(settings).send, Channel.MAIL: Mails(settings).send}
+        self._ways = ways or {Channel.WEBHOOK: WebhookSender(settings).send, Channel.MAIL: MailSender(settings).send}
         self._lease_seconds = lease_seconds
         self._going: set[Future[None]] = set()
         self._stopped = Flag()

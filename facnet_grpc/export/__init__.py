@@ -1,1 +1,1 @@
-"""Results and lines on their way out: persons taken out, texts put in, written as files. Pure: Arrow in, bytes out."""
+"""Exported tables and file formats: redacted, with texts, as bytes. No I/O: Arrow in, bytes out."""

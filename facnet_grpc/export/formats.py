@@ -1,10 +1,12 @@
-"""Where writers write: takes bytes in, gives chunks of one size out.
+"""Writes exported tables as JSON Lines, CSV, Parquet or an Arrow IPC stream.
 
-The formats: each takes batches of one layout and writes a file, part by part. Same batches, same bytes.
+Each writer takes record batches of one schema (`tables.LINE` or `tables.RESULT`) and writes to a `Sink`, which gives
+the bytes out in chunks of 256 KiB. The same batches give the same bytes. Text formats are built column by column.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,13 +18,16 @@ import pyarrow.compute as pc
 from pyarrow import csv, ipc
 from pyarrow import parquet as pq
 
-from facnet_grpc.export.cells import csv_column, json_column
+from facnet_grpc.export.tables import JSON_COLUMNS
 
+LIST_SEPARATOR = "|"
+FORMULA = r"^[=+\-@\t\r\n]"  # what a spreadsheet would run, or what would hide it
+_ESCAPED = r'["\\\x00-\x1f]'
 CHUNK_BYTES = 256 << 10
 
 
 class Sink:
-    """A file as writers see it; holds what has not been taken yet."""
+    """A file object for writers; buffers bytes until they are taken."""
 
     closed = False
 
@@ -41,10 +46,10 @@ class Sink:
         return self._written
 
     def flush(self) -> None:
-        """Nothing waits below."""
+        """Do nothing: there is no buffer below."""
 
     def close(self) -> None:
-        """What has been written can still be taken."""
+        """Do nothing: what has been written can still be taken."""
 
     def chunks(self) -> Iterator[bytes]:
         """Take the full chunks."""
@@ -66,7 +71,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # without it Excel reads UTF-8 as something e
 
 
 class Format(StrEnum):
-    """What a file can be."""
+    """A file format of exports."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -99,7 +104,7 @@ class JsonLinesWriter:
         self._sink.write(_text_of(pc.binary_join_element_wise(*parts, "}\n", "")))
 
     def close(self) -> None:
-        """Nothing comes last."""
+        """Do nothing: the format has no end."""
 
 
 class CsvWriter:
@@ -107,7 +112,7 @@ class CsvWriter:
 
     def __init__(self, sink: Sink, schema: pa.Schema) -> None:
         sink.write(BYTE_ORDER_MARK)
-        self._schema = pa.schema([(field.name, csv_column(_no(field.type)).type) for field in schema])
+        self._schema = pa.schema([(field.name, csv_column(_empty(field.type)).type) for field in schema])
         self._writer = csv.CSVWriter(sink, self._schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -175,7 +180,7 @@ def make_writer(form: Format, sink: Sink, schema: pa.Schema) -> Writer:
     return _KINDS[form].make(sink, schema)
 
 
-def _no(kind: pa.DataType) -> pa.Array:
+def _empty(kind: pa.DataType) -> pa.Array:
     return pa.array([], kind)
 
 
@@ -186,3 +191,58 @@ def _text_of(column: pa.Array) -> bytes:
     _, offsets, texts = column.buffers()
     ends = pa.Array.from_buffers(pa.int32(), len(column) + 1, [None, offsets], offset=column.offset)
     return texts[ends[0].as_py() : ends[-1].as_py()].to_pybytes()  # type: ignore[no-any-return]  # pyarrow has no types
+
+
+def json_column(name: str, column: pa.Array) -> pa.Array:
+    """Return a column as a `string` column of JSON values.
+
+    Missing numbers are `null`, missing texts and days `""`; lists are never missing.
+    """
+    if name in JSON_COLUMNS:
+        return column
+    if pa.types.is_list(column.type):
+        return _json_list_column(column)
+    if pa.types.is_integer(column.type):
+        return pc.fill_null(column.cast(pa.string()), "null")
+    return _quoted(pc.fill_null(column.cast(pa.string()), ""))
+
+
+def csv_column(column: pa.Array) -> pa.Array:
+    """Return a column as CSV cells: texts and lists as `string`, formulas escaped; other types unchanged."""
+    if pa.types.is_list(column.type):
+        return _escape_formulas(_join(column, LIST_SEPARATOR))
+    return _escape_formulas(column) if pa.types.is_string(column.type) else column
+
+
+def _escape_formulas(column: pa.Array) -> pa.Array:
+    risky = pc.fill_null(pc.match_substring_regex(column, FORMULA), False)
+    return pc.if_else(risky, _concat("'", column), column) if pc.any(risky).as_py() else column
+
+
+def _json_list_column(column: pa.Array) -> pa.Array:
+    items = column.flatten()
+    texts = _quoted(items) if pa.types.is_string(items.type) else items.cast(pa.string())
+    return _concat("[", _join(pa.ListArray.from_arrays(_offsets(column), texts), ", "), "]")
+
+
+def _join(column: pa.Array, separator: str) -> pa.Array:
+    items = column.flatten().cast(pa.string())
+    return pc.binary_join(pa.ListArray.from_arrays(_offsets(column), items), separator)
+
+
+def _offsets(column: pa.ListArray) -> pa.Array:
+    return pc.subtract(column.offsets, column.offsets[0])
+
+
+def _quoted(column: pa.Array) -> pa.Array:
+    """Return texts as JSON strings, written as Python's `json` writes them with letters as they are."""
+    quoted = _concat('"', column, '"')
+    special = pc.match_substring_regex(column, _ESCAPED)
+    if not pc.any(special).as_py():
+        return quoted
+    escaped = [json.dumps(text, ensure_ascii=False) for text in column.filter(special).to_pylist()]
+    return pc.replace_with_mask(quoted, special, pa.array(escaped, pa.string()))
+
+
+def _concat(*parts: pa.Array | str) -> pa.Array:
+    return pc.binary_join_element_wise(*parts, "")

@@ -1,20 +1,21 @@
-"""What exported results and lines consist of: the names, their order, their types. The same in every format.
+"""The tables that are exported: lines and results as callers see them, the same in every format.
 
-The command line writes its JSON Lines from values of the client, whose fields have these names in this order; a test
-compares them.
+`RESULT`: rule_id, rule_version, scenario, severity, category, certainty `string`; record_number `int32`;
+affected_records `list<int32>`; ramq_ids `list<string>`; doctor_key, doctor, patient_key `string`; service_date
+`date32`; at_risk_cents, potential_gain_cents `int64`; data `string` (canonical JSON); message, solution `string`.
 
-Persons in columns: each distinct one is turned into what the caller may see once, however many lines name them.
+`LINE`: record_number `int32`; invoice, ramq_id `string`; service_date `date32`; start_time, end_time `time32[s]`;
+payment_period, place, activity_sector, diagnosis, code `string`; units `int32`; role `string`; context
+`list<string>`; preliminary_cents, paid_cents `int64`; doctor_key, doctor, patient_key, agency `string`.
 
-Lines of a claim file as callers see them.
-
-Results as callers see them: persons taken out, texts in the caller's language, facts as canonical JSON.
+Patients and doctors are redacted per distinct value, not per line. The command line writes its JSON Lines from the
+client's values, whose fields have these names in this order; a test compares them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from facnet_grpc.model.billing import LINE_SCHEMA
 from facnet_grpc.model.result import RESULT_SCHEMA, Result
 from facnet_grpc.phi.redaction import PersonView
 from facnet_grpc.texts.language import Locale
-from facnet_grpc.texts.render import ResultText, result_text
+from facnet_grpc.texts.render import result_text
 
 RESULT = pa.schema(
     [
@@ -56,20 +57,20 @@ LINE = pa.schema(
 JSON_COLUMNS = frozenset({"data"})
 
 
-def shown(column: pa.Array, show: Callable[[str | None], str]) -> pa.Array:
-    """Return a column of text as it may be seen; null where there is nothing to see."""
+def _redact(column: pa.Array, redact: Callable[[str | None], str]) -> pa.Array:
+    """Apply `redact` to each distinct text of a column; null where it returns nothing."""
     encoded = pc.dictionary_encode(column)
-    seen: list[Any] = [show(value) or None for value in encoded.dictionary.to_pylist()]
-    return pc.take(pa.array(seen, pa.string()), encoded.indices)
+    redacted: list[Any] = [redact(value) or None for value in encoded.dictionary.to_pylist()]
+    return pc.take(pa.array(redacted, pa.string()), encoded.indices)
 
 
-def shaped(lines: pa.RecordBatch, persons: PersonView) -> pa.RecordBatch:
-    """Return lines (LINE_SCHEMA) as they leave the service (layout.LINE)."""
+def export_lines(lines: pa.RecordBatch, persons: PersonView) -> pa.RecordBatch:
+    """Turn lines of `LINE_SCHEMA` into lines of `LINE`, with persons as the caller may see them."""
     changed = {
         "context": _tokens(lines.column("context")),
-        "doctor_key": shown(lines.column("doctor_key"), persons.doctor_key),
-        "doctor": shown(lines.column("doctor_name"), persons.doctor_name),
-        "patient_key": shown(lines.column("patient_key"), persons.patient),
+        "doctor_key": _redact(lines.column("doctor_key"), persons.doctor_key),
+        "doctor": _redact(lines.column("doctor_name"), persons.doctor_name),
+        "patient_key": _redact(lines.column("patient_key"), persons.patient),
     }
     columns = [changed[name] if name in changed else lines.column(name) for name in LINE.names]
     return pa.RecordBatch.from_arrays(columns, schema=LINE)
@@ -83,9 +84,17 @@ def _tokens(context: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pc.list_flatten(split))
 
 
-def rendered(result: Result, doctor: str, locale: Locale) -> ResultText:
-    """Return the texts of a result, with the doctor as the caller may see them."""
-    return result_text(
+def export_results(results: Sequence[Result], persons: PersonView, locale: Locale) -> pa.RecordBatch:
+    """Turn results into rows of `RESULT`, with persons as the caller may see them and texts in their language."""
+    rows = [_row(result, persons, locale) for result in results]
+    columns: Iterable[tuple[Any, ...]] = zip(*rows, strict=True) if rows else [()] * len(RESULT)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, RESULT, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=RESULT)
+
+
+def _row(result: Result, persons: PersonView, locale: Locale) -> tuple[Any, ...]:
+    doctor = persons.doctor_name(result.doctor_name)
+    text = result_text(
         result.rule_id,
         result.scenario,
         result.data,
@@ -96,48 +105,29 @@ def rendered(result: Result, doctor: str, locale: Locale) -> ResultText:
         at_risk_cents=result.at_risk_cents,
         potential_gain_cents=result.potential_gain_cents,
     )
+    return (
+        result.rule_id,
+        result.rule_version,
+        result.scenario,
+        result.severity.value,
+        result.category,
+        result.certainty.value,
+        result.record_number,
+        result.affected_records,
+        result.ramq_ids,
+        persons.doctor_key(result.doctor_key) or None,
+        doctor or None,
+        persons.patient(result.patient_key) or None,
+        result.service_date,
+        result.at_risk_cents,
+        result.potential_gain_cents,
+        canonical_json(result.data),
+        text.message,
+        text.solution,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Shaper:
-    """Makes rows of results for one caller."""
-
-    locale: Locale
-    persons: PersonView
-
-    def shaped(self, results: Sequence[Result]) -> pa.RecordBatch:
-        """Return results as they leave the service (layout.RESULT)."""
-        rows = [self._row(result) for result in results]
-        columns: Iterable[tuple[Any, ...]] = zip(*rows, strict=True) if rows else [()] * len(RESULT)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, RESULT, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=RESULT)
-
-    def _row(self, result: Result) -> tuple[Any, ...]:
-        doctor = self.persons.doctor_name(result.doctor_name)
-        text = rendered(result, doctor, self.locale)
-        return (
-            result.rule_id,
-            result.rule_version,
-            result.scenario,
-            result.severity.value,
-            result.category,
-            result.certainty.value,
-            result.record_number,
-            result.affected_records,
-            result.ramq_ids,
-            self.persons.doctor_key(result.doctor_key) or None,
-            doctor or None,
-            self.persons.patient(result.patient_key) or None,
-            result.service_date,
-            result.at_risk_cents,
-            result.potential_gain_cents,
-            canonical(result.data),
-            text.message,
-            text.solution,
-        )
-
-
-def canonical(data: Any) -> str:
+def canonical_json(data: Any) -> str:
     """Return facts as JSON, keys sorted, whole numbers without a point: as a client reads them off the API."""
     return json.dumps(_plain(data), ensure_ascii=False, sort_keys=True)
 

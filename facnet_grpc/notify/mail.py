@@ -1,4 +1,4 @@
-"""Sends e-mail: that a run has ended and how, in counts. Whoever wants to know more has to identify themselves."""
+"""Sends e-mail about a run that has ended: its state and counts only. Details need an authenticated call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from facnet_grpc.model.notification import Notification
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.notify.delivery import NotDelivered
+from facnet_grpc.notify import NotDelivered
 from facnet_grpc.settings.notify import NotifySettings
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import error_text, sentence
@@ -21,18 +21,18 @@ COUNTS = ("error", "warning", "optimization", "info")
 ROWS = (("accepted", "processed_rows"), ("rejected", "rejected_rows"))
 
 
-class Mails:
+class MailSender:
     """Sends e-mail as the settings say. Thread-safe: each message has a connection of its own."""
 
     def __init__(self, settings: NotifySettings) -> None:
         self._settings = settings
 
-    def send(self, one: Notification) -> None:
+    def send(self, notification: Notification) -> None:
         """Make one attempt. Raises `NotDelivered` unless the server has taken it for one recipient at least."""
-        recipients = self._settings.recipients(one.owner)
+        recipients = self._settings.recipients(notification.owner)
         if not recipients:
             raise NotDelivered("nobody", final=True)
-        mail = compose(one, recipients, self._settings)
+        mail = compose(notification, recipients, self._settings)
         try:
             with connected(self._settings) as server:
                 server.send_message(mail)
@@ -45,15 +45,15 @@ class Mails:
 @contextmanager
 def connected(settings: NotifySettings) -> Iterator[smtplib.SMTP]:
     """Give a connection that mail can be sent on. Raises `smtplib.SMTPException` or `OSError`."""
-    told: dict[str, Any] = {
+    options: dict[str, Any] = {
         "host": settings.smtp_host,
         "port": settings.smtp_port,
         "timeout": settings.smtp_timeout_seconds,
     }
     if settings.smtp_security == "tls":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(**told, context=ssl.create_default_context())
+        server: smtplib.SMTP = smtplib.SMTP_SSL(**options, context=ssl.create_default_context())
     else:
-        server = smtplib.SMTP(**told)
+        server = smtplib.SMTP(**options)
     try:
         if settings.smtp_security == "starttls":
             server.starttls(context=ssl.create_default_context())
@@ -67,38 +67,38 @@ def connected(settings: NotifySettings) -> Iterator[smtplib.SMTP]:
         server.close()
 
 
-def compose(one: Notification, recipients: Sequence[str], settings: NotifySettings) -> EmailMessage:
+def compose(notification: Notification, recipients: Sequence[str], settings: NotifySettings) -> EmailMessage:
     """Return the message, the same for every attempt: its id is made of the notification's."""
     locale = Locale(settings.mail_language)
     mail = EmailMessage()
-    mail["Subject"] = sentence(f"mail.{one.status.lower()}.subject", locale)
+    mail["Subject"] = sentence(f"mail.{notification.status.lower()}.subject", locale)
     mail["From"] = settings.smtp_from
     mail["To"] = ", ".join(recipients)
-    mail["Date"] = format_datetime(one.created_at)
-    mail["Message-ID"] = f"<{one.id}@{settings.smtp_from.rpartition('@')[2]}>"
+    mail["Date"] = format_datetime(notification.created_at)
+    mail["Message-ID"] = f"<{notification.id}@{settings.smtp_from.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content("\n".join(_lines(one, locale, settings.mail_link)))
+    mail.set_content("\n".join(_lines(notification, locale, settings.mail_link)))
     return mail
 
 
-def _lines(one: Notification, locale: Locale, link: str) -> Iterator[str]:
-    yield sentence(f"mail.{one.status.lower()}.opening", locale, validation_id=str(one.run_id))
+def _lines(notification: Notification, locale: Locale, link: str) -> Iterator[str]:
+    yield sentence(f"mail.{notification.status.lower()}.opening", locale, validation_id=str(notification.run_id))
     yield ""
-    if one.status is RunStatus.COMPLETED:
-        yield from _figures(one.data, locale)
+    if notification.status is RunStatus.COMPLETED:
+        yield from _figures(notification.data, locale)
         yield ""
-    if code := one.data.get("error_code"):
+    if code := notification.data.get("error_code"):
         # Without its parameters: they name columns of the file.
         text = error_text((code, {}), locale)
         yield f"{text.message} {text.cure}"
         yield ""
     if link:
-        yield sentence("mail.link", locale, link=link.replace("{validation_id}", str(one.run_id)))
+        yield sentence("mail.link", locale, link=link.replace("{validation_id}", str(notification.run_id)))
         yield ""
     yield sentence("mail.closing", locale)
 
 
 def _figures(data: Mapping[str, Any], locale: Locale) -> Iterator[str]:
-    found = {name: data[key] for name, key in ROWS} | {name: data["result_counts"][name] for name in COUNTS}
-    for name, count in found.items():
+    counts = {name: data[key] for name, key in ROWS} | {name: data["result_counts"][name] for name in COUNTS}
+    for name, count in counts.items():
         yield f"- {sentence(f'mail.{name}', locale, **{name: count})}"

@@ -1,7 +1,7 @@
-"""Where webhooks may go: which addresses a caller may name, and which machines they may lead to.
+"""Which URLs callers may name for webhooks, and which IP addresses may be connected to.
 
-Asked twice: about the text of the address when it is named, and about the machine whenever something is sent. What a
-name resolves to is checked and connected to in one go (see `webhook`), so that nothing can change in between.
+The URL is checked when it is named, the IP addresses whenever something is sent. A name is resolved, checked and
+connected to in one step (see `webhook`), so that the answer cannot change in between.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Address = IPv4Address | IPv6Address
 
 
 class Target(NamedTuple):
-    """A webhook's address, taken apart."""
+    """A parsed webhook URL."""
 
     scheme: str
     host: str  # a name, or an IP address without brackets
@@ -47,7 +47,7 @@ class Target(NamedTuple):
 
 
 def check(url: str, settings: NotifySettings) -> Target:
-    """Take an address apart. Raises `InvalidInput` (WEBHOOK_REFUSED) unless the operator allows it."""
+    """Parse a URL. Raises `InvalidInput` (WEBHOOK_REFUSED) unless the operator allows it."""
     target = _parse(url)
     if not settings.allowed_hosts:
         _refuse("disabled")
@@ -63,7 +63,7 @@ def check(url: str, settings: NotifySettings) -> Target:
 
 
 def is_open(address: Address, settings: NotifySettings) -> bool:
-    """Whether something may be sent to a machine: one on the public Internet, or in a network that is allowed."""
+    """Whether an address may be connected to: it is public, or in a network that is allowed."""
     inner = _embedded(address)
     if inner is not None:
         return is_open(inner, settings)
@@ -80,7 +80,7 @@ def is_open(address: Address, settings: NotifySettings) -> bool:
 
 
 def are_open(addresses: Iterable[str], settings: NotifySettings) -> bool:
-    """Whether that is so of all of the machines that a name leads to; one inside spoils the others."""
+    """Whether all addresses of a name may be connected to."""
     return all(is_open(ip_address(address.partition("%")[0]), settings) for address in addresses)
 
 

@@ -1,10 +1,10 @@
-"""What shows a receiver that a webhook is ours: HMAC-SHA-256 over the time and the body, by every key that is valid.
+"""Sends webhooks: one POST of a signed CloudEvent 1.0 (JSON, structured mode) to one checked address.
 
-Sends a webhook: one POST to one machine that was looked at first.
+The signature is HMAC-SHA-256 over the time and the body, with every valid key.
 
-The name is resolved here, every address that it has is checked, and the connection goes to one of them; TLS and the
-Host header go on speaking of the name. So there is no second look-up that could answer otherwise. Proxies of the
-environment are not asked, redirects not followed, answers not read beyond their status line and headers.
+The name is resolved here, every address of it is checked, and the connection goes to one of them; TLS and the Host
+header use the name. So there is no second look-up that could answer otherwise. Proxies of the environment are ignored,
+redirects are not followed, and of answers only the status line and headers are read.
 """
 
 from __future__ import annotations
@@ -21,21 +21,41 @@ from http.client import HTTPException
 from importlib.metadata import version
 from threading import Timer
 
+from cloudevents.core.bindings.http import HTTPMessage, to_structured
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.model.notification import Notification
-from facnet_grpc.notify import delivery, url_policy
-from facnet_grpc.notify.delivery import NotDelivered
+from facnet_grpc.notify import NotDelivered, url_policy
 from facnet_grpc.notify.url_policy import Target
 from facnet_grpc.settings.keys import Key, Keys
 from facnet_grpc.settings.notify import NotifySettings
 
 HEADER = "Facnet-Signature"
+CONNECT_SECONDS = 3.0  # for one address
+MAX_ADDRESSES = 3
+AGENT = f"facnet/{version('facnet-grpc')}"
+
+Resolve = Callable[[str, int], Sequence[str]]
 
 
-def header(keys: Keys, timestamp: int, body: bytes) -> str:
+def message(notification: Notification, source: str) -> HTTPMessage:
+    """Return headers and body of the CloudEvent, the same for every attempt: its id is the notification's."""
+    attributes = {
+        "id": str(notification.id),
+        "source": source,
+        "type": f"facnet.validation.{notification.status.lower()}",
+        "subject": str(notification.run_id),
+        "time": notification.created_at,
+        "datacontenttype": "application/json",
+    }
+    return to_structured(CloudEvent(attributes, dict(notification.data)), JSONFormat())
+
+
+def signature(keys: Keys, timestamp: int, body: bytes) -> str:
     """Return `t=<Unix time>,<key id>=<hexadecimal digits>,…`, the current key first.
 
     While a key is being changed there are two: a receiver takes the one that it knows.
@@ -47,19 +67,12 @@ def _digest(key: Key, timestamp: int, body: bytes) -> str:
     return hmac.new(key.secret, b"%d.%s" % (timestamp, body), hashlib.sha256).hexdigest()
 
 
-CONNECT_SECONDS = 3.0  # for one address
-MAX_ADDRESSES = 3
-AGENT = f"facnet/{version('facnet-grpc')}"
-
-Resolve = Callable[[str, int], Sequence[str]]
-
-
 def resolve(host: str, port: int) -> list[str]:
     """Return the IP addresses of a name. Raises `OSError`."""
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
-class Webhooks:
+class WebhookSender:
     """Sends webhooks as the settings allow. Thread-safe."""
 
     def __init__(self, settings: NotifySettings, *, resolve: Resolve = resolve) -> None:
@@ -68,23 +81,23 @@ class Webhooks:
         self._tls = ssl.create_default_context()
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
 
-    def send(self, one: Notification) -> None:
+    def send(self, notification: Notification) -> None:
         """Make one attempt. Raises `NotDelivered` unless the receiver says that it has it."""
         settings = self._settings
         try:
-            target = url_policy.check(one.url or "", settings)
+            target = url_policy.check(notification.url or "", settings)
         except InvalidInput as error:
             raise NotDelivered(f"not_allowed_{error.params['webhook_problem']}", final=True) from None
         if settings.signing_keys is None:
             raise NotDelivered("no_key")
-        message = delivery.message(one, settings.webhook_source)
-        signed = header(settings.signing_keys, int(time.time()), message.body)
-        headers = {**message.headers, HEADER: signed, "User-Agent": AGENT}
-        _judge(self._post(target, headers, message.body))
+        event = message(notification, settings.webhook_source)
+        signed = signature(settings.signing_keys, int(time.time()), event.body)
+        headers = {**event.headers, HEADER: signed, "User-Agent": AGENT}
+        _check_status(self._post(target, headers, event.body))
 
     def _post(self, target: Target, headers: dict[str, str], body: bytes) -> int:
         seconds = self._settings.webhook_timeout_seconds
-        with closing(self._connect(target)) as connection, _cut_off(connection, seconds):
+        with closing(self._connect(target)) as connection, _deadline(connection, seconds):
             try:
                 connection.request("POST", target.path, body=body, headers={"Host": target.netloc, **headers})
                 return connection.getresponse().status
@@ -92,7 +105,7 @@ class Webhooks:
                 raise NotDelivered(type(error).__name__) from None  # not its text: that quotes what was answered
 
     def _connect(self, target: Target) -> HTTPConnection:
-        """Return a connection to the first of the target's machines that answers."""
+        """Return a connection to the first of the target's addresses that answers."""
         problem = "no_address"
         for address in self._addresses(target)[:MAX_ADDRESSES]:
             connection = self._connection(target, address)
@@ -106,14 +119,14 @@ class Webhooks:
         raise NotDelivered(problem)
 
     def _addresses(self, target: Target) -> Sequence[str]:
-        """Return the target's machines, all of which may be sent to."""
+        """Return the target's addresses, after a check that all of them are allowed."""
         try:
-            found = self._resolve(target.host, target.port)
+            addresses = self._resolve(target.host, target.port)
         except (OSError, UnicodeError):
             raise NotDelivered("not_resolved") from None
-        if not url_policy.are_open(found, self._settings):
+        if not url_policy.are_open(addresses, self._settings):
             raise NotDelivered("internal_address")
-        return found
+        return addresses
 
     def _connection(self, target: Target, address: str) -> HTTPConnection:
         if target.scheme == "http":
@@ -128,8 +141,8 @@ class Webhooks:
 
 
 @contextmanager
-def _cut_off(connection: HTTPConnection, seconds: float) -> Iterator[None]:
-    """End whatever is going on on a connection after so long: who answers byte by byte would keep it for ever."""
+def _deadline(connection: HTTPConnection, seconds: float) -> Iterator[None]:
+    """Shut the connection down after `seconds`, however slowly the receiver answers."""
 
     def cut() -> None:
         sock = connection.sock
@@ -147,6 +160,6 @@ def _cut_off(connection: HTTPConnection, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _judge(status: int) -> None:
+def _check_status(status: int) -> None:
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise NotDelivered(f"status_{status}", final=status == HTTPStatus.GONE)

@@ -17,7 +17,7 @@ from pyarrow import parquet as pq
 from facnet_client.values import ExportFormat
 from facnet_grpc.export import tables
 from facnet_grpc.export.formats import Format, Sink, make_writer
-from facnet_grpc.export.tables import Shaper, shaped
+from facnet_grpc.export.tables import export_lines, export_results
 from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.rules import checks
 from facnet_grpc.settings.keys import Keys
@@ -59,10 +59,13 @@ def held(stack: ChaosStack, run_id: str, wanted: Wanted) -> Held:
     """Return the file that PostgreSQL holds of a completed run. Nothing in it tells the run from others like it."""
     with snapshot(stack) as conn:
         if wanted.records:
-            schema, batch = tables.LINE, shaped(records_module.record_page(conn, UUID(run_id), limit=MOST), _PERSONS)
+            schema, batch = (
+                tables.LINE,
+                export_lines(records_module.record_page(conn, UUID(run_id), limit=MOST), _PERSONS),
+            )
         else:
             found = results.page(conn, UUID(run_id), limit=MOST)
-            schema, batch = tables.RESULT, Shaper(Locale.EN, _PERSONS).shaped(found)
+            schema, batch = tables.RESULT, export_results(found, _PERSONS, Locale.EN)
     sink = Sink()
     writer = make_writer(Format(wanted.form.value), sink, schema)
     writer.write(batch)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from facnet_grpc.export import tables
 from facnet_grpc.export.formats import Format, Sink, make_writer, media_type
-from facnet_grpc.export.tables import Shaper, shaped
+from facnet_grpc.export.tables import export_lines, export_results
 from facnet_grpc.model.run import Run
 from facnet_grpc.phi.redaction import PersonView
 from facnet_grpc.server.results import phi_audit
@@ -63,13 +63,12 @@ class Exports:
 
     def results(self, run_id: UUID, owner: str | None, form: Format, persons: PersonView, locale: Locale) -> Export:
         """Export a completed run's results (`export.tables.RESULT`). Raises `NotFound`, `Conflict`."""
-        shaper = Shaper(locale, persons)
 
         def page(after: int) -> tuple[pa.RecordBatch, int]:
             with self._database.connection() as conn:
                 found = results.page(conn, run_id, after=after, limit=self._results_per_page)
                 completed_run(conn, run_id, owner)  # last: the rows just read were complete
-            return shaper.shaped(found), found[-1].result_number if found else after
+            return export_results(found, persons, locale), found[-1].result_number if found else after
 
         total = self._start(run_id, owner, lambda run: sum(astuple(run.result_counts)))
         return Export(media_type(form), total, _parts(form, tables.RESULT, page))
@@ -81,7 +80,8 @@ class Exports:
             with self._database.connection() as conn:
                 found = records.record_page(conn, run_id, after=after, limit=self._lines_per_page)
                 completed_run(conn, run_id, owner)  # last, likewise
-            return shaped(found, persons), found.column("record_number")[-1].as_py() if found.num_rows else after
+            last = found.column("record_number")[-1].as_py() if found.num_rows else after
+            return export_lines(found, persons), last
 
         total = self._start(run_id, owner, lambda run: run.processed_rows)
         return Export(media_type(form), total, _parts(form, tables.LINE, page))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from facnet_grpc import faults
 from facnet_grpc.errors import InvalidInput
 from facnet_grpc.export.formats import Format
-from facnet_grpc.export.tables import shaped
+from facnet_grpc.export.tables import export_lines
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.log_entry import LogLevel
 from facnet_grpc.phi.redaction import Redactor
@@ -99,7 +99,7 @@ class ResultService:
 
         def read() -> pb.ListBillingRecordsResponse:
             lines = self._queries.lines(run_id, owner, numbers=numbers, after=page.after or 0, limit=page.limit)
-            rows = shaped(lines, persons).to_pylist()
+            rows = export_lines(lines, persons).to_pylist()
             billing_records, token = page.build(rows, proto.billing_record, lambda row: int(row["record_number"]))
             return pb.ListBillingRecordsResponse(records=billing_records, next_page_token=token)
 

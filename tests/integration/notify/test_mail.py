@@ -10,8 +10,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from receivers import certificate
 
-from facnet_grpc.notify.delivery import NotDelivered
-from facnet_grpc.notify.mail import Mails
+from facnet_grpc.notify import NotDelivered
+from facnet_grpc.notify.mail import MailSender
 from facnet_grpc.settings.notify import NotifySettings
 
 USER, PASSWORD = "facnet", "a password that is not logged"
@@ -86,7 +86,7 @@ def serve(mailbox):
 
 def attempt(notification, settings, **changes):
     try:
-        Mails(settings).send(notification(**changes))
+        MailSender(settings).send(notification(**changes))
     except NotDelivered as error:
         return error.problem, error.final
     return None

@@ -17,7 +17,7 @@ from facnet_cli.output import to_json
 from facnet_client import values
 from facnet_grpc.export import tables
 from facnet_grpc.export.formats import CHUNK_BYTES, Format, Sink, make_writer
-from facnet_grpc.export.tables import Shaper, canonical, shaped
+from facnet_grpc.export.tables import canonical_json, export_lines, export_results
 from facnet_grpc.model.billing import LINE_SCHEMA
 from facnet_grpc.model.result import Certainty, Result, Severity
 from facnet_grpc.phi.redaction import Redactor
@@ -46,7 +46,7 @@ LINES = [
 
 
 def batch(rows=LINES):
-    return shaped(pa.RecordBatch.from_pylist(rows, schema=LINE_SCHEMA), PERSONS)
+    return export_lines(pa.RecordBatch.from_pylist(rows, schema=LINE_SCHEMA), PERSONS)
 
 
 def result(number, **changes):
@@ -108,7 +108,7 @@ def test_json_lines_are_what_python_would_write():
 
 def test_results_as_json_lines_are_what_the_command_line_writes():
     found = [result(1), result(2, record_number=None, affected_records=(), ramq_ids=(), service_date=None)]
-    lines = written(Format.JSONL, [Shaper(Locale.FR, PERSONS).shaped(found)], tables.RESULT).decode().splitlines()
+    lines = written(Format.JSONL, [export_results(found, PERSONS, Locale.FR)], tables.RESULT).decode().splitlines()
 
     rows = [json.loads(row) for row in lines]
     assert [to_json(values.Result(**row)) for row in rows] == lines
@@ -118,7 +118,7 @@ def test_results_as_json_lines_are_what_the_command_line_writes():
 
 
 def test_whole_numbers_in_facts_have_no_point_and_keys_are_sorted():
-    assert canonical({"b": 2.0, "a": 1.5, "é": [True, 3.0]}) == '{"a": 1.5, "b": 2, "é": [true, 3]}'
+    assert canonical_json({"b": 2.0, "a": 1.5, "é": [True, 3.0]}) == '{"a": 1.5, "b": 2, "é": [true, 3]}'
 
 
 def test_spreadsheets_run_nothing_and_numbers_stay_numbers():
@@ -171,7 +171,7 @@ def test_a_slice_of_a_batch_is_written_like_a_batch():
 @pytest.mark.parametrize("form", Format)
 def test_persons_are_pseudonyms(form):
     found = written(form, [batch()], tables.LINE)
-    found += written(form, [Shaper(Locale.EN, PERSONS).shaped([result(1)])], tables.RESULT)
+    found += written(form, [export_results([result(1)], PERSONS, Locale.EN)], tables.RESULT)
 
     for secret in (b"TREM", b"Martin", b"Marie", b"1234567"):
         assert secret not in found

@@ -12,7 +12,7 @@ import pytest
 
 from facnet_grpc.model.notification import Channel, Notification
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.notify import delivery, webhook
+from facnet_grpc.notify import webhook
 from facnet_grpc.settings.keys import Keys
 
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "notifications.md"
@@ -43,7 +43,7 @@ def verify():
 
 
 def test_it_is_a_cloud_event():
-    message = delivery.message(ONE, "urn:facnet:test")
+    message = webhook.message(ONE, "urn:facnet:test")
     assert message.headers == {"content-type": "application/cloudevents+json"}
     assert json.loads(message.body) == {
         "specversion": "1.0",
@@ -55,31 +55,31 @@ def test_it_is_a_cloud_event():
         "datacontenttype": "application/json",
         "data": dict(ONE.data),
     }
-    assert delivery.message(ONE, "urn:facnet:test") == message
+    assert webhook.message(ONE, "urn:facnet:test") == message
 
 
 @pytest.mark.parametrize("status", [RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED])
 def test_the_type_says_how_the_run_ended(status):
     ended = Notification(**{name: getattr(ONE, name) for name in ONE.__slots__} | {"status": status})
-    assert json.loads(delivery.message(ended, "s").body)["type"] == f"facnet.validation.{status.lower()}"
+    assert json.loads(webhook.message(ended, "s").body)["type"] == f"facnet.validation.{status.lower()}"
 
 
 def test_a_receiver_can_tell(verify):
-    body = delivery.message(ONE, "urn:facnet").body
-    signed = webhook.header(Keys.parse(f"k1:{OLD}"), NOW, body)
+    body = webhook.message(ONE, "urn:facnet").body
+    signed = webhook.signature(Keys.parse(f"k1:{OLD}"), NOW, body)
     assert re.fullmatch(rf"t={NOW},k1=[0-9a-f]{{64}}", signed)
     assert verify(signed, body, {"k1": OLD}, now=NOW)
     assert verify(signed, body, {"k1": OLD}, now=NOW + 299)
 
 
 def test_while_keys_are_changed_either_does(verify):
-    signed = webhook.header(Keys.parse(f"k2:{NEW},k1:{OLD}"), NOW, b"{}")
+    signed = webhook.signature(Keys.parse(f"k2:{NEW},k1:{OLD}"), NOW, b"{}")
     for known in ({"k1": OLD}, {"k2": NEW}, {"k1": OLD, "k2": NEW}):
         assert verify(signed, b"{}", known, now=NOW)
 
 
 def test_nobody_else_can_make_one(verify):
-    signed = webhook.header(Keys.parse(f"k1:{OLD}"), NOW, b"{}")
+    signed = webhook.signature(Keys.parse(f"k1:{OLD}"), NOW, b"{}")
     digest = signed.partition("k1=")[2]
     wrong = [
         (signed, b"{ }", {"k1": OLD}, NOW),  # another body
