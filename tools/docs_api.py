@@ -41,7 +41,7 @@ def page(root: Path) -> str:
     """Return the page. Raises `CalledProcessError` if the protos do not compile."""
     sources = _read(root)
     lines = head("The API", "`protos/`")
-    lines += ["Package `facnet.v1`. Texts come in French, or in English if `accept-language` asks for it.", ""]
+    lines += ["Package `facnet.v1`. Texts are in French, or in English if `accept-language` asks for it.", ""]
     for source in sources:
         for index, service in enumerate(source.file.service):
             lines += _service(source, index, service)

@@ -1,4 +1,4 @@
-"""The page of errors: what each reason means, on which status it comes, and what callers read, in both languages."""
+"""The page of errors: each reason with its gRPC status, its parameters, and its texts in both languages."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def page(root: Path) -> str:
     kinds = raised(root)
     lines = [
         *head("Errors", "`facnet_grpc/errors.py`, its texts, and where it is raised"),
-        "A call that fails ends with the status below and a `google.rpc.Status` with details: `ErrorInfo` (its reason",
-        "is the name in the first column, its domain `facnet.v1`), `LocalizedMessage`, `RequestInfo`, and where they",
-        "apply `BadRequest`, `ResourceInfo` and `RetryInfo`. A run that fails carries the reason as the `code` of its",
-        "error.",
+        "A failed call has the status below and a `google.rpc.Status` with details: `ErrorInfo` (`reason` is the name",
+        "in the first column, `domain` is `facnet.v1`), `LocalizedMessage` (first the message, then the remedy),",
+        "`RequestInfo`, and where applicable `BadRequest`, `ResourceInfo` and `RetryInfo`. A failed run has the reason",
+        "in its field `error.code`.",
         "",
-        *table(("Reason", "Comes as", "Parameters"), _overview(kinds)),
+        *table(("Reason", "Status", "Parameters"), _overview(kinds)),
     ]
     for reason in Reason:
         lines += [f"## {reason}", "", *_texts(reason)]
