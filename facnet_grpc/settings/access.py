@@ -17,49 +17,50 @@ class AccessSettings(SettingsGroup):
 
     # Before `listen`, which depends on them.
     tls_cert: Path | None = Field(
-        None, description="Certificate chain of the server, PEM; read again when it is renewed."
+        None, description="Certificate chain of the server, PEM; read again when the file changes."
     )
     tls_key: Path | None = Field(
         None, validate_default=True, description="Private key of the certificate, PEM, not encrypted."
     )
     tls_client_ca: Path | None = Field(
         None,
-        description="CA of client certificates, PEM; with it every client has to show one, unless mtls_listen is set.",
+        description="Certificate authority of client certificates, PEM. If set, clients must present a "
+        "certificate: on FACNET_MTLS_LISTEN if that is set, else on FACNET_LISTEN.",
     )
     tls_elsewhere: bool = Field(
-        False, description="A proxy in front ends TLS; without it, addresses beyond loopback need a certificate."
+        False, description="A proxy terminates TLS. If false, addresses other than loopback require a certificate."
     )
-    mtls_subjects: Path | None = Field(
-        None, description="TOML file that says which client certificate is which owner, with which roles."
-    )
-    jwt_issuer: str = Field("", description="Issuer of bearer tokens, as their iss claim says.")
-    jwt_audience: str = Field("", description="Audience that bearer tokens have to be made for.")
+    mtls_subjects: Path | None = Field(None, description="TOML file that maps client certificates to owners and roles.")
+    jwt_issuer: str = Field("", description="Required issuer (claim iss) of bearer tokens.")
+    jwt_audience: str = Field("", description="Required audience (claim aud) of bearer tokens.")
     jwt_jwks_url: str = Field(
-        "", description="Where the issuer's public keys are, as https URL; empty: no bearer tokens."
+        "", description="https URL of the issuer's public keys (JWKS); empty: bearer tokens are not accepted."
     )
-    jwt_leeway_seconds: float = Field(30.0, ge=0, le=300, description="How far clocks may be apart.")
-    jwt_owner_claim: str = Field(
-        "tenant", min_length=1, description="Claim with the owner that a caller's runs belong to."
+    jwt_leeway_seconds: float = Field(
+        30.0, ge=0, le=300, description="Tolerated clock difference in the validity period of tokens."
     )
+    jwt_owner_claim: str = Field("tenant", min_length=1, description="Claim that holds the owner of a caller's runs.")
     jwt_roles_claim: str = Field(
-        "roles", min_length=1, description="Claim with the roles: viewer, editor, admin; may be a path."
+        "roles",
+        min_length=1,
+        description="Claim that holds the roles (viewer, editor, admin); a dotted path for nested claims.",
     )
-    jwt_keys_seconds: float = Field(
-        3600.0, gt=0, description="How long the issuer's keys are used before they are read again."
-    )
+    jwt_keys_seconds: float = Field(3600.0, gt=0, description="How long the issuer's keys are cached.")
     jwt_keys_pause_seconds: float = Field(
-        10.0, gt=0, description="Shortest time between two readings of the issuer's keys."
+        10.0, gt=0, description="Minimum time between two requests for the issuer's keys."
     )
     dev_tokens: SecretStr = Field(
-        SecretStr(""), description="Tokens for trying things out, as token=owner/role; on loopback addresses only."
+        SecretStr(""), description="Development tokens, as token=owner/role; accepted on loopback addresses only."
     )
 
     listen: str = Field(
         "127.0.0.1:50051",
-        description="Address and port of the gRPC server; loopback only, unless callers are told apart and TLS is on.",
+        description="Address and port of the gRPC server; loopback only, unless authentication and TLS are configured.",
     )
     mtls_listen: str = Field(
-        "", description="A second address, on which clients have to show a certificate; listen asks for none then."
+        "",
+        description="Second address and port, where clients must present a certificate; FACNET_LISTEN then does "
+        "not require one.",
     )
 
     @field_validator("tls_key")

@@ -47,48 +47,47 @@ class NotifySettings(SettingsGroup):
     # Before `webhook_hosts`, which depends on it.
     webhook_keys: SecretStr | None = Field(
         None,
-        description="Secret that webhooks are signed with, or id:secret; at least 32 characters. Older ones may "
-        "follow, after commas: each signs as well, until receivers know the new one.",
+        description="Secret that signs webhooks, or id:secret; at least 32 characters. Older ones may follow, "
+        "separated by commas: each signs as well, until receivers know the new one.",
     )
     webhook_hosts: str = Field(
         "",
-        description="Hosts that webhooks may go to, with :port if it is not 443 (:* is any); empty: they are refused.",
+        description="Hosts that webhooks may be sent to, with :port if it is not 443 (:* for any); empty: "
+        "webhooks are refused.",
     )
     webhook_networks: str = Field(
-        "", description="Private networks that webhooks may go to all the same, such as 10.20.0.0/16."
+        "", description="Private networks that webhooks may be sent to, for example 10.20.0.0/16."
     )
     webhook_loopback: bool = Field(
-        False, description="Webhooks may go to this very machine, by plain http too; for trying things out."
+        False, description="Allow webhooks to this machine, also over plain http; for tests."
     )
     webhook_source: str = Field(
-        "urn:facnet", min_length=1, description="What webhooks name as their source: a URI of this deployment."
+        "urn:facnet", min_length=1, description="Source of the CloudEvents: a URI that identifies this deployment."
     )
-    webhook_timeout_seconds: float = Field(
-        10.0, gt=0, le=30, description="How long a receiver may take to answer a webhook."
-    )
-    smtp_host: str = Field("", description="Server that takes e-mail; empty: none is sent.")
-    smtp_port: int = Field(587, gt=0, le=65535, description="Its port.")
-    smtp_user: str = Field("", description="User name for it; empty: none is needed.")
-    smtp_password: SecretStr = Field(SecretStr(""), description="Password for it.")
+    webhook_timeout_seconds: float = Field(10.0, gt=0, le=30, description="Time limit for one delivery of a webhook.")
+    smtp_host: str = Field("", description="Mail server; empty: no e-mail is sent.")
+    smtp_port: int = Field(587, gt=0, le=65535, description="Port of the mail server.")
+    smtp_user: str = Field("", description="User name for the mail server; empty: no authentication.")
+    smtp_password: SecretStr = Field(SecretStr(""), description="Password for the mail server.")
     smtp_security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="How the way to it is protected; none only without a password."
+        "starttls",
+        description="Encryption of the connection to the mail server; none is allowed only without a password.",
     )
-    smtp_from: str = Field("", validate_default=True, description="Address that e-mail comes from.")
-    smtp_timeout_seconds: float = Field(10.0, gt=0, le=30, description="How long it may take to answer.")
+    smtp_from: str = Field("", validate_default=True, description="Sender address of e-mail.")
+    smtp_timeout_seconds: float = Field(10.0, gt=0, le=30, description="Time limit for each answer of the mail server.")
     mail_to: str = Field(
         "",
-        description="Who hears of the runs of which owner, as owner=address address,…; the owner * is for all who are "
-        "not named.",
+        description="Recipients by owner, as owner=address address,…; the owner * stands for all others.",
     )
     mail_language: Literal["fr", "en"] = Field("fr", description="Language of e-mail.")
     mail_link: str = Field(
-        "", description="Address of a page about a run, with {validation_id} in it, to name in e-mail; empty: none."
+        "", description="URL of a page about a run, containing {validation_id}, to include in e-mail; empty: none."
     )
     notify_give_up_seconds: float = Field(
-        DAY_SECONDS, gt=0, description="How long a notification is tried before it is given up."
+        DAY_SECONDS, gt=0, description="How long the delivery of a notification is retried."
     )
     notify_retention_days: int = Field(
-        7, gt=0, description="How many days notifications are kept once they are sent or given up."
+        7, gt=0, description="Number of days that delivered and abandoned notifications are kept."
     )
 
     @field_validator("webhook_keys")

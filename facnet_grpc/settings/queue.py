@@ -24,39 +24,39 @@ class QueueSettings(SettingsGroup):
     """Scheduling order, quotas, leases and attempts; the server estimates the position of a run with them."""
 
     max_unfinished_runs: int = Field(
-        10_000, gt=0, description="How many runs of one owner may wait or be worked on at once."
+        10_000, gt=0, description="Maximum number of runs per owner that are waiting or in progress."
     )
-    max_active_runs: int = Field(
-        0, ge=0, description="How many runs of one owner are worked on at once; 0: any number."
-    )
+    max_active_runs: int = Field(0, ge=0, description="Maximum number of runs per owner in progress; 0: unlimited.")
     owner_limits: str = Field(
         "",
-        description="Other limits for some owners, as owner=active/unfinished, comma-separated: how many of their runs "
-        "are worked on at once, and how many may wait or be worked on; either may be left out.",
+        description="Limits for single owners, as owner=active/unfinished, separated by commas: maximum number "
+        "of runs in progress, and of runs waiting or in progress; either may be omitted.",
     )
     ageing_seconds: float = Field(
         600.0,
         ge=0,
-        description="How long an owner's runs of one priority go without a turn before one of them counts as HIGH; 0: "
-        "for ever.",
+        description="Time after which an owner's queue of one priority that has not been served is treated as "
+        "HIGH until it has been served once; 0: never.",
     )
     large_file_bytes: int = Field(
         64 * MIB,
         gt=0,
-        description="Size in bytes from which a file is large: it waits behind its owner's smaller ones.",
+        description="Size in bytes from which a file is large: it is scheduled after the owner's smaller ones.",
     )
     small_file_seconds: float = Field(
         300.0,
         ge=0,
-        description="How long after the last small file one place of all workers is still kept free of large ones, for "
-        "the next small one; 0: never.",
+        description="How long after the end of the last small file one slot stays reserved for small files; 0: "
+        "never reserved.",
     )
 
     lease_seconds: float = Field(
-        30.0, gt=0, description="How long a silent worker keeps a run before another may take it."
+        30.0, gt=0, description="Duration of a lease: a worker without heartbeats for this long loses its run."
     )
-    max_attempts: int = Field(3, gt=0, description="How many times work on a run may begin.")
-    retry_base_seconds: float = Field(2.0, gt=0, description="Wait before the second attempt; doubles, with jitter.")
+    max_attempts: int = Field(3, gt=0, description="Maximum number of attempts per run.")
+    retry_base_seconds: float = Field(
+        2.0, gt=0, description="Delay before the second attempt; doubled for each further one, with jitter."
+    )
 
     @field_validator("owner_limits")
     @classmethod

@@ -72,26 +72,30 @@ class ScheduleSettings(SettingsGroup):
     """Periodic jobs of the workers, and how long runs and files are kept."""
 
     reconcile_seconds: float = Field(
-        5.0, gt=0, description="How often workers look for lost messages and expired leases."
+        5.0, gt=0, description="Interval at which workers look for lost messages and expired leases."
     )
     retention_schedule: str = Field(
         "1m",
-        description="When workers delete what nobody needs any more: a period (30s, 10m, 1h, 1d), or crontab's five "
-        "fields with days by name (15 3 * * sun), in Quebec's time.",
+        description="Schedule of the retention job: an interval (30s, 10m, 1h, 1d), or the five fields of a "
+        "crontab with weekdays by name (15 3 * * sun), in Quebec time.",
     )
     retention_days: int = Field(
-        30, gt=0, description="How many days after its end a run is kept, with its lines and results."
+        30, gt=0, description="Number of days after its end that a run is kept, with its lines and results."
     )
     failed_blob_seconds: int = Field(
-        DAY_SECONDS, ge=0, description="How long the file of a failed run is kept for RetryValidation."
+        DAY_SECONDS,
+        ge=0,
+        description="How long the file of a failed run is kept, so that the run can be retried; 0: not at all.",
     )
     reference_refresh_dir: Path | None = Field(
         None,
-        description="Folder with codes.csv, establishments.csv, contexts.csv, or some of them: when they change, they "
-        "are imported as a new version. Unset: nothing is looked at.",
+        description="Directory with codes.csv, establishments.csv, contexts.csv, or some of them, to be imported "
+        "as a new version when they change; unset: none.",
     )
     reference_refresh_schedule: str = Field(
-        "10m", description="When workers look whether files of that folder have changed; as FACNET_RETENTION_SCHEDULE."
+        "10m",
+        description="Schedule of the check for changed reference files, in the same format as "
+        "FACNET_RETENTION_SCHEDULE.",
     )
 
     @field_validator("retention_schedule", "reference_refresh_schedule")

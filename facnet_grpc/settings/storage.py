@@ -15,29 +15,31 @@ class StorageSettings(SettingsGroup):
     """Where data is kept, and the keys that encrypt it."""
 
     database_url: SecretStr = Field(
-        description="PostgreSQL 15 or newer, as a URL or a conninfo string; sslmode and sslrootcert are honoured: "
-        "verify-full beyond this machine.",
+        description="PostgreSQL 15 or newer, as a URL or a conninfo string. sslmode and sslrootcert are "
+        "honoured; use verify-full for another machine.",
     )
     redis_url: SecretStr = Field(
-        description="Redis 7 or Valkey, as a redis://, rediss:// (TLS; ssl_ca_certs names its CA) or unix:// URL; its "
-        "eviction policy must be noeviction.",
+        description="Redis 7 or Valkey, as a redis://, rediss:// (TLS; ssl_ca_certs names the CA file) or "
+        "unix:// URL. Its eviction policy must be noeviction.",
     )
-    database_connections: int = Field(16, gt=0, description="Most connections that one process holds to PostgreSQL.")
-    blob_dir: Path = Field(
-        description="Directory where uploaded files wait for a worker; shared by server and workers."
-    )
+    database_connections: int = Field(16, gt=0, description="Maximum number of PostgreSQL connections per process.")
+    blob_dir: Path = Field(description="Directory of uploaded files, shared by servers and workers.")
     pseudonym_key: SecretStr = Field(
         min_length=32,
-        description="Secret that the pseudonyms of patients and doctors are made with, or id:secret; at least 32 "
-        "characters, the same everywhere. Older ones may follow, after commas: their pseudonyms are still understood.",
+        description="Secret that pseudonyms of patients and doctors are derived from, or id:secret; at least 32 "
+        "characters, the same for all processes. Older ones may follow, separated by commas: filters "
+        "still accept their pseudonyms.",
     )
     blob_key_file: Path | None = Field(
-        None, description="File with the keys of FACNET_BLOB_KEY, one a line; readable for the service only."
+        None,
+        description="File with the keys of FACNET_BLOB_KEY, one per line; readable by the service only. One of "
+        "the two settings is required.",
     )
     blob_key: SecretStr | None = Field(
         None,
-        description="Secret that files and patients are encrypted with at rest, or id:secret; at least 32 characters, "
-        "the same everywhere. Older ones may follow, after commas: what they protect is still read.",
+        description="Key-encryption key of files and patients, or id:secret; at least 32 characters, the same "
+        "for all processes. Older ones may follow, separated by commas: data encrypted with them can "
+        "still be read.",
     )
 
     @field_validator("pseudonym_key", "blob_key")
