@@ -33,14 +33,14 @@ class WorkerHeartbeat:
         """Say that it is gone; not being able to is no trouble, as it is forgotten anyway."""
         try:
             with self._database.connection(timeout=1.0) as conn:
-                workers.leave(conn, self.id)
+                workers.delete(conn, self.id)
         except FacnetError as error:
             log.info("worker_not_signed_off", **exception_fields(error))
 
     def say(self) -> None:
         """Say that it is there. Raises `TransientError`."""
         with self._database.connection(durable=False) as conn:
-            workers.beat(
+            workers.heartbeat(
                 conn,
                 self.id,
                 release=self._release,
@@ -52,4 +52,4 @@ class WorkerHeartbeat:
     def forget_others(self) -> None:
         """Remove those that have gone without a word; a chore. Raises `TransientError`."""
         with self._database.connection() as conn:
-            workers.forget(conn)
+            workers.delete_expired(conn)

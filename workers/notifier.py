@@ -98,7 +98,7 @@ class Notifier:
         if time.monotonic() - self._measured_at < MEASURE_SECONDS:
             return
         with self._database.connection() as conn:
-            count, age = outbox.figures(conn)
+            count, age = outbox.count_pending(conn)
         metrics.NOTIFICATIONS_PENDING.set(count)
         metrics.NOTIFICATIONS_AGE.set(age)
         self._measured_at = time.monotonic()
@@ -107,7 +107,7 @@ class Notifier:
         """Remove what was sent or given up long ago. Raises `TransientError`."""
         keep = self._settings.notify_retention_days * DAY_SECONDS
         with self._database.connection() as conn:
-            gone = outbox.forget(conn, older_than_seconds=keep, limit=FORGET_AT_ONCE)
+            gone = outbox.delete_finished(conn, older_than_seconds=keep, limit=FORGET_AT_ONCE)
         if gone:
             log.info("notifications_forgotten", count=gone)
 
@@ -131,7 +131,7 @@ class Notifier:
                 if outcome is DeliveryOutcome.POSTPONED:
                     outbox.postpone(conn, one, seconds)
                 else:
-                    outbox.end(conn, one, outcome)
+                    outbox.finish(conn, one, outcome)
         except FacnetError as error:
             log.warning("notification_not_noted", run_id=str(one.run_id), **exception_fields(error))
 

@@ -61,7 +61,7 @@ class Revalidator:
     def send_for_next(self) -> None:
         """Send for what has waited longest."""
         with self._database.connection() as conn:
-            ids = revalidations.waiting(conn, older_than_seconds=MESSAGE_SECONDS, limit=1)
+            ids = revalidations.queued(conn, older_than_seconds=MESSAGE_SECONDS, limit=1)
         for revalidation_id in ids:
             self._resources.queue.enqueue(RevalidateRun(revalidation_id))
 
@@ -72,7 +72,7 @@ class Revalidator:
                 conn, ttl_seconds=TTL_SECONDS, failed_ttl_seconds=FAILED_TTL_SECONDS, limit=AT_ONCE
             )
             if ids:
-                revalidations.forget(conn, ids)
+                revalidations.delete(conn, ids)
                 metrics.RECONCILED.labels("revalidation").inc(len(ids))
 
     def _try(self, revalidation_id: UUID) -> bool:
@@ -81,7 +81,7 @@ class Revalidator:
             if not locks.try_lock(conn, locks.REVALIDATION):
                 return False
             with self._database.connection() as other:  # stays counted when the work fails, or takes its worker down
-                run_id = revalidations.begin(other, revalidation_id, max_attempts=MAX_ATTEMPTS)
+                run_id = revalidations.start_attempt(other, revalidation_id, max_attempts=MAX_ATTEMPTS)
             if run_id is not None:
                 with self._resources.busy.at(run_id):
                     self._answer(conn, revalidation_id, run_id)

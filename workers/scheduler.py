@@ -90,7 +90,7 @@ class Scheduler:
     def measure(self) -> None:
         """Tell Prometheus which chores failed the last time. Every worker does, whoever did them."""
         with self._database.connection() as conn:
-            known = [periodic.last(conn, chore.name) for chore in self._chores]
+            known = [periodic.last_execution(conn, chore.name) for chore in self._chores]
         for last in known:
             if last is not None and last.outcome is not None:
                 metrics.CHORES_FAILING.labels(last.name).set(last.outcome is JobOutcome.FAILED)
@@ -100,10 +100,10 @@ class Scheduler:
 
     def _take(self, chore: PeriodicJob, taken_at: datetime) -> bool:
         with self._database.connection(durable=False) as conn:
-            last = periodic.last(conn, chore.name)
+            last = periodic.last_execution(conn, chore.name)
             if last is not None and not _is_due(chore.schedule, last.taken_at, taken_at):
                 return False
-            periodic.begin(conn, chore.name, taken_at)
+            periodic.start(conn, chore.name, taken_at)
             return True
 
     def _work(self, chore: PeriodicJob) -> JobOutcome | None:

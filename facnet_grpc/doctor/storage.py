@@ -124,7 +124,7 @@ def check_clock(database: KeylessDatabase, *, now: Callable[[], datetime] = utc_
     """Check that this machine and PostgreSQL agree on the time. Raises `FacnetError`."""
     with database.connection() as conn:
         before = now()
-        theirs = queue.clock(conn)
+        theirs = queue.database_time(conn)
         after = now()
     skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     ok = skew <= MAX_SKEW_SECONDS
@@ -134,5 +134,5 @@ def check_clock(database: KeylessDatabase, *, now: Callable[[], datetime] = utc_
 def check_workers(database: KeylessDatabase) -> Finding:
     """Check that a worker is connected to the database. Raises `FacnetError`."""
     with database.connection() as conn:
-        count = queue.workers(conn)
+        count = queue.count_worker_connections(conn)
     return Finding("worker", count > 0, "worker_ok" if count else "worker_away", count)

@@ -37,6 +37,7 @@ OPTIONAL: Mapping[ReferenceKind, tuple[str, ...]] = {
 }
 YES = frozenset({"1", "oui", "yes", "true", "vrai"})
 NO = frozenset({"0", "non", "no", "false", "faux"})
+MAX_FILE_BYTES = 16 << 20  # the shipped codes take 0.4 MB
 MAX_CELL = 500  # characters
 _FIRST_LINE = 2  # the header is line 1
 
@@ -49,6 +50,25 @@ _WORD = r"^[0-9A-Za-z_]{1,30}$"
 _DAY = r"^\d{4}-\d{2}-\d{2}$"
 
 Part = Mapping[str, Any]  # of a snapshot: codes, establishments or contexts by their key
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFile:
+    """A CSV file in UTF-8. `source` says where it is from, and of which date."""
+
+    kind: ReferenceKind
+    source: str
+    data: bytes
+
+
+def read_all(files: Sequence[ReferenceFile]) -> Mapping[str, Part]:
+    """Return the parts of a snapshot that files of different kinds hold. Raises what `read` raises."""
+    return {file.kind.value: read(file.kind, file.data) for file in files}
+
+
+def sources(files: Sequence[ReferenceFile]) -> str:
+    """Return the sources of files as one text."""
+    return "; ".join(f"{file.kind}: {file.source}" if file.source else file.kind.value for file in files)
 
 
 def read(kind: ReferenceKind, data: bytes) -> Part:

@@ -18,6 +18,7 @@ from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.logs import get_logger
 from facnet_grpc.notify import url_policy
 from facnet_grpc.phi.redaction import Redactor
+from facnet_grpc.reference.tables import MAX_FILE_BYTES
 from facnet_grpc.rules import checks, registry
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.server import app as apps
@@ -50,7 +51,6 @@ from facnet_grpc.settings import Settings
 from facnet_grpc.storage import factory
 from facnet_grpc.storage.blobs.api import BlobStore
 from facnet_grpc.storage.postgres.database import Database
-from facnet_grpc.storage.postgres.reference import MAX_FILE_BYTES
 from facnet_grpc.texts.catalogue import extend
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.tracing import Traces

@@ -52,7 +52,7 @@ class Reconciler:
         rules = SchedulingPolicy.of(self._settings)
         with self._database.connection() as conn:
             state = queue_module.queue(conn, rules, max_attempts=self._settings.max_attempts)
-            figures = queue.figures(conn, state.held_back(rules))
+            figures = queue.stats(conn, state.held_back(rules))
         metrics.QUEUE_DEPTH.set(figures.depth)
         metrics.QUEUE_AGE.set(figures.age)
         metrics.QUEUE_HELD.set(figures.held)
@@ -61,7 +61,7 @@ class Reconciler:
     def take_back(self) -> None:
         """Take runs from workers that have gone silent; they wait again, or end here."""
         with self._database.connection() as conn:
-            changed = leases.expired(conn, max_attempts=self._settings.max_attempts, limit=AT_ONCE)
+            changed = leases.requeue_expired(conn, max_attempts=self._settings.max_attempts, limit=AT_ONCE)
         for run in changed:
             faults.point("reconciler.taken_back")
             log.warning("lease_expired", run_id=str(run.id), status=run.status, attempt=run.attempt)
@@ -78,7 +78,7 @@ class Reconciler:
         if messages >= AT_ONCE:
             return
         with self._database.connection() as conn:
-            _, line = queue_module.line(
+            _, line = queue_module.runs_in_order(
                 conn,
                 SchedulingPolicy.of(self._settings),
                 max_attempts=self._settings.max_attempts,

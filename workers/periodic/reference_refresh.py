@@ -16,9 +16,11 @@ from facnet_grpc.calendar import day_in_quebec
 from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
 from facnet_grpc.logs import get_logger
 from facnet_grpc.model.reference import ReferenceKind
+from facnet_grpc.reference import tables
+from facnet_grpc.reference.tables import MAX_FILE_BYTES, ReferenceFile
 from facnet_grpc.storage.postgres import periodic, reference
 from facnet_grpc.storage.postgres.database import Database
-from facnet_grpc.storage.postgres.reference import MAX_FILE_BYTES, STATEMENT_SECONDS, ReferenceFile
+from facnet_grpc.storage.postgres.reference import IMPORT_SECONDS
 
 NAME = "reference"
 SETTLE_SECONDS = 10.0  # a file that has just changed may still be on its way
@@ -39,16 +41,18 @@ class ReferenceRefresh:
         (FILE_TOO_LARGE), `TransientError` if the folder cannot be read or PostgreSQL does not answer.
         """
         with self._database.connection() as conn:
-            known = _known(periodic.last(conn, NAME))
+            known = _known(periodic.last_execution(conn, NAME))
         digests = {file: hashlib.sha256(file.data).hexdigest() for file in self._files()}
         files = [file for file, digest in digests.items() if known.get(file.kind.value) != digest]
         if not files:
             return
-        parts = reference.read(files)
-        with self._database.connection(statement_timeout=STATEMENT_SECONDS) as conn:
-            version, changes = reference.store(conn, files, parts, day_in_quebec(datetime.now(UTC)))
+        parts = tables.read_all(files)
+        with self._database.connection(statement_timeout=IMPORT_SECONDS) as conn:
+            version, changes = reference.adopt(
+                conn, parts, source=tables.sources(files), day=day_in_quebec(datetime.now(UTC))
+            )
             imported = {file.kind.value: digests[file] for file in files}
-            periodic.remember(conn, NAME, {"digests": {**known, **imported}})
+            periodic.save_state(conn, NAME, {"digests": {**known, **imported}})
         log.info(
             "reference_refreshed",
             reference_version=version.version,
@@ -72,7 +76,7 @@ class ReferenceRefresh:
             raise TransientError from None
 
 
-def _known(last: periodic.LastTime | None) -> Mapping[str, str]:
+def _known(last: periodic.Execution | None) -> Mapping[str, str]:
     found: Mapping[str, str] = last.state.get("digests", {}) if last else {}
     return found
 

@@ -84,7 +84,7 @@ class Retention:
             return
         with self._database.connection() as conn:
             orphans = set(keys) - runs.known_blobs(conn, keys)
-            lost_parts = set(parts) - uploads.known(conn, parts)
+            lost_parts = set(parts) - uploads.existing(conn, parts)
         for key in orphans:
             self._blobs.delete(key)
         for upload_id in lost_parts:

@@ -106,7 +106,7 @@ class Attempt:
         """Store what the file turned out to be, apart from all else: it stays when the attempt fails."""
         data: dict[str, Any] = {"attempt": self._run.attempt, **asdict(found)}
         with self._resources.database.connection(durable=False) as conn:
-            leases.set_found(conn, self._claim, encoding=found.encoding, delimiter=found.delimiter)
+            leases.set_dialect(conn, self._claim, encoding=found.encoding, delimiter=found.delimiter)
             run_log.add(conn, self._run.id, "info", "worker", "file_understood", data)
 
     def _judge(self, lines: pa.Table, found: Found) -> RulesReport:

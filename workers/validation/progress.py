@@ -51,7 +51,7 @@ class ProgressTracker:
         return self._progress
 
     def columns(self) -> dict[str, Any]:
-        """Return the current figures as `leases.beat` stores them."""
+        """Return the current figures as `leases.extend` stores them."""
         progress, counts = self._progress, self._progress.result_counts
         figures = {name: getattr(progress, name) for name in _STORED}
         severities = {name: getattr(counts, name) for name in ("error", "warning", "optimization", "info")}
@@ -219,7 +219,7 @@ class Reporter:
         try:
             faults.point("worker.heartbeat")
             with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
-                cancelled = leases.beat(conn, self._claim, self._board.columns(), lease_seconds=lease_seconds)
+                cancelled = leases.extend(conn, self._claim, self._board.columns(), lease_seconds=lease_seconds)
         except LeaseLost:
             self._control.lose_lease()
         except FacnetError as error:

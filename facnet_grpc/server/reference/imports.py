@@ -11,11 +11,13 @@ from facnet_grpc.calendar import day_in_quebec
 from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
 from facnet_grpc.model.reference import ReferenceChanges, ReferenceKind, ReferenceVersion
+from facnet_grpc.reference import tables
+from facnet_grpc.reference.tables import MAX_FILE_BYTES, ReferenceFile
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.proto import REFERENCE_KIND, member
 from facnet_grpc.storage.postgres import reference
 from facnet_grpc.storage.postgres.database import Database
-from facnet_grpc.storage.postgres.reference import MAX_FILE_BYTES, STATEMENT_SECONDS, ReferenceFile
+from facnet_grpc.storage.postgres.reference import IMPORT_SECONDS
 
 MAX_SOURCE = 300
 IDLE_SECONDS = 60.0
@@ -60,9 +62,9 @@ async def receive(
 
 def store(database: Database, files: Sequence[ReferenceFile]) -> tuple[ReferenceVersion, ReferenceChanges]:
     """Parse the files and make them the current version. Blocks. Raises `InvalidInput` (BAD_REFERENCE_FILE)."""
-    parts = reference.read(files)
-    with database.connection(statement_timeout=STATEMENT_SECONDS) as conn:
-        return reference.store(conn, files, parts, day_in_quebec(datetime.now(UTC)))
+    parts = tables.read_all(files)
+    with database.connection(statement_timeout=IMPORT_SECONDS) as conn:
+        return reference.adopt(conn, parts, source=tables.sources(files), day=day_in_quebec(datetime.now(UTC)))
 
 
 def _file(header: pb.ReferenceFileHeader) -> _IncomingFile:

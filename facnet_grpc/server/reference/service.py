@@ -10,6 +10,7 @@ from typing import Any
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
 from facnet_grpc.logs import get_logger
+from facnet_grpc.reference.tables import MAX_FILE_BYTES, ReferenceFile
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.executors import BackgroundTasks, BlockingExecutor
 from facnet_grpc.server.paging import TEXT, Page
@@ -17,7 +18,6 @@ from facnet_grpc.server.reference import imports, proto
 from facnet_grpc.server.request_context import Context
 from facnet_grpc.storage.postgres import reference
 from facnet_grpc.storage.postgres.database import Database
-from facnet_grpc.storage.postgres.reference import MAX_FILE_BYTES, ReferenceFile
 
 CODE_DIGITS = 5
 DRAIN_SECONDS = 3.0

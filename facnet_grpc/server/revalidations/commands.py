@@ -82,7 +82,7 @@ class Revalidations:
     def _insert(self, revalidation_id: UUID, run_id: UUID, owner: str | None) -> Run:
         with self._database.connection() as conn:
             run = completed_run(conn, run_id, owner)
-            revalidations.ask(conn, revalidation_id, run_id)
+            revalidations.insert(conn, revalidation_id, run_id)
             return run
 
     def _get(self, revalidation_id: UUID) -> Revalidation | None:
@@ -99,4 +99,4 @@ class Revalidations:
 
     def _delete(self, revalidation_id: UUID) -> None:
         with self._database.connection() as conn:
-            revalidations.leave(conn, revalidation_id)
+            revalidations.discard(conn, revalidation_id)

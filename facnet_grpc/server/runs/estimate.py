@@ -97,8 +97,8 @@ class QueueForecast:
     def _compute(self) -> _Snapshot:
         began = time.monotonic()
         with self._database.connection() as conn:
-            state, line = queue.line(conn, self._policy, max_attempts=self._max_attempts)
-            running, done = queue.running(conn), queue.done_lately(conn)
+            state, line = queue.runs_in_order(conn, self._policy, max_attempts=self._max_attempts)
+            running, done = queue.running(conn), queue.recently_completed(conn)
         pace, now = Pace.of(done), datetime.now(UTC)
         ends: Mapping[UUID, float] = {}
         if pace is not None and state.fleet.slots > 0:

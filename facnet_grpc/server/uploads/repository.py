@@ -100,7 +100,7 @@ class UploadRepository:
         new = self._new_run(upload, header, part.size, sha256)
         with self._database.connection() as conn:
             # Another stream had committed its part but not its run yet when this part was created.
-            if (finished := uploads.finished(conn, upload.id)) is not None:
+            if (finished := uploads.lock_run_id(conn, upload.id)) is not None:
                 run = runs.get(conn, finished, upload.owner)
                 compare(run, sha256, part.size)
                 return run, False

@@ -66,12 +66,12 @@ class BatchQueries:
     def figures(self, owner: str, batch_id: str) -> RunBatch:
         """Return the sums over a batch's runs. Raises `NotFound`."""
         with self._database.connection() as conn:
-            return batches.figures(conn, owner, batch_id)
+            return batches.totals(conn, owner, batch_id)
 
     def details(self, owner: str, batch_id: str, *, duplicates: bool) -> BatchDetails:
         """Return a batch with its first `MAX_RUNS` runs, and with duplicated lines if requested. Raises `NotFound`."""
         with self._database.connection() as conn:
-            batch = batches.figures(conn, owner, batch_id)
+            batch = batches.totals(conn, owner, batch_id)
             money = batches.money(conn, owner, batch_id)
             found = runs.get_many(conn, batches.run_ids(conn, owner, batch_id, limit=MAX_RUNS))
         details = BatchDetails(batch, money, sorted(found, key=lambda run: run.id))

@@ -1,4 +1,4 @@
-"""Notes who has seen persons as they are, in the transaction that reads them: no note, nothing to see."""
+"""The access log of patients in clear text, written by the transaction that reads them: no entry, no access."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SQL = load("audit")
 
 
 def record(conn: Connection, caller: Caller, *, action: str, run_id: UUID, row_count: int, request_id: str) -> None:
-    """Append a line: who, what, when, how many; nothing of what was seen."""
+    """Append an entry: who, what, which run, how many rows; nothing of what was read."""
     params = {
         "owner": caller.owner,
         "subject": caller.subject,
@@ -22,4 +22,4 @@ def record(conn: Connection, caller: Caller, *, action: str, run_id: UUID, row_c
         "row_count": row_count,
         "request_id": request_id,
     }
-    conn.execute(SQL["note"], params)
+    conn.execute(SQL["insert_phi_access"], params)

@@ -1,4 +1,4 @@
--- Batches: runs of an owner that were submitted under one name.
+-- Batches: the runs of an owner that were submitted under one name.
 
 -- fragment: mine
 owner = %(owner)s AND batch_id = %(batch_id)s
@@ -6,8 +6,9 @@ owner = %(owner)s AND batch_id = %(batch_id)s
 -- fragment: is_over
 status IN ('COMPLETED', 'FAILED', 'CANCELLED')
 
--- name: figures
--- Sums up the runs of a batch. One that is over counts whole, however it ended; an empty file weighs a byte.
+-- name: select_totals
+-- Sums up the runs of a batch. A run that has ended counts as fully parsed, however it ended; an empty file weighs a
+-- byte.
 SELECT
     count(*) FILTER (WHERE status = 'QUEUED') AS queued,
     count(*) FILTER (WHERE status = 'PROCESSING') AS processing,
@@ -30,21 +31,22 @@ FROM validation_runs
 WHERE {mine}
 HAVING count(*) > 0;
 
--- name: money
--- Adds up the money of the completed runs of a batch.
+-- name: select_amounts
+-- Sums up the amounts of the completed runs of a batch.
 SELECT
     COALESCE(sum((summary ->> 'at_risk_cents')::bigint), 0)::bigint AS at_risk_cents,
     COALESCE(sum((summary ->> 'potential_gain_cents')::bigint), 0)::bigint AS potential_gain_cents
 FROM validation_runs
 WHERE {mine} AND status = 'COMPLETED';
 
--- name: run_ids
+-- name: select_run_ids
 -- Lists the runs of a batch, oldest first.
 SELECT id FROM validation_runs WHERE {mine} ORDER BY id LIMIT %(limit)s;
 
--- name: duplicates
--- Finds lines that are in more than one file. First which RAMQ ids are, which takes little memory and leaves few; then
--- what else these lines have in common. Lines at or below zero are reversals of others, and no duplicates.
+-- name: select_duplicates
+-- Finds lines that are in more than one file of a batch: first the RAMQ ids in several files, which are few and need
+-- little memory, then lines with such an id that agree in the other columns. A line of zero cents or less reverses
+-- another line, and is no duplicate.
 WITH files AS MATERIALIZED (
     SELECT id, file_name, row_number() OVER (ORDER BY id) AS file
     FROM validation_runs

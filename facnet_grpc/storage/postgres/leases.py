@@ -1,6 +1,6 @@
 """Leases: a worker's right to work on a run, from claim to end.
 
-A worker that has lost its lease gets `LeaseLost` from everything here and changes nothing.
+The lease token is the fencing token: a worker that has lost its lease gets `LeaseLost` and changes nothing.
 """
 
 from __future__ import annotations
@@ -29,31 +29,28 @@ PROGRESS = (
 
 
 def claim(conn: Connection, run_id: UUID, *, lease_seconds: float, max_attempts: int) -> Claim | None:
-    """Take a waiting run that is due; None if somebody else has it, or nobody may. Commit before working on it."""
-    return _claim(conn, "claim", lease_seconds, max_attempts, {"id": run_id})
+    """Claim a queued run that is due; None if another worker has it or it is not due. Commit before working on it."""
+    return _claim(conn, SQL["claim_run"], lease_seconds, max_attempts, {"id": run_id})
 
 
 def claim_from(conn: Connection, lane: Lane, *, lease_seconds: float, max_attempts: int) -> Claim | None:
-    """Take the first run of a lane that nobody else is taking; None if there is none. Commit before working on it."""
+    """Claim the first run of a lane that no other worker is claiming, if there is one. Commit before working on it."""
     params = {"owner": lane.owner, "priority": lane.priority.value, "large": lane.large}
-    return _claim(conn, "claim_from", lease_seconds, max_attempts, params)
+    return _claim(conn, SQL["claim_first_of_lane"], lease_seconds, max_attempts, params)
 
 
-def beat(conn: Connection, claim: Claim, progress: Mapping[str, Any], *, lease_seconds: float) -> bool:
-    """Extend the lease, store progress, and return whether cancellation was requested. Raises `LeaseLost`.
-
-    `progress` holds figures by name (`PROGRESS`); those that it leaves out stay as they are.
-    """
+def extend(conn: Connection, claim: Claim, progress: Mapping[str, Any], *, lease_seconds: float) -> bool:
+    """Extend the lease, store progress, and return whether the run is to be cancelled. Raises `LeaseLost`."""
     params = {**dict.fromkeys(PROGRESS), **progress, **_mine(claim), "lease_seconds": lease_seconds}
-    row = fetch_one(conn, SQL["beat"], params)
+    row = fetch_one(conn, SQL["extend_lease"], params)
     if row is None:
         raise _lost(claim)
     return bool(row["cancel_requested"])
 
 
-def set_found(conn: Connection, claim: Claim, *, encoding: str, delimiter: str) -> None:
-    """Store what the file turned out to be. Raises `LeaseLost`."""
-    _fenced(conn, "set_found", claim, {"encoding": encoding, "delimiter": delimiter})
+def set_dialect(conn: Connection, claim: Claim, *, encoding: str, delimiter: str) -> None:
+    """Store the encoding and the delimiter of the file. Raises `LeaseLost`."""
+    _fenced(conn, SQL["update_dialect"], claim, {"encoding": encoding, "delimiter": delimiter})
 
 
 def complete(  # noqa: PLR0913 - everything that ends a run is stored by one statement
@@ -68,10 +65,10 @@ def complete(  # noqa: PLR0913 - everything that ends a run is stored by one sta
     rule_set_version: str,
     reference_version: str,
 ) -> None:
-    """End a run well, in the transaction that its rows and results were written in, as its last statement.
+    """End a run as COMPLETED: the last statement of the transaction that wrote its rows and results.
 
-    Nothing of earlier attempts has to be deleted: each wrote in one transaction that ended here or was rolled back.
-    Raises `LeaseLost`, or `RunCancelled` if somebody wants the run to stop; let either roll the transaction back.
+    Nothing of earlier attempts has to be deleted: each was one transaction, and was rolled back. Raises `LeaseLost`, or
+    `RunCancelled` if the run is to be cancelled; let either roll the transaction back.
     """
     params = asdict(counts) | {
         "summary": summary.model_dump_json(),
@@ -81,57 +78,57 @@ def complete(  # noqa: PLR0913 - everything that ends a run is stored by one sta
         "rule_set_version": rule_set_version,
         "reference_version": reference_version,
     }
-    if fetch_one(conn, SQL["complete"], _mine(claim) | transition(RunStatus.COMPLETED) | params) is not None:
+    if fetch_one(conn, SQL["complete_run"], _mine(claim) | transition(RunStatus.COMPLETED) | params) is not None:
         return
-    if fetch_one(conn, SQL["holds_lease"], _mine(claim)) is None:
+    if fetch_one(conn, SQL["select_lease"], _mine(claim)) is None:
         raise _lost(claim)
     raise RunCancelled(validation_id=str(claim.run.id))
 
 
 def fail(conn: Connection, claim: Claim, error: FacnetError) -> None:
-    """End a run badly. Raises `LeaseLost`."""
+    """End a run as FAILED. Raises `LeaseLost`."""
     params = {
         "error_code": error.reason.value,
         "error_params": Jsonb(dict(error.params)),
         "error_message": str(error),
     }
-    _fenced(conn, "fail", claim, transition(RunStatus.FAILED) | params)
+    _fenced(conn, SQL["fail_run"], claim, transition(RunStatus.FAILED) | params)
 
 
 def release(conn: Connection, claim: Claim, *, delay_seconds: float, count_attempt: bool) -> None:
-    """Put a run back into the queue, or end it CANCELLED if somebody wants it to stop. Raises `LeaseLost`.
+    """Put a run back into the queue, or end it as CANCELLED if that was requested. Raises `LeaseLost`.
 
-    An attempt that is not counted still has a number of its own, so that progress never seems to step back.
+    An attempt that is not counted still has a number of its own: watchers compare progress within an attempt.
     """
     params = {"delay_seconds": delay_seconds, "uncounted": 0 if count_attempt else 1}
-    _fenced(conn, "release", claim, transition(RunStatus.QUEUED) | params)
+    _fenced(conn, SQL["release_run"], claim, transition(RunStatus.QUEUED) | params)
 
 
 def cancel(conn: Connection, claim: Claim) -> None:
-    """End a run because somebody wants it to stop. Raises `LeaseLost`."""
-    _fenced(conn, "cancel", claim, transition(RunStatus.CANCELLED))
+    """End a run as CANCELLED. Raises `LeaseLost`."""
+    _fenced(conn, SQL["cancel_run"], claim, transition(RunStatus.CANCELLED))
 
 
-def expired(conn: Connection, *, max_attempts: int, delay_seconds: float = 0.0, limit: int = 100) -> list[Run]:
-    """Take runs away from workers whose lease ran out; return them as they are now.
+def requeue_expired(conn: Connection, *, max_attempts: int, delay_seconds: float = 0.0, limit: int = 100) -> list[Run]:
+    """End expired leases; returns their runs as they are now.
 
-    They become QUEUED and due in `delay_seconds`; FAILED (WORKER_CRASHED) after `max_attempts`; or CANCELLED if
-    somebody wants them to stop. The fenced writes of the old worker find nothing from here on.
+    They become QUEUED and due in `delay_seconds`; FAILED (WORKER_CRASHED) after `max_attempts`; or CANCELLED if that
+    was requested. The fenced writes of the old worker change nothing from here on.
     """
     params = {"max_attempts": max_attempts, "delay_seconds": delay_seconds, "limit": limit}
-    return get_many(conn, [row["id"] for row in fetch_all(conn, SQL["expired"], params)])
+    return get_many(conn, [row["id"] for row in fetch_all(conn, SQL["requeue_expired"], params)])
 
 
 def _claim(
-    conn: Connection, name: str, lease_seconds: float, max_attempts: int, which: Mapping[str, Any]
+    conn: Connection, query: str, lease_seconds: float, max_attempts: int, which: Mapping[str, Any]
 ) -> Claim | None:
     params = {"lease_seconds": lease_seconds, "max_attempts": max_attempts}
-    row = fetch_one(conn, SQL[name], {**transition(RunStatus.PROCESSING), **params, **which})
+    row = fetch_one(conn, query, {**transition(RunStatus.PROCESSING), **params, **which})
     return Claim(run_from_row(row), row["lease_token"]) if row else None
 
 
-def _fenced(conn: Connection, name: str, claim: Claim, params: Mapping[str, Any]) -> None:
-    if fetch_one(conn, SQL[name], {**_mine(claim), **params}) is None:
+def _fenced(conn: Connection, query: str, claim: Claim, params: Mapping[str, Any]) -> None:
+    if fetch_one(conn, query, {**_mine(claim), **params}) is None:
         raise _lost(claim)
 
 

@@ -1,18 +1,18 @@
--- Runs. Every change of a status names the statuses that it may come from (%(sources)s, from model/run.py), and every
--- change by a worker names its lease, so that a worker that lost it changes nothing. What is stored is the time at which
--- it happens, clock_timestamp(): now() is when the transaction began, minutes ago at the end of a load.
+-- Runs under a lease. Every change of a status names the statuses that it may come from (%(sources)s, from model/run.py)
+-- and every change by a worker names its lease token, so that a worker that lost its lease changes nothing. Times are
+-- clock_timestamp(): now() is when the transaction began, minutes before the end of a load.
 
--- fragment: begun
+-- fragment: claimed
 status = %(target)s, phase = 'LOADING', attempt = attempt + 1, started_at = clock_timestamp(), next_attempt_at = NULL,
     lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
     progress = 0, bytes_parsed = 0, total_rows = 0, processed_rows = 0, rejected_rows = 0,
     error_count = 0, warning_count = 0, optimization_count = 0, info_count = 0, encoding = NULL, delimiter = NULL
 
--- name: claim
--- Gives a waiting run that is due to a worker. The attempt counts from here on, whatever becomes of the worker.
--- One that another worker is just taking is passed over, not waited for: that worker may have frozen in between.
+-- name: claim_run
+-- Claims a queued run that is due. The attempt counts from here on, whatever becomes of the worker. A run that another
+-- worker has locked is skipped, not waited for: that worker may be frozen.
 UPDATE validation_runs
-SET {begun}
+SET {claimed}
 WHERE id = (
     SELECT id FROM validation_runs
     WHERE id = %(id)s AND status = ANY(%(sources)s) AND {due}
@@ -20,10 +20,10 @@ WHERE id = (
 )
 RETURNING lease_token, {run_columns};
 
--- name: claim_from
--- The same for the first run of a lane that nobody is just taking.
+-- name: claim_first_of_lane
+-- Claims the first run of a lane that no other worker has locked.
 UPDATE validation_runs
-SET {begun}
+SET {claimed}
 WHERE status = ANY(%(sources)s) AND id = (
     SELECT id FROM validation_runs
     WHERE status = 'QUEUED' AND owner = %(owner)s AND priority = %(priority)s AND large = %(large)s AND {due}
@@ -33,8 +33,8 @@ WHERE status = ANY(%(sources)s) AND id = (
 )
 RETURNING lease_token, {run_columns};
 
--- name: beat
--- Extends a lease and stores progress, which never steps back; says whether somebody wants the run to stop.
+-- name: extend_lease
+-- Extends a lease and stores progress, which never steps back; returns whether the run is to be cancelled.
 UPDATE validation_runs
 SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
     phase = COALESCE(%(phase)s::text, phase),
@@ -50,15 +50,15 @@ SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds
 WHERE id = %(id)s AND lease_token = %(lease_token)s
 RETURNING cancel_requested_at IS NOT NULL AS cancel_requested;
 
--- name: set_found
--- Stores what the file turned out to be.
+-- name: update_dialect
+-- Stores the encoding and the delimiter of the file.
 UPDATE validation_runs
 SET encoding = %(encoding)s, delimiter = %(delimiter)s
 WHERE id = %(id)s AND lease_token = %(lease_token)s
 RETURNING id;
 
--- name: complete
--- Ends a run well, unless somebody wants it to stop.
+-- name: complete_run
+-- Ends a run as COMPLETED, unless it is to be cancelled.
 UPDATE validation_runs
 SET status = %(target)s, {no_lease}, finished_at = clock_timestamp(), progress = 100, bytes_parsed = size_bytes,
     total_rows = %(total_rows)s, processed_rows = %(processed_rows)s, rejected_rows = %(rejected_rows)s,
@@ -68,20 +68,20 @@ SET status = %(target)s, {no_lease}, finished_at = clock_timestamp(), progress =
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND status = ANY(%(sources)s) AND cancel_requested_at IS NULL
 RETURNING id;
 
--- name: holds_lease
--- Says whether a lease still stands.
+-- name: select_lease
+-- Returns a row if the lease is still held.
 SELECT 1 FROM validation_runs WHERE id = %(id)s AND lease_token = %(lease_token)s;
 
--- name: fail
--- Ends a run badly.
+-- name: fail_run
+-- Ends a run as FAILED.
 UPDATE validation_runs
 SET status = %(target)s, {no_lease}, finished_at = clock_timestamp(),
     error_code = %(error_code)s, error_params = %(error_params)s, error_message = %(error_message)s
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND status = ANY(%(sources)s)
 RETURNING id;
 
--- name: release
--- Puts a run back into the queue; one that somebody wants to stop is cancelled instead, as nobody would claim it.
+-- name: release_run
+-- Puts a run back into the queue; a run that is to be cancelled becomes CANCELLED, as nobody would claim it.
 UPDATE validation_runs
 SET status = CASE WHEN cancel_requested_at IS NULL THEN %(target)s ELSE 'CANCELLED' END, {no_lease},
     finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
@@ -91,16 +91,16 @@ SET status = CASE WHEN cancel_requested_at IS NULL THEN %(target)s ELSE 'CANCELL
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND status = ANY(%(sources)s)
 RETURNING id;
 
--- name: cancel
--- Ends a run because somebody wants it to stop.
+-- name: cancel_run
+-- Ends a run as CANCELLED.
 UPDATE validation_runs
 SET status = %(target)s, {no_lease}, finished_at = clock_timestamp()
 WHERE id = %(id)s AND lease_token = %(lease_token)s AND status = ANY(%(sources)s)
 RETURNING id;
 
--- name: expired
--- Takes runs away from workers that have gone silent: back into the queue, or failed for good, or cancelled.
--- A waiting run without attempts left (their number was lowered) is failed as well, as nobody would claim it.
+-- name: requeue_expired
+-- Ends expired leases: the runs become QUEUED, FAILED if no attempts are left, or CANCELLED. A queued run without
+-- attempts left (the setting was lowered) becomes FAILED too, as nobody would claim it.
 WITH late AS (
     SELECT id
     FROM validation_runs

@@ -1,4 +1,4 @@
-"""Brings the schema up to date. Safe to run by several processes at once, and again."""
+"""Applies the migrations of the schema, under an advisory lock: several processes may do it at once, and again."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from facnet_grpc.storage.postgres.database import CONNECT_SECONDS
 from facnet_grpc.storage.postgres.errors import translate
 from facnet_grpc.storage.postgres.reference import load_shipped
 
-# Any number will do that nothing else locks.
-_LOCK = 0x66_61_63_6E_65_74
+_LOCK = 0x66_61_63_6E_65_74  # an arbitrary number that nothing else locks (see `locks`)
 _LOCATION = "facnet_grpc.storage.postgres:migrations"
 
 
 class Stage(StrEnum):
-    """When a change of the schema is applied while an old and a new release are at work together.
+    """When a migration is applied during a rolling upgrade, while the old and the new release run side by side.
 
-    What both can live with comes BEFORE the new one is started: new tables, columns, indexes. What only the new one can
-    live with comes AFTER the old one is gone. A module of `versions/` says so by `stage`; without it, BEFORE.
+    BEFORE the new release is started: what both releases work with, such as new tables, columns and indexes. AFTER the
+    old release is stopped: what only the new one works with. A module in `versions/` sets `stage`; without it, BEFORE.
     """
 
     BEFORE = "before"
@@ -37,9 +36,9 @@ class Stage(StrEnum):
 
 
 def migrate(url: str, *, until: Stage = Stage.AFTER) -> None:
-    """Apply the changes that are missing and store the shipped reference, all or none; waits while another does so.
+    """Apply the missing migrations and store the shipped reference, in one transaction.
 
-    With BEFORE, stops in front of the first change that has to come after.
+    With BEFORE, stops in front of the first migration whose stage is AFTER. Waits while another process migrates.
 
     Raises `TransientError` if PostgreSQL is away.
     """
@@ -53,14 +52,14 @@ def migrate(url: str, *, until: Stage = Stage.AFTER) -> None:
 
 
 def pending(url: str, *, until: Stage = Stage.AFTER) -> list[str]:
-    """Return the numbers of the changes that are missing, oldest first. Raises `TransientError`."""
+    """Return the revisions that are missing, oldest first. Raises `TransientError`."""
     with _connection(url) as connection:
         missing = _missing(connection)
     return [script.revision for script in due(missing, until)]
 
 
 def due(missing: Sequence[Script], until: Stage) -> list[Script]:
-    """Return the changes, oldest first, that may be applied at a stage."""
+    """Return those of the missing migrations, oldest first, that may be applied at a stage."""
     if until is Stage.AFTER:
         return list(missing)
     return list(takewhile(lambda script: getattr(script.module, "stage", Stage.BEFORE) != Stage.AFTER, missing))
@@ -73,7 +72,7 @@ def _missing(connection: Connection) -> list[Script]:
 
 def _load_reference(connection: Connection) -> None:
     driver = connection.connection.driver_connection
-    if isinstance(driver, psycopg.Connection):  # which it is; SQLAlchemy's types do not say so
+    if isinstance(driver, psycopg.Connection):  # always; SQLAlchemy's types do not say so
         load_shipped(driver)
 
 
@@ -86,10 +85,10 @@ def _config() -> Config:
 
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    """Give a connection in one transaction."""
+    """Open a connection with one transaction, and turn the driver's errors into ours."""
     engine = create_engine(
         "postgresql+psycopg://",
-        # Made by the driver itself, which understands every form of `url`.
+        # psycopg itself connects, as it understands every form of `url`.
         creator=lambda: psycopg.connect(url, connect_timeout=CONNECT_SECONDS),
         poolclass=NullPool,
     )

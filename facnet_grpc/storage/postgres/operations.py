@@ -1,14 +1,14 @@
-"""The service as a whole in PostgreSQL, for those who keep it running; each takes the owner to look at, or None."""
+"""The whole service, for its operators. `scope` is the owner that they are confined to, or None."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import DictRow, class_row, dict_row
+from psycopg.rows import DictRow
 
 from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.model.operations import (
@@ -23,25 +23,31 @@ from facnet_grpc.model.operations import (
 )
 from facnet_grpc.model.run import Priority, RunPhase
 from facnet_grpc.storage.postgres import queue
+from facnet_grpc.storage.postgres.fetch import fetch_all, fetch_objects
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("operations")
 
 
 def state(conn: Connection, scope: str | None, *, recent_seconds: float, limit: int) -> QueueState:
-    """Return how it stands, with at most `limit` owners and active runs. What ended long ago is not in the times."""
-    counted = [(_key(row), _counts(row)) for row in _rows(conn, "counts", {"owner": scope})]
+    """Return the state of the queues, with at most `limit` owners and active runs.
+
+    Times are of runs that ended in the last day and in the last `recent_seconds`.
+    """
+    counted = [(_key(row), _counts(row)) for row in fetch_all(conn, SQL["count_jobs"], {"owner": scope})]
     owners = _sums((key[1], counts) for key, counts in counted)
     busiest = sorted(owners.items(), key=lambda item: (-item[1].unfinished, -item[1].failed, item[0]))
     return QueueState(
-        at=queue.clock(conn),
+        at=queue.database_time(conn),
         queues=_all_of(JobKind, ((key[0], counts) for key, counts in counted)),
         priorities=_all_of(Priority, ((key[2], counts) for key, counts in counted if key[0] is JobKind.VALIDATION)),
         owners=tuple(busiest[:limit]),
         day=_times(conn, scope, DAY_SECONDS),
         recent=_times(conn, scope, recent_seconds),
-        workers=tuple(_worker(row) for row in _rows(conn, "workers", {"owner": scope})),
-        active=tuple(_active(row) for row in _rows(conn, "active", {"owner": scope, "limit": limit})),
+        workers=tuple(_worker(row) for row in fetch_all(conn, SQL["select_workers"], {"owner": scope})),
+        active=tuple(
+            _active(row) for row in fetch_all(conn, SQL["select_active_runs"], {"owner": scope, "limit": limit})
+        ),
     )
 
 
@@ -65,7 +71,8 @@ def failed(
         "after_id": after_id,
         "limit": limit,
     }
-    return [FailedJob(**{**row, "kind": JobKind(row["kind"])}) for row in _rows(conn, "failed", params)]
+    rows = fetch_all(conn, SQL["select_failed_jobs"], params)
+    return [FailedJob(**{**row, "kind": JobKind(row["kind"])}) for row in rows]
 
 
 def _key(row: DictRow) -> tuple[JobKind, str, Priority]:
@@ -91,8 +98,8 @@ def _all_of(kinds: Iterable[Any], counted: Iterable[tuple[Any, JobCounts]]) -> d
 
 
 def _times(conn: Connection, scope: str | None, seconds: float) -> JobTimes:
-    with conn.cursor(row_factory=class_row(JobTimes)) as cursor:
-        return cursor.execute(SQL["times"], {"owner": scope, "seconds": seconds}).fetchall()[0]
+    (times,) = fetch_objects(conn, JobTimes, SQL["select_times"], {"owner": scope, "seconds": seconds})
+    return times
 
 
 def _worker(row: DictRow) -> WorkerProcess:
@@ -102,8 +109,3 @@ def _worker(row: DictRow) -> WorkerProcess:
 def _active(row: DictRow) -> ActiveRun:
     phase = RunPhase(row["phase"]) if row["phase"] else None
     return ActiveRun(**{**row, "phase": phase, "priority": Priority(row["priority"])})
-
-
-def _rows(conn: Connection, name: str, params: Mapping[str, Any]) -> list[DictRow]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(SQL[name], params).fetchall()

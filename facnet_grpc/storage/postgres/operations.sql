@@ -1,7 +1,7 @@
--- The service as a whole, or what of it belongs to one owner, for those who keep it running.
+-- The whole service, or the part of one owner, for its operators.
 
--- name: counts
--- Counts jobs by kind, owner, priority and state, and says for how many seconds the oldest of those due has been.
+-- name: count_jobs
+-- Counts jobs by kind, owner, priority and state, with the seconds for which the oldest due one has waited.
 WITH jobs AS (
     SELECT 'VALIDATION' AS kind, owner, priority, COALESCE(next_attempt_at, created_at) AS due_at,
         CASE
@@ -34,9 +34,9 @@ FROM jobs
 WHERE %(owner)s::text IS NULL OR owner = %(owner)s
 GROUP BY kind, owner, priority;
 
--- name: times
--- Says how long runs waited and worked that have ended within some time, and what they came to. By now(), which an index
--- can be asked for.
+-- name: select_times
+-- Averages how long runs that ended recently waited and ran, and sums up their bytes and rows. Uses now(), so that the
+-- index on finished_at applies.
 SELECT count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
     count(*) FILTER (WHERE status = 'FAILED') AS failed,
     avg(EXTRACT(EPOCH FROM started_at - created_at)) FILTER (WHERE attempt = 1)::double precision AS mean_wait_seconds,
@@ -48,8 +48,8 @@ WHERE finished_at >= now() - make_interval(secs => %(seconds)s::double precision
     AND status IN ('COMPLETED', 'FAILED')
     AND (%(owner)s::text IS NULL OR owner = %(owner)s);
 
--- name: workers
--- Lists worker processes that are alive, each with those of its runs that there are.
+-- name: select_workers
+-- Lists live worker processes, each with those of its runs that still exist.
 SELECT id, release, threads, started_at, seen_at,
     ARRAY(
         SELECT run.id
@@ -61,8 +61,8 @@ FROM workers
 WHERE expires_at > clock_timestamp()
 ORDER BY workers.started_at, id;
 
--- name: active
--- Lists runs that are being worked on, longest first.
+-- name: select_active_runs
+-- Lists runs in progress, longest first.
 SELECT id, owner, file_name, priority, phase, progress AS percent, attempt, size_bytes, total_rows AS rows_parsed,
     started_at,
     (SELECT workers.id FROM workers WHERE run.id = ANY(run_ids) AND expires_at > clock_timestamp() LIMIT 1) AS worker_id
@@ -71,8 +71,8 @@ WHERE status = 'PROCESSING' AND (%(owner)s::text IS NULL OR owner = %(owner)s)
 ORDER BY started_at, id
 LIMIT %(limit)s;
 
--- name: failed
--- Lists jobs that ended badly, latest first, after a given one.
+-- name: select_failed_jobs
+-- Lists failed jobs, latest first, after a given one.
 SELECT kind, id, run_id, owner, file_name, size_bytes, error_code, error_params, attempt, created_at, started_at,
     failed_at, is_kept
 FROM (

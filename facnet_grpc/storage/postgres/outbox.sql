@@ -1,8 +1,8 @@
--- What is owed to those who want to hear that a run has ended. Rows are made by a trigger (see schema.sql).
+-- The outbox of notifications about ended runs. A trigger fills it (see schema.sql).
 
--- name: claim
--- Takes what is due, for one attempt each, so that nobody else does until the lease is over. What has never been tried
--- comes first: receivers that are away must not keep others waiting.
+-- name: claim_notifications
+-- Claims due notifications for one attempt each, until their lease ends. Those never tried come first, so that
+-- receivers that are down do not delay others.
 UPDATE notifications
 SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
 WHERE id = ANY(ARRAY(
@@ -16,26 +16,26 @@ WHERE id = ANY(ARRAY(
 RETURNING id, run_id, channel, owner, status, url, data, created_at, attempts AS attempt,
     EXTRACT(EPOCH FROM clock_timestamp() - created_at)::double precision AS age_seconds;
 
--- name: end
--- Notes what became of one. Nothing changes if somebody else has taken it since.
+-- name: finish_notification
+-- Stores the outcome of a notification, unless another worker has claimed it since.
 UPDATE notifications
 SET ended_at = clock_timestamp(), outcome = %(outcome)s
 WHERE id = %(id)s AND attempts = %(attempt)s AND ended_at IS NULL;
 
--- name: postpone
--- Puts one off. Nothing changes if somebody else has taken it since.
+-- name: postpone_notification
+-- Delays a notification, unless another worker has claimed it since.
 UPDATE notifications
 SET due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE id = %(id)s AND attempts = %(attempt)s AND ended_at IS NULL;
 
--- name: figures
--- Counts what is owed, and says for how many seconds the oldest one has been.
+-- name: count_pending
+-- Counts pending notifications, with the age of the oldest one in seconds.
 SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)), 0)
 FROM notifications
 WHERE ended_at IS NULL;
 
--- name: forget
--- Removes some of those that ended longer ago.
+-- name: delete_finished
+-- Deletes some notifications that were finished longer ago.
 DELETE FROM notifications
 WHERE id = ANY(ARRAY(
     SELECT id

@@ -1,7 +1,7 @@
--- Who waits, by lane: the runs of one owner, priority and size class. Whose turn it is says scheduling/order.py.
+-- Queued runs, by lane: the runs of one owner, priority and size class. scheduling/order.py decides their order.
 
--- name: lanes
--- Lists the lanes in which a run is due. From lane to lane by index, so that it does not matter how many runs wait.
+-- name: select_lanes
+-- Lists the lanes with a run that is due. A loose index scan from lane to lane: its cost does not grow with the queue.
 WITH RECURSIVE lanes AS (
     (
         SELECT owner, priority, large
@@ -48,9 +48,9 @@ CROSS JOIN LATERAL (
 JOIN served USING (owner, priority, large)
 LEFT JOIN running USING (owner);
 
--- name: fleet
--- Says how much workers can do at once, how many large files they are at, and whether a small one is in progress or was
--- not long ago.
+-- name: select_capacity
+-- Returns the slots of all live workers, the large files in progress, and whether a small file is or recently was in
+-- progress.
 SELECT clock_timestamp() AS now,
     (SELECT COALESCE(sum(threads), 0) FROM workers WHERE expires_at > clock_timestamp()) AS slots,
     (SELECT count(*) FROM validation_runs WHERE status = 'PROCESSING' AND large) AS large_running,
@@ -60,7 +60,7 @@ SELECT clock_timestamp() AS now,
         WHERE finished_at > clock_timestamp() - make_interval(secs => %(small_file_seconds)s) AND NOT large
     ) AS small_seen;
 
--- name: waiting
+-- name: select_due_runs
 -- Lists the runs that are due, lane by lane, oldest first.
 SELECT id, owner, priority, large, size_bytes
 FROM validation_runs
@@ -68,25 +68,23 @@ WHERE status = 'QUEUED' AND {due} AND COALESCE(next_attempt_at, created_at)
     <= clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
 ORDER BY owner, priority, large, created_at, id;
 
--- name: running
--- Lists the runs in progress, and for how long they have been.
+-- name: select_running
+-- Lists the runs in progress and their durations.
 SELECT owner, large, size_bytes, progress AS percent,
     EXTRACT(EPOCH FROM clock_timestamp() - started_at)::double precision AS seconds
 FROM validation_runs
 WHERE status = 'PROCESSING';
 
--- name: done_lately
--- Lists runs that were completed in the last hour, latest first: how large they were, and how long they took.
+-- name: select_recently_completed
+-- Lists runs that were completed in the last hour, latest first, with size and duration.
 SELECT size_bytes, EXTRACT(EPOCH FROM finished_at - started_at)::double precision AS seconds
 FROM validation_runs
 WHERE status = 'COMPLETED' AND finished_at > clock_timestamp() - interval '1 hour' AND finished_at >= started_at
 ORDER BY finished_at DESC
 LIMIT %(limit)s;
 
--- The queue as a whole, for those who watch over it.
-
--- name: figures
--- Counts the runs that are due, and says for how many seconds the oldest one has been; those apart that are held back.
+-- name: select_depth
+-- Counts the runs that are due, with the seconds for which the oldest one has been; counts those held back apart.
 SELECT count(*) FILTER (WHERE NOT is_held) AS depth,
     COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(since) FILTER (WHERE NOT is_held)), 0) AS age,
     count(*) FILTER (WHERE is_held) AS held
@@ -100,15 +98,15 @@ FROM (
     WHERE status = 'QUEUED' AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
 ) AS due;
 
--- name: workers
--- Counts the connections that worker processes hold to this database.
+-- name: count_worker_connections
+-- Counts the connections of worker processes to this database.
 SELECT count(DISTINCT (client_addr, pid)) FROM pg_stat_activity
 WHERE application_name = 'facnet-worker' AND datname = current_database();
 
--- name: clock
--- Reads the clock of PostgreSQL.
+-- name: select_time
+-- Reads PostgreSQL's clock.
 SELECT clock_timestamp();
 
--- name: key_ids
--- Lists the keys, by name, that stored files and patients are encrypted with.
+-- name: select_key_ids
+-- Lists the ids of the key-encryption keys that wrap stored keys.
 SELECT key_id FROM data_keys UNION SELECT key_id FROM row_keys;

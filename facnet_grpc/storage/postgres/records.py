@@ -167,7 +167,7 @@ def record_page(
     With `numbers`, only lines of these numbers.
     """
     params = {"run_id": run_id, "after": after, "limit": limit, "numbers": list(numbers) or None}
-    return _read(conn, "select_records", params, LINE_SCHEMA)
+    return _read(conn, SQL["select_records"], params, LINE_SCHEMA)
 
 
 def read_for_rules(conn: PatientConnection, run_id: UUID) -> Iterator[pa.RecordBatch]:
@@ -175,7 +175,7 @@ def read_for_rules(conn: PatientConnection, run_id: UUID) -> Iterator[pa.RecordB
     after = 0
     while True:
         params = {"run_id": run_id, "after": after, "limit": _READ_ROWS}
-        batch = _read(conn, "select_records_for_rules", params, _PLAIN_RULE_SCHEMA)
+        batch = _read(conn, SQL["select_records_for_rules"], params, _PLAIN_RULE_SCHEMA)
         if batch.num_rows:
             yield batch
         if batch.num_rows < _READ_ROWS:
@@ -183,9 +183,9 @@ def read_for_rules(conn: PatientConnection, run_id: UUID) -> Iterator[pa.RecordB
         after = batch.column("record_number")[-1].as_py()
 
 
-def _read(conn: PatientConnection, name: str, params: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+def _read(conn: PatientConnection, query: str, params: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
     decryptor = column_encryption.decryptor(conn, "billing_records", params["run_id"])
-    statement = sql.SQL(f"COPY ({SQL[name]}) TO STDOUT (FORMAT csv)")
+    statement = sql.SQL(f"COPY ({query}) TO STDOUT (FORMAT csv)")
     with conn.cursor() as cursor, cursor.copy(statement, params) as copy:
         data = b"".join(bytes(part) for part in copy)
     return decryptor.decrypt(_parse(data, schema))

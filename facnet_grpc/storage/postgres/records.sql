@@ -1,4 +1,4 @@
--- The accepted and the rejected lines of a run. The advisory lock of a run belongs to the transaction that writes its rows.
+-- The accepted and the rejected lines of a run. The transaction that writes them holds the advisory lock of the run.
 
 -- name: try_lock_rows
 -- Takes the advisory lock of a run until the end of the transaction; false if another transaction has it.

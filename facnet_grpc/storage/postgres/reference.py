@@ -1,46 +1,43 @@
-"""Reference data in PostgreSQL: versions whose rows never change, one of them in force.
+"""Versions of the reference data. Their rows never change; the version with the highest adoption number is in force.
 
-A database without any version gets the shipped one when it is first asked. A shipped version that is newer than the
-one in force comes into force by itself, unless somebody has imported their own: then it waits to be imported.
-
-From reference files to a new version: read whole, checked whole, stored whole, or not at all.
+A database without any version gets the shipped one when it is first asked for one. A newer shipped version comes into
+force when the schema is migrated, unless an imported version is in force: then it is only stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg import Connection, sql
-from psycopg.rows import class_row
 
 from facnet_grpc.errors import NotFound, Reason
-from facnet_grpc.model.reference import ReferenceChanges, ReferenceKind, ReferenceVersion
-from facnet_grpc.reference import tables, versions
+from facnet_grpc.model.reference import ReferenceChanges, ReferenceVersion
+from facnet_grpc.reference import versions
 from facnet_grpc.reference.snapshot import CodeEntry, ContextElement, Establishment, ReferenceSnapshot, shipped
 from facnet_grpc.storage.postgres import locks
+from facnet_grpc.storage.postgres.fetch import fetch_object, fetch_objects
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("reference")
+IMPORT_SECONDS = 60.0  # for a statement: a version has some ten thousand rows
 _CODE_COLUMNS = ("version", "code", "entry_number", "place", "tariff_cents", "base_units", "tab", "label", "valid_from")
-
-Row = TypeVar("Row")
 
 
 def in_force(conn: Connection) -> ReferenceVersion:
     """Return the version in force; stores the shipped one if there is none."""
-    return _version(conn, "in_force", {}) or load_shipped(conn)
+    return fetch_object(conn, ReferenceVersion, SQL["select_in_force"]) or load_shipped(conn)
 
 
 def resolve(conn: Connection, version: str) -> ReferenceVersion:
     """Return a version by its name, or the one in force if it is empty. Raises `NotFound` (REFERENCE_NOT_FOUND)."""
     if not version:
         return in_force(conn)
-    found = _version(conn, "get", {"version": version})
+    found = fetch_object(conn, ReferenceVersion, SQL["select_version"], {"version": version})
     if found is None:
         raise NotFound(Reason.REFERENCE_NOT_FOUND, reference="version")
     return found
@@ -48,10 +45,10 @@ def resolve(conn: Connection, version: str) -> ReferenceVersion:
 
 def load_shipped(conn: Connection) -> ReferenceVersion:
     """Store the shipped version if it is not there, and return the version in force."""
-    conn.execute(SQL["lock"], {"number": locks.REFERENCE})
-    present = _version(conn, "in_force", {})
+    locks.lock(conn, locks.REFERENCE)
+    present = fetch_object(conn, ReferenceVersion, SQL["select_in_force"])
     content = versions.content_hash(shipped())
-    if _version(conn, "find", {"content_hash": content}) is None:
+    if fetch_object(conn, ReferenceVersion, SQL["select_by_content"], {"content_hash": content}) is None:
         leads = present is None or present.origin == "shipped"
         made = _insert(conn, shipped(), content, "shipped", versions.SHIPPED_SOURCE, in_force=leads)
         return made if present is None or leads else present
@@ -65,31 +62,30 @@ def adopt(
     source: str,
     day: date,
 ) -> tuple[ReferenceVersion, ReferenceChanges]:
-    """Make the version in force with `parts` (`codes`, `establishments`, `contexts`) exchanged the one in force.
+    """Replace `parts` (`codes`, `establishments`, `contexts`) of the version in force; the result comes into force.
 
-    A part is a mapping as `ReferenceSnapshot` has it.
-
-    Returns it, and what is different from the one before. Content that is there already keeps its name.
+    A part is a mapping as in `ReferenceSnapshot`. Returns the new version and its changes. Content that a version has
+    already brings that version into force.
     """
-    conn.execute(SQL["lock"], {"number": locks.REFERENCE})
+    locks.lock(conn, locks.REFERENCE)
     present = in_force(conn)
     before = snapshot(conn, present.version)
     after = replace(before, **parts)
     content = versions.content_hash(after)
-    known = _version(conn, "find", {"content_hash": content})
+    known = fetch_object(conn, ReferenceVersion, SQL["select_by_content"], {"content_hash": content})
     if known is None:
         named = replace(after, version=versions.imported_name(content, day))
         known = _insert(conn, named, content, "imported", source, in_force=True)
     else:
-        conn.execute(SQL["adopt"], {"version": known.version})
+        conn.execute(SQL["update_adoption"], {"version": known.version})
     return known, versions.changes(before, after)
 
 
 def snapshot(conn: Connection, version: str) -> ReferenceSnapshot:
-    """Return a version that exists, whole."""
-    entries = _rows(conn, CodeEntry, "codes", {"version": version})
-    places = _rows(conn, Establishment, "establishments", {"version": version})
-    elements = _rows(conn, ContextElement, "contexts", {"version": version})
+    """Return the content of a version that exists."""
+    entries = fetch_objects(conn, CodeEntry, SQL["select_codes"], {"version": version})
+    places = fetch_objects(conn, Establishment, SQL["select_establishments"], {"version": version})
+    elements = fetch_objects(conn, ContextElement, SQL["select_contexts"], {"version": version})
     return ReferenceSnapshot(
         version=version,
         codes=MappingProxyType(dict(_by_code(entries))),
@@ -103,12 +99,12 @@ def code_page(
 ) -> list[tuple[str, tuple[CodeEntry, ...]]]:
     """Return at most `limit` codes that begin with `prefix`, after the code `after`, each with its entries."""
     params = {"version": version, "prefix": prefix, "after": after, "limit": limit}
-    return list(_by_code(_rows(conn, CodeEntry, "code_page", params)))
+    return list(_by_code(fetch_objects(conn, CodeEntry, SQL["select_code_page"], params)))
 
 
 def code(conn: Connection, version: str, code: str) -> tuple[CodeEntry, ...]:
     """Return the entries of a code. Raises `NotFound` (REFERENCE_NOT_FOUND)."""
-    found = _rows(conn, CodeEntry, "code", {"version": version, "code": code})
+    found = fetch_objects(conn, CodeEntry, SQL["select_code"], {"version": version, "code": code})
     if not found:
         raise NotFound(Reason.REFERENCE_NOT_FOUND, reference="code")
     return tuple(found)
@@ -119,21 +115,11 @@ def establishment_page(
 ) -> list[Establishment]:
     """Return at most `limit` establishments after the number `after`."""
     params = {"version": version, "gmf_only": gmf_only, "after": after, "limit": limit}
-    return _rows(conn, Establishment, "establishment_page", params)
+    return fetch_objects(conn, Establishment, SQL["select_establishment_page"], params)
 
 
 def _by_code(entries: Iterable[CodeEntry]) -> Iterable[tuple[str, tuple[CodeEntry, ...]]]:
     return ((code, tuple(group)) for code, group in groupby(entries, lambda entry: entry.code))
-
-
-def _rows(conn: Connection, kind: type[Row], name: str, params: Mapping[str, Any]) -> list[Row]:
-    with conn.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(SQL[name], params).fetchall()
-
-
-def _version(conn: Connection, name: str, params: Mapping[str, Any]) -> ReferenceVersion | None:
-    with conn.cursor(row_factory=class_row(ReferenceVersion)) as cursor:
-        return cursor.execute(SQL[name], params).fetchone()
 
 
 def _insert(
@@ -149,14 +135,13 @@ def _insert(
         "establishment_count": len(new.establishments),
         "context_count": len(new.contexts),
     }
-    with conn.cursor(row_factory=class_row(ReferenceVersion)) as cursor:
-        made = cursor.execute(SQL["insert"], params).fetchall()[0]
+    (stored,) = fetch_objects(conn, ReferenceVersion, SQL["insert_version"], params)
     _copy(conn, "billing_codes", _CODE_COLUMNS, _code_rows(new))
-    places = ((new.version, one.number, one.name, one.type, one.gmf) for one in new.establishments.values())
+    places = ((new.version, place.number, place.name, place.type, place.gmf) for place in new.establishments.values())
     _copy(conn, "establishments", ("version", "number", "name", "type", "gmf"), places)
-    elements = ((new.version, one.token, one.label, one.ends_on) for one in new.contexts.values())
+    elements = ((new.version, element.token, element.label, element.ends_on) for element in new.contexts.values())
     _copy(conn, "contexts", ("version", "token", "label", "ends_on"), elements)
-    return made
+    return stored
 
 
 def _code_rows(new: ReferenceSnapshot) -> Iterable[tuple[Any, ...]]:
@@ -174,29 +159,3 @@ def _copy(conn: Connection, table: str, columns: Sequence[str], rows: Iterable[t
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
-
-
-MAX_FILE_BYTES = 16 << 20  # the shipped codes take 0.4 MB
-STATEMENT_SECONDS = 60.0  # a version has some ten thousand rows
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceFile:
-    """A file: CSV, UTF-8. `source` says where it is from, and of which date."""
-
-    kind: ReferenceKind
-    source: str
-    data: bytes
-
-
-def read(files: Sequence[ReferenceFile]) -> Mapping[str, tables.Part]:
-    """Return what files of different kinds hold. Raises `InvalidInput` (BAD_REFERENCE_FILE)."""
-    return {one.kind.value: tables.read(one.kind, one.data) for one in files}
-
-
-def store(
-    conn: Connection, files: Sequence[ReferenceFile], parts: Mapping[str, tables.Part], day: date
-) -> tuple[ReferenceVersion, ReferenceChanges]:
-    """Make what was read from files the version in force; returns it, and what is different from the one before."""
-    source = "; ".join(f"{one.kind}: {one.source}" if one.source else one.kind.value for one in files)
-    return adopt(conn, parts, source=source, day=day)

@@ -3,24 +3,20 @@
 -- fragment: version_columns
 version, origin, source, code_count, establishment_count, context_count, created_at
 
--- name: lock
--- Lets one transaction at a time make a version or bring one into force.
-SELECT pg_advisory_xact_lock(%(number)s);
-
--- name: in_force
+-- name: select_in_force
 -- Reads the version in force.
 SELECT {version_columns} FROM reference_versions ORDER BY adoption DESC LIMIT 1;
 
--- name: get
--- Reads a version.
+-- name: select_version
+-- Reads a version by its name.
 SELECT {version_columns} FROM reference_versions WHERE version = %(version)s;
 
--- name: find
--- Finds the version that has a content.
+-- name: select_by_content
+-- Finds the version with a content hash.
 SELECT {version_columns} FROM reference_versions WHERE content_hash = %(content_hash)s;
 
--- name: insert
--- Stores what is known of a new version: in force, or behind all others.
+-- name: insert_version
+-- Stores a version, in force or behind all others.
 INSERT INTO reference_versions
     (version, origin, source, content_hash, adoption, code_count, establishment_count, context_count)
 SELECT %(version)s, %(origin)s, %(source)s, %(content_hash)s,
@@ -29,29 +25,29 @@ SELECT %(version)s, %(origin)s, %(source)s, %(content_hash)s,
 FROM reference_versions
 RETURNING {version_columns};
 
--- name: adopt
--- Brings a version into force, if it is not.
+-- name: update_adoption
+-- Brings a version into force, unless it is.
 UPDATE reference_versions
 SET adoption = (SELECT max(adoption) + 1 FROM reference_versions)
 WHERE version = %(version)s AND adoption < (SELECT max(adoption) FROM reference_versions);
 
--- name: codes
+-- name: select_codes
 -- Lists all entries of all codes of a version.
 SELECT code, place, tariff_cents, base_units, tab, label, valid_from
 FROM billing_codes
 WHERE version = %(version)s
 ORDER BY code COLLATE "C", entry_number;
 
--- name: establishments
+-- name: select_establishments
 -- Lists all establishments of a version.
 SELECT number, gmf, name, type FROM establishments WHERE version = %(version)s ORDER BY number COLLATE "C";
 
--- name: contexts
+-- name: select_contexts
 -- Lists all context elements of a version.
 SELECT token, label, ends_on FROM contexts WHERE version = %(version)s ORDER BY token COLLATE "C";
 
--- name: code_page
--- Lists the entries of some codes of a version.
+-- name: select_code_page
+-- Lists the entries of a page of codes of a version.
 SELECT code, place, tariff_cents, base_units, tab, label, valid_from
 FROM billing_codes
 WHERE version = %(version)s AND code IN (
@@ -63,15 +59,15 @@ WHERE version = %(version)s AND code IN (
 )
 ORDER BY code, entry_number;
 
--- name: code
+-- name: select_code
 -- Lists the entries of one code of a version.
 SELECT code, place, tariff_cents, base_units, tab, label, valid_from
 FROM billing_codes
 WHERE version = %(version)s AND code = %(code)s
 ORDER BY entry_number;
 
--- name: establishment_page
--- Lists establishments of a version.
+-- name: select_establishment_page
+-- Lists a page of establishments of a version.
 SELECT number, gmf, name, type
 FROM establishments
 WHERE version = %(version)s AND number > %(after)s AND (gmf OR NOT %(gmf_only)s::boolean)

@@ -1,4 +1,4 @@
-"""What the rules found in a run."""
+"""The results of a run: what its rules found."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _BATCH_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class ResultFilter:
-    """Which results to list; empty or None: whichever. Both days are included.
+    """Which results to list; an empty field does not filter. Both days are included.
 
-    `doctor_keys` are keys as stored: whoever has pseudonyms finds them by `doctor_keys()`. An empty tuple matches
-    nothing, None everything.
+    `doctor_keys` are keys as stored; those of pseudonyms are found by `doctor_keys()`. An empty tuple matches nothing,
+    None everything.
     """
 
     rule_ids: tuple[str, ...] = ()
@@ -63,15 +63,15 @@ def page(
         "run_id": run_id,
         "after": after,
         "limit": limit,
-        "rule_ids": _some(filters.rule_ids),
-        "severities": _some([severity.value for severity in filters.severities]),
-        "categories": _some(filters.categories),
-        "scenarios": _some(filters.scenarios),
+        "rule_ids": _or_none(filters.rule_ids),
+        "severities": _or_none([severity.value for severity in filters.severities]),
+        "categories": _or_none(filters.categories),
+        "scenarios": _or_none(filters.scenarios),
         "doctor_keys": None if filters.doctor_keys is None else list(filters.doctor_keys),
         "service_date_from": filters.service_date_from,
         "service_date_to": filters.service_date_to,
     }
-    return read(conn, SQL["page"], params, run_id)
+    return read(conn, SQL["select_results"], params, run_id)
 
 
 def read(
@@ -90,10 +90,10 @@ def read(
 def doctor_keys(conn: Connection, run_id: UUID) -> Collection[str]:
     """Return the keys of the doctors that a run's results are about, in no order. PHI by our rules."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(SQL["doctor_keys"], {"run_id": run_id}).fetchall()
+        return cursor.execute(SQL["select_doctor_keys"], {"run_id": run_id}).fetchall()
 
 
-def _some(values: Sequence[str]) -> list[str] | None:
+def _or_none(values: Sequence[str]) -> list[str] | None:
     return list(values) or None
 
 

@@ -1,7 +1,7 @@
--- What the rules found in a run.
+-- The results of a run.
 
--- name: page
--- Lists results in their order, after the result `after`.
+-- name: select_results
+-- Reads results in their order, after the result `after`.
 SELECT result_number, rule_id, rule_version, scenario, severity, category, certainty, record_number, affected_records,
     ramq_ids, doctor_key, doctor_name, patient_key, service_date, at_risk_cents, potential_gain_cents, data
 FROM validation_results
@@ -17,6 +17,6 @@ WHERE run_id = %(run_id)s
 ORDER BY result_number
 LIMIT %(limit)s;
 
--- name: doctor_keys
--- Lists the doctors that results are about.
+-- name: select_doctor_keys
+-- Lists the doctors of a run's results.
 SELECT DISTINCT doctor_key FROM validation_results WHERE run_id = %(run_id)s AND doctor_key IS NOT NULL;

@@ -1,22 +1,22 @@
--- Second judgements of completed runs: asked for by the server, worked out by a worker, read, forgotten.
+-- Revalidations of completed runs: requested by the server, done by a worker, read by the server, deleted.
 
 -- fragment: result_columns
 result_number, rule_id, rule_version, scenario, severity, category, certainty, record_number, affected_records,
     ramq_ids, doctor_key, doctor_name, patient_key, service_date, at_risk_cents, potential_gain_cents, data
 
--- name: ask
--- Notes that somebody wants to know.
+-- name: insert_revalidation
+-- Stores a request.
 INSERT INTO revalidations (id, run_id) VALUES (%(id)s, %(run_id)s);
 
--- name: get
--- Reads how far it is.
+-- name: select_revalidation
+-- Reads a revalidation.
 SELECT id, run_id, done_at IS NOT NULL AS done, error_code, added, gone, changed, unchanged, rule_set_version,
     reference_version
 FROM revalidations
 WHERE id = %(id)s;
 
--- name: begin
--- Counts an attempt; gives up instead if there were too many. No row if it is done or forgotten.
+-- name: start_attempt
+-- Counts an attempt, or fails the revalidation if it had too many. No row if it is done or deleted.
 UPDATE revalidations
 SET attempts = attempts + 1, began_at = clock_timestamp(),
     done_at = CASE WHEN attempts >= %(max_attempts)s THEN clock_timestamp() END,
@@ -24,9 +24,9 @@ SET attempts = attempts + 1, began_at = clock_timestamp(),
 WHERE id = %(id)s AND done_at IS NULL
 RETURNING run_id, done_at IS NOT NULL AS given_up;
 
--- name: compare
--- Puts side by side what is about the same: rule, scenario, main line, doctor and day. Several of a kind are taken in
--- their order. What is the same on both sides leaves no row.
+-- name: insert_changes
+-- Compares results by rule, scenario, main line, doctor and day; several with the same key are paired in their order.
+-- Equal results leave no row.
 WITH
 before AS (
     SELECT *, row_number() OVER (
@@ -68,8 +68,8 @@ SELECT %(id)s,
 FROM pairs
 WHERE differs;
 
--- name: finish
--- Stores what it comes to. No row if nobody wants to know any more.
+-- name: finish_revalidation
+-- Stores the counts of changes. No row if the revalidation was deleted.
 UPDATE revalidations
 SET done_at = clock_timestamp(), rule_set_version = %(rule_set_version)s, reference_version = %(reference_version)s,
     added = found.added, gone = found.gone, changed = found.changed,
@@ -83,60 +83,60 @@ FROM (
 WHERE id = %(id)s
 RETURNING id;
 
--- name: fail
--- Notes that it ended badly.
+-- name: fail_revalidation
+-- Ends a revalidation with an error.
 UPDATE revalidations SET done_at = clock_timestamp(), error_code = %(error_code)s WHERE id = %(id)s AND done_at IS NULL;
 
--- name: page
--- Lists changes in their order.
+-- name: select_changes
+-- Reads changes in their order.
 SELECT change_number, kind, before_number, after_number
 FROM revalidation_changes
 WHERE revalidation_id = %(id)s AND change_number > %(after)s
 ORDER BY change_number
 LIMIT %(limit)s;
 
--- name: results_before
+-- name: select_results_before
 -- Reads results of the run by their numbers.
 SELECT {result_columns} FROM validation_results WHERE run_id = %(id)s AND result_number = ANY(%(numbers)s);
 
--- name: results_after
--- Reads results of the second judgement by their numbers.
+-- name: select_results_after
+-- Reads results of the revalidation by their numbers.
 SELECT {result_columns} FROM revalidated_results WHERE run_id = %(id)s AND result_number = ANY(%(numbers)s);
 
--- name: waiting
--- Lists what waits for a worker, longest first.
+-- name: select_queued
+-- Lists revalidations that wait for a worker, oldest first.
 SELECT id
 FROM revalidations
 WHERE done_at IS NULL AND asked_at <= clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
 ORDER BY asked_at
 LIMIT %(limit)s;
 
--- name: expired
--- Lists what nobody has come back for, and what has failed long enough ago.
+-- name: select_expired
+-- Lists revalidations whose time to live is over; failed ones have their own.
 SELECT id
 FROM revalidations
 WHERE coalesce(done_at, asked_at) < clock_timestamp() - make_interval(secs =>
     CASE WHEN error_code IS NULL THEN %(ttl_seconds)s ELSE %(failed_ttl_seconds)s END::double precision)
 LIMIT %(limit)s;
 
--- name: has_failed
--- Says whether it ended badly.
+-- name: select_failed
+-- Returns a row if the revalidation failed.
 SELECT 1 FROM revalidations WHERE id = %(id)s AND error_code IS NOT NULL;
 
--- name: forget
--- Removes it.
+-- name: delete_revalidations
+-- Deletes revalidations.
 DELETE FROM revalidations WHERE id = ANY(%(ids)s);
 
--- name: forget_changes
--- Removes its changes.
+-- name: delete_changes
+-- Deletes the changes of revalidations.
 DELETE FROM revalidation_changes WHERE revalidation_id = ANY(%(ids)s);
 
--- name: forget_results
--- Removes its results.
+-- name: delete_results
+-- Deletes the results of revalidations.
 DELETE FROM revalidated_results WHERE run_id = ANY(%(ids)s);
 
--- name: found
--- Reads what the file was understood to be when it was last read.
+-- name: select_file_understood
+-- Reads how the run's file was understood when it was last read.
 SELECT data FROM validation_logs
 WHERE run_id = %(run_id)s AND event = 'file_understood'
 ORDER BY log_number DESC

@@ -1,4 +1,4 @@
-"""What happened to a run, step by step: kept with it in PostgreSQL."""
+"""The log entries of a run (`validation_logs`), for operators."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from facnet_grpc.model.log_entry import LogEntry, LogLevel
+from facnet_grpc.storage.postgres.fetch import fetch_objects
 from facnet_grpc.storage.postgres.sql_loader import load
 
 SQL = load("run_log")
@@ -19,7 +19,7 @@ SQL = load("run_log")
 def add(conn: Connection, run_id: UUID, level: str, source: str, event: str, data: Mapping[str, Any]) -> None:
     """Append an entry; `data` holds ids, counts, codes and column names, no PHI."""
     params = {"run_id": run_id, "level": level, "source": source, "event": event, "data": Jsonb(dict(data))}
-    conn.execute(SQL["add"], params)
+    conn.execute(SQL["insert_entry"], params)
 
 
 def page(
@@ -33,5 +33,4 @@ def page(
 ) -> list[LogEntry]:
     """Return at most `limit` entries after the entry number `after`, oldest first, at least `min_level` severe."""
     params = {"run_id": run_id, "after": after, "limit": limit, "levels": min_level.and_above, "source": source}
-    with conn.cursor(row_factory=class_row(LogEntry)) as cursor:
-        return cursor.execute(SQL["page"], params).fetchall()
+    return fetch_objects(conn, LogEntry, SQL["select_entries"], params)

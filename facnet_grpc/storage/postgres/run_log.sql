@@ -1,12 +1,12 @@
--- What happened to a run, for those who operate the service.
+-- The log entries of a run, for operators.
 
--- name: add
+-- name: insert_entry
 -- Appends an entry.
 INSERT INTO validation_logs (run_id, level, source, event, data)
 VALUES (%(run_id)s, %(level)s, %(source)s, %(event)s, %(data)s);
 
--- name: page
--- Lists entries in their order, after the entry `after`.
+-- name: select_entries
+-- Reads entries in their order, after the entry `after`.
 SELECT log_number, logged_at, level, source, event, data
 FROM validation_logs
 WHERE run_id = %(run_id)s

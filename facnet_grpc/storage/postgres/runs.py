@@ -66,7 +66,7 @@ def insert(conn: Connection, new: NewRun) -> tuple[Run, bool]:
         "rule_ids": list(new.rule_ids),
         "priority": new.priority.value,
     }
-    row = fetch_one(conn, SQL["insert"], params)
+    row = fetch_one(conn, SQL["insert_run"], params)
     if row is not None:
         return run_from_row(row), True
     known = find_by_key(conn, new.owner, new.idempotency_key or "")
@@ -79,13 +79,13 @@ def insert(conn: Connection, new: NewRun) -> tuple[Run, bool]:
 
 def find_by_key(conn: Connection, owner: str, key: str) -> Run | None:
     """Return the run that `owner` submitted with the idempotency key `key`."""
-    row = fetch_one(conn, SQL["find_by_key"], {"owner": owner, "key": key})
+    row = fetch_one(conn, SQL["select_by_idempotency_key"], {"owner": owner, "key": key})
     return run_from_row(row) if row else None
 
 
 def get(conn: Connection, run_id: UUID, owner: str | None = None) -> Run:
     """Return a run. Raises `NotFound` if there is none, or if it is not `owner`'s."""
-    row = fetch_one(conn, SQL["get"], {"id": run_id, "owner": owner})
+    row = fetch_one(conn, SQL["select_run"], {"id": run_id, "owner": owner})
     if row is None:
         raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))
     return run_from_row(row)
@@ -93,14 +93,14 @@ def get(conn: Connection, run_id: UUID, owner: str | None = None) -> Run:
 
 def summary(conn: Connection, run_id: UUID) -> Summary | None:
     """Return the summary of a run, None unless it is COMPLETED."""
-    row = fetch_one(conn, SQL["summary"], {"id": run_id})
+    row = fetch_one(conn, SQL["select_summary"], {"id": run_id})
     return Summary.model_validate_json(row["summary"]) if row and row["summary"] else None
 
 
 def request_cancel(conn: Connection, run_id: UUID, owner: str | None) -> tuple[Run, bool]:
-    """Cancel a waiting run at once, ask the worker of a running one to stop, leave an ended one as it is.
+    """Cancel a queued run at once, request it of the worker of a running one, and leave an ended one as it is.
 
-    Returns the run as it is now, and whether this very call has ended it. Raises `NotFound`.
+    Returns the run as it is now, and whether this call has ended it. Raises `NotFound`.
     """
     row = fetch_one(conn, SQL["request_cancel"], transition(RunStatus.CANCELLED) | {"id": run_id, "owner": owner})
     if row is None:
@@ -110,13 +110,13 @@ def request_cancel(conn: Connection, run_id: UUID, owner: str | None) -> tuple[R
 
 
 def retry(conn: Connection, failed: Run, traceparent: str | None = None) -> Run:
-    """Queue a failed run again, with its attempts counted anew, and under the span `traceparent` if there is one.
+    """Queue a failed run again, with its attempts counted from 0, under the span `traceparent` if there is one.
 
-    Raises `Conflict` (WRONG_STATE) if it is not FAILED (any more), `TerminalError` (BLOB_MISSING) if its file is not
-    kept (any more), `NotFound` if it is gone.
+    Raises `Conflict` (WRONG_STATE) if it is not FAILED, `TerminalError` (BLOB_MISSING) if its file is deleted,
+    `NotFound` if it does not exist.
     """
     params = {"id": failed.id, "owner": failed.owner, "blob_key": failed.blob_key, "traceparent": traceparent}
-    row = fetch_one(conn, SQL["retry"], {"target": RunStatus.QUEUED.value, **params})
+    row = fetch_one(conn, SQL["requeue_failed"], {"target": RunStatus.QUEUED.value, **params})
     if row is not None:
         return run_from_row(row)
     run = get(conn, failed.id, failed.owner)
@@ -124,26 +124,26 @@ def retry(conn: Connection, failed: Run, traceparent: str | None = None) -> Run:
 
 
 def lock(conn: Connection, run_id: UUID, owner: str | None) -> Run:
-    """Return a run that nobody else can change until the end of the transaction. Raises `NotFound`."""
-    row = fetch_one(conn, SQL["lock"], {"id": run_id, "owner": owner})
+    """Return a run, locked until the end of the transaction. Raises `NotFound`."""
+    row = fetch_one(conn, SQL["lock_run"], {"id": run_id, "owner": owner})
     if row is None:
         raise NotFound(Reason.VALIDATION_NOT_FOUND, validation_id=str(run_id))
     return run_from_row(row)
 
 
 def wrong_state(run: Run) -> Conflict:
-    """Return the error that the state of `run` does not allow something."""
+    """Return the error for a call that the state of `run` does not allow."""
     return Conflict(Reason.WRONG_STATE, validation_id=str(run.id), status=run.status.value)
 
 
 def clear_blob(conn: Connection, run_id: UUID) -> None:
-    """Note that a run's file is deleted."""
-    conn.execute(SQL["clear_blob"], {"id": run_id})
+    """Record that a run's file is deleted, and delete its key."""
+    conn.execute(SQL["clear_blob_key"], {"id": run_id})
 
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list; empty or None: whichever. `file_name_contains` ignores case."""
+    """Which runs to list; an empty field does not filter. `file_name_contains` ignores case."""
 
     statuses: tuple[RunStatus, ...] = ()
     batch_id: str | None = None
@@ -157,7 +157,7 @@ EVERY_RUN = RunFilter()
 
 def get_many(conn: Connection, run_ids: Sequence[UUID]) -> list[Run]:
     """Return those of the runs that exist, in no order."""
-    return [run_from_row(row) for row in fetch_all(conn, SQL["get_many"], {"ids": list(run_ids)})]
+    return [run_from_row(row) for row in fetch_all(conn, SQL["select_runs"], {"ids": list(run_ids)})]
 
 
 def page(
@@ -179,7 +179,7 @@ def page(
         "created_before": filters.created_before,
         "limit": limit,
     }
-    return [run_from_row(row) for row in fetch_all(conn, SQL["page"], params)]
+    return [run_from_row(row) for row in fetch_all(conn, SQL["select_page"], params)]
 
 
 def ended_with_blob(
@@ -189,21 +189,24 @@ def ended_with_blob(
     failed_older_than_seconds: float,
     limit: int,
 ) -> list[tuple[UUID, str]]:
-    """Return ended runs whose files nobody needs any more (a failed run needs its own longer), with their keys."""
+    """Return ended runs whose file is no longer needed, with their blob keys; failed runs keep it for a retry."""
     params = {
         "ended": _ENDED,
         "older_than_seconds": older_than_seconds,
         "failed_older_than_seconds": failed_older_than_seconds,
         "limit": limit,
     }
-    return [(row["id"], row["blob_key"]) for row in fetch_all(conn, SQL["ended_with_blob"], params)]
+    return [(row["id"], row["blob_key"]) for row in fetch_all(conn, SQL["select_ended_with_blob"], params)]
 
 
 def forget_blob(conn: Connection, run_id: UUID, blob_key: str) -> bool:
-    """Note that the file of an ended run is gone; False if the run needs it again. Delete the file, then commit."""
-    return fetch_one(conn, SQL["forget_blob"], {"id": run_id, "blob_key": blob_key, "ended": _ENDED}) is not None
+    """Record that the file of an ended run is deleted; False if the run needs it again. Delete it, then commit."""
+    return (
+        fetch_one(conn, SQL["clear_blob_key_of_ended"], {"id": run_id, "blob_key": blob_key, "ended": _ENDED})
+        is not None
+    )
 
 
 def known_blobs(conn: Connection, keys: Sequence[str]) -> set[str]:
-    """Return those of the blob keys that belong to a run; the others belong to nobody."""
-    return {row["blob_key"] for row in fetch_all(conn, SQL["known_blobs"], {"keys": list(keys)})}
+    """Return those of the blob keys that belong to a run; the others are orphans."""
+    return {row["blob_key"] for row in fetch_all(conn, SQL["select_blob_keys"], {"keys": list(keys)})}

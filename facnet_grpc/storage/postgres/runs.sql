@@ -1,7 +1,7 @@
--- Runs, one at a time. Every change of a status names the statuses that it may come from (%(sources)s, from model/run.py).
--- What is stored is the time at which it happens, clock_timestamp(): now() is when the transaction began.
+-- Runs. Every change of a status names the statuses that it may come from (%(sources)s, from model/run.py). Times are
+-- clock_timestamp(): now() is when the transaction began.
 
--- name: insert
+-- name: insert_run
 -- Stores a new run; no row if the owner has used the idempotency key before.
 INSERT INTO validation_runs
     (id, owner, batch_id, idempotency_key, file_name, size_bytes, sha256, blob_key, priority, labels, rule_ids,
@@ -13,22 +13,22 @@ VALUES
 ON CONFLICT (owner, idempotency_key) DO NOTHING
 RETURNING {run_columns};
 
--- name: find_by_key
--- Finds the run that an owner gave an idempotency key.
+-- name: select_by_idempotency_key
+-- Reads the run of an owner with an idempotency key.
 SELECT {run_columns} FROM validation_runs WHERE owner = %(owner)s AND idempotency_key = %(key)s;
 
--- name: get
--- Reads a run, of a certain owner if one is given.
+-- name: select_run
+-- Reads a run, of one owner if one is given.
 SELECT {run_columns}
 FROM validation_runs
 WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s);
 
--- name: summary
--- Reads the figures of a completed run.
+-- name: select_summary
+-- Reads the summary of a completed run.
 SELECT summary::text AS summary FROM validation_runs WHERE id = %(id)s;
 
 -- name: request_cancel
--- Cancels a waiting run at once, and asks the worker of a running one to stop.
+-- Cancels a queued run at once, and requests that the worker of a running one cancels it.
 UPDATE validation_runs
 SET status = CASE status WHEN 'QUEUED' THEN %(target)s ELSE status END,
     finished_at = CASE status WHEN 'QUEUED' THEN clock_timestamp() END,
@@ -37,13 +37,13 @@ SET status = CASE status WHEN 'QUEUED' THEN %(target)s ELSE status END,
 WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s) AND status = ANY(%(sources)s)
 RETURNING {run_columns};
 
--- name: clear_blob
--- Notes that the file is deleted, and forgets its key.
+-- name: clear_blob_key
+-- Records that the file of a run is deleted, and deletes its key.
 WITH erased AS (DELETE FROM data_keys WHERE run_id = %(id)s)
 UPDATE validation_runs SET blob_key = NULL WHERE id = %(id)s;
 
--- name: retry
--- Queues a failed run again. Its attempts so far do not count any more; their number goes on growing.
+-- name: requeue_failed
+-- Queues a failed run again. Its attempts so far no longer count, but their number goes on growing.
 UPDATE validation_runs
 SET status = %(target)s, uncounted_attempts = attempt, next_attempt_at = NULL, cancel_requested_at = NULL,
     traceparent = COALESCE(%(traceparent)s, traceparent),
@@ -53,20 +53,18 @@ SET status = %(target)s, uncounted_attempts = attempt, next_attempt_at = NULL, c
 WHERE id = %(id)s AND owner = %(owner)s AND status = 'FAILED' AND blob_key = %(blob_key)s
 RETURNING {run_columns};
 
--- name: lock
--- Reads a run of an owner, and keeps everybody else from changing it until the end of the transaction.
+-- name: lock_run
+-- Reads a run, of one owner if one is given, and locks it until the end of the transaction.
 SELECT {run_columns}
 FROM validation_runs
 WHERE id = %(id)s AND (%(owner)s::text IS NULL OR owner = %(owner)s)
 FOR UPDATE;
 
--- Several runs at once.
-
--- name: get_many
+-- name: select_runs
 -- Reads several runs; those that do not exist are left out.
 SELECT {run_columns} FROM validation_runs WHERE id = ANY(%(ids)s);
 
--- name: page
+-- name: select_page
 -- Lists an owner's runs, newest first, older than the run `before`.
 SELECT {run_columns}
 FROM validation_runs
@@ -80,9 +78,9 @@ WHERE owner = %(owner)s
 ORDER BY id DESC
 LIMIT %(limit)s;
 
--- name: ended_with_blob
--- Finds ended runs whose file is still there: their worker died between commit and deletion, or they failed, and are
--- past the time that their files are kept for another try.
+-- name: select_ended_with_blob
+-- Lists ended runs whose file still exists: their worker died between commit and deletion, or they failed and their
+-- file has been kept long enough for a retry.
 SELECT id, blob_key
 FROM validation_runs
 WHERE blob_key IS NOT NULL AND status = ANY(%(ended)s)
@@ -91,8 +89,8 @@ WHERE blob_key IS NOT NULL AND status = ANY(%(ended)s)
 ORDER BY id
 LIMIT %(limit)s;
 
--- name: forget_blob
--- Notes that the file of an ended run is about to be deleted; no row if the run has been queued again meanwhile.
+-- name: clear_blob_key_of_ended
+-- Records that the file of an ended run is about to be deleted; no row if the run has been queued again.
 WITH forgotten AS (
     UPDATE validation_runs
     SET blob_key = NULL
@@ -103,6 +101,6 @@ WITH forgotten AS (
 )
 SELECT id FROM forgotten;
 
--- name: known_blobs
--- Says which of some files belong to a run.
+-- name: select_blob_keys
+-- Lists those of some blob keys that belong to a run.
 SELECT blob_key FROM validation_runs WHERE blob_key = ANY(%(keys)s);

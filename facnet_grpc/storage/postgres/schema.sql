@@ -1,4 +1,4 @@
--- The schema as the migrations leave it; a test compares the two.
+-- The schema as the migrations leave it (revision 0001 loads this file); a test compares the two.
 -- Money is in cents, sizes are in bytes, times are in UTC, days are plain calendar dates.
 
 CREATE TABLE validation_runs (

@@ -1,4 +1,4 @@
--- What several files say the same way.
+-- Fragments that several files use.
 
 -- fragment: run_columns
 id, owner, batch_id, idempotency_key, file_name, size_bytes, sha256, blob_key, priority, labels, rule_ids,

@@ -1,4 +1,4 @@
-"""Which worker processes are alive: each says so every few seconds, and is taken for gone when it does not."""
+"""Live worker processes: each sends a heartbeat every few seconds and expires without one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facnet_grpc.storage.postgres.sql_loader import load
 SQL = load("workers")
 
 
-def beat(
+def heartbeat(
     conn: Connection,
     worker_id: UUID,
     *,
@@ -21,7 +21,7 @@ def beat(
     run_ids: Collection[UUID],
     ttl_seconds: float,
 ) -> None:
-    """Say that a worker is there and works on `run_ids`; it is believed for `ttl_seconds`."""
+    """Register a worker, or extend it, for `ttl_seconds`; it works on `run_ids`."""
     params = {
         "id": worker_id,
         "release": release,
@@ -29,14 +29,14 @@ def beat(
         "run_ids": list(run_ids),
         "ttl_seconds": ttl_seconds,
     }
-    conn.execute(SQL["say"], params)
+    conn.execute(SQL["upsert_worker"], params)
 
 
-def leave(conn: Connection, worker_id: UUID) -> None:
-    """Say that a worker is gone."""
-    conn.execute(SQL["leave"], {"id": worker_id})
+def delete(conn: Connection, worker_id: UUID) -> None:
+    """Remove a worker that stops."""
+    conn.execute(SQL["delete_worker"], {"id": worker_id})
 
 
-def forget(conn: Connection) -> None:
-    """Remove those that have not said anything for too long."""
-    conn.execute(SQL["forget"])
+def delete_expired(conn: Connection) -> None:
+    """Remove workers whose heartbeat is overdue."""
+    conn.execute(SQL["delete_expired"])

@@ -79,6 +79,6 @@ def test_a_trace_leads_from_the_client_to_each_rule(traced_stack, client_spans, 
     assert span["parent_id"] == f"0x{sent.context.span_id:016x}"
     assert span["context"]["trace_id"] == f"0x{sent.context.trace_id:032x}"
     text = file.read_text()
-    assert "leases.claim_from" in text
+    assert "leases.claim_first_of_lane" in text
     assert "SELECT id" not in text
     assert "claims-5000" not in text

@@ -135,7 +135,7 @@ class Worker:
     def store(self, percent: float, **figures: Any) -> None:
         """Store progress, and publish nothing."""
         with self._server.database.connection() as conn:
-            leases.beat(conn, self.claim, {"phase": "LOADING", "percent": percent, **figures}, lease_seconds=30)
+            leases.extend(conn, self.claim, {"phase": "LOADING", "percent": percent, **figures}, lease_seconds=30)
 
     def release(self) -> None:
         with self._server.database.connection() as conn:

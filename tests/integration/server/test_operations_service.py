@@ -127,10 +127,10 @@ def test_jobs_are_counted_by_kind_priority_and_owner(guarded):
     fail(guarded, failed)
     Worker(guarded, done).start().complete()
     with guarded.database.connection() as conn:
-        revalidations.ask(conn, uuid4(), done)
+        revalidations.insert(conn, uuid4(), done)
         begun = uuid4()
-        revalidations.ask(conn, begun, done)
-        revalidations.begin(conn, begun, max_attempts=2)
+        revalidations.insert(conn, begun, done)
+        revalidations.start_attempt(conn, begun, max_attempts=2)
     stats = ask(guarded, "GetQueueStats", recent_minutes=1)
     assert [figures(one.counts) for one in stats.queues] == [(2, 1, 1, 1), (1, 0, 1, 0)]
     assert [figures(one.counts) for one in stats.priorities] == [(1, 0, 0, 0), (1, 1, 1, 1), NOTHING]
@@ -152,8 +152,8 @@ def test_workers_that_are_alive_say_what_they_are_at(guarded):
     run_id, worker_id, silent = add(guarded), uuid4(), uuid4()
     Worker(guarded, run_id).start()
     with guarded.database.connection() as conn:
-        workers.beat(conn, worker_id, release="1.2.3", threads=2, run_ids=[run_id, uuid4()], ttl_seconds=60)
-        workers.beat(conn, silent, release="1.2.3", threads=2, run_ids=[], ttl_seconds=-1)
+        workers.heartbeat(conn, worker_id, release="1.2.3", threads=2, run_ids=[run_id, uuid4()], ttl_seconds=60)
+        workers.heartbeat(conn, silent, release="1.2.3", threads=2, run_ids=[], ttl_seconds=-1)
     stats = ask(guarded, "GetQueueStats")
     (worker,) = stats.workers
     assert (worker.worker_id, worker.release, worker.threads) == (str(worker_id), "1.2.3", 2)
@@ -203,9 +203,9 @@ def test_a_failed_job_says_why_and_whether_it_can_be_tried_again(guarded):
     Worker(guarded, judged).start().complete()
     asked = uuid4()
     with guarded.database.connection() as conn:
-        revalidations.ask(conn, asked, judged)
+        revalidations.insert(conn, asked, judged)
         revalidations.fail(conn, asked, "WORKER_CRASHED")
-        revalidations.leave(conn, asked)  # as its caller does
+        revalidations.discard(conn, asked)  # as its caller does
     jobs = {UUID(job.validation_id): job for job in ask(guarded, "ListFailedJobs").jobs}
     assert {run_id: (job.kind, job.can_replay) for run_id, job in jobs.items()} == {
         kept: (pb.JOB_KIND_VALIDATION, True),

@@ -72,7 +72,7 @@ def changes(server: Server, run_id: UUID, token: str) -> list[Any]:
 
     def judge() -> None:
         with server.database.connection() as conn:
-            found = eventually(lambda: revalidations.waiting(conn, older_than_seconds=0, limit=1))[0]
+            found = eventually(lambda: revalidations.queued(conn, older_than_seconds=0, limit=1))[0]
             revalidations.write(conn, found, judged("new"))
             versions = {"rule_set_version": "r2", "reference_version": "v2"}
             assert revalidations.finish(conn, found, run_id, results=1, **versions)

@@ -33,7 +33,7 @@ def run_id(server):
 
 def asked(server):
     with server.database.connection() as conn:
-        return next(iter(revalidations.waiting(conn, older_than_seconds=0, limit=1)), None)
+        return next(iter(revalidations.queued(conn, older_than_seconds=0, limit=1)), None)
 
 
 def judge(server, run_id):

@@ -31,8 +31,8 @@ CHANGES = {
 }
 FENCED = {
     **{target.value: change for target, change in CHANGES.items()},
-    "beat": lambda conn, claim: leases.beat(conn, claim, {}, lease_seconds=60),
-    "found": lambda conn, claim: leases.set_found(conn, claim, encoding="utf-8", delimiter=","),
+    "beat": lambda conn, claim: leases.extend(conn, claim, {}, lease_seconds=60),
+    "found": lambda conn, claim: leases.set_dialect(conn, claim, encoding="utf-8", delimiter=","),
 }
 
 
@@ -59,7 +59,7 @@ def change(database):
 
 
 def expire(change):
-    return change(leases.expired, max_attempts=3)
+    return change(leases.requeue_expired, max_attempts=3)
 
 
 def force(database, run, status):
@@ -137,12 +137,12 @@ def test_who_lost_the_lease_changes_nothing(database, change, take, now, what):
         change(FENCED[what], old)
     assert caught.value.params["attempt"] == 1
     assert now(old.run) == before
-    assert not change(leases.beat, new, {}, lease_seconds=60)
+    assert not change(leases.extend, new, {}, lease_seconds=60)
 
 
 def test_a_completed_run_has_its_figures(change, take, now):
     claim = take()
-    change(leases.set_found, claim, encoding="cp1252", delimiter=";")
+    change(leases.set_dialect, claim, encoding="cp1252", delimiter=";")
     change(leases.complete, claim, **ENDING)
     run = now(claim.run)
     assert (run.status, run.percent, run.phase, run.bytes_parsed) == (RunStatus.COMPLETED, 100, None, 1234)
@@ -182,21 +182,23 @@ def test_progress_is_stored_and_never_steps_back(change, take, now):
         done = int(percent)
         rows = {"rows_parsed": 20, "rows_loaded": done, "rows_rejected": 2}
         progress = {"phase": phase, "percent": percent, "bytes_parsed": done, "error": done, **rows}
-        assert change(leases.beat, claim, progress, lease_seconds=60) is False
+        assert change(leases.extend, claim, progress, lease_seconds=60) is False
 
     beat(50)
     beat(40)
     run = now(claim.run)
     assert (run.percent, run.phase, run.bytes_parsed, run.processed_rows) == (50, RunPhase.RULES, 50, 50)
     assert (run.total_rows, run.rejected_rows, run.result_counts.error) == (20, 2, 50)
-    change(leases.beat, claim, {}, lease_seconds=60)
+    change(leases.extend, claim, {}, lease_seconds=60)
     assert now(claim.run) == run
 
 
 def test_a_new_attempt_begins_from_nothing(change, take, now):
     claim = take()
-    change(leases.beat, claim, {"phase": RunPhase.RULES, "percent": 80, "rows_parsed": 5, "error": 5}, lease_seconds=60)
-    change(leases.set_found, claim, encoding="cp1252", delimiter=";")
+    change(
+        leases.extend, claim, {"phase": RunPhase.RULES, "percent": 80, "rows_parsed": 5, "error": 5}, lease_seconds=60
+    )
+    change(leases.set_dialect, claim, encoding="cp1252", delimiter=";")
     change(leases.release, claim, delay_seconds=0, count_attempt=True)
     assert now(claim.run).percent == 80
     run = take(claim.run).run
@@ -232,7 +234,7 @@ def test_a_silent_worker_loses_its_run(change, take, now):
 
 def test_a_beat_keeps_the_lease(change, take):
     claim = take(lease_seconds=-1)
-    change(leases.beat, claim, {}, lease_seconds=60)
+    change(leases.extend, claim, {}, lease_seconds=60)
     assert expire(change) == []
 
 
@@ -249,15 +251,15 @@ def test_a_run_that_kills_its_workers_fails_for_good(change, take, add):
 def test_a_waiting_run_without_attempts_left_fails_too(change, take):
     claim = take()
     change(leases.release, claim, delay_seconds=0, count_attempt=True)
-    (taken,) = change(leases.expired, max_attempts=1)
+    (taken,) = change(leases.requeue_expired, max_attempts=1)
     assert (taken.status, taken.error_code) == (RunStatus.FAILED, "ATTEMPTS_EXHAUSTED")
 
 
 def test_reconcilers_do_not_wait_for_each_other(database, take):
     claims = [take(lease_seconds=-1) for _ in range(3)]
     with database.connection() as one, database.connection() as two:
-        assert len(leases.expired(one, max_attempts=3)) == len(claims)
-        assert leases.expired(two, max_attempts=3) == []
+        assert len(leases.requeue_expired(one, max_attempts=3)) == len(claims)
+        assert leases.requeue_expired(two, max_attempts=3) == []
 
 
 def test_cancelling_a_waiting_run_ends_it(change, add):
@@ -275,7 +277,7 @@ def test_cancelling_a_running_one_asks_its_worker(change, take, now):
     assert (asked.status, ended) == (RunStatus.PROCESSING, False)
     again, _ = change(runs.request_cancel, claim.run.id, "local")
     assert again.cancel_requested_at == asked.cancel_requested_at
-    assert change(leases.beat, claim, {}, lease_seconds=60) is True
+    assert change(leases.extend, claim, {}, lease_seconds=60) is True
     change(leases.cancel, claim)
     assert now(claim.run).status is RunStatus.CANCELLED
 
@@ -310,7 +312,7 @@ def test_cancelling_an_ended_run_changes_nothing(database, change, add, now, sta
 
 def test_a_failed_run_is_queued_again_with_all_its_attempts(change, take, now):
     claim = take(max_attempts=1)
-    change(leases.beat, claim, {"phase": RunPhase.RULES, "percent": 80.0, "rows_parsed": 9}, lease_seconds=60)
+    change(leases.extend, claim, {"phase": RunPhase.RULES, "percent": 80.0, "rows_parsed": 9}, lease_seconds=60)
     change(runs.request_cancel, claim.run.id, "local")
     change(leases.fail, claim, TerminalError(Reason.NO_USABLE_ROWS))
     waiting = change(runs.retry, now(claim.run))

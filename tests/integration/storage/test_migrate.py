@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from importlib.resources import files
+from pkgutil import iter_modules
 
 import psycopg
 import pytest
 
 from facnet_grpc.errors import FacnetError, TransientError
 from facnet_grpc.storage.postgres.migrate import migrate, pending
+from facnet_grpc.storage.postgres.migrations import versions
 
 # What there is to know of a schema, in catalogues that look the same from PostgreSQL 15 to 18. (From 18 on, NOT NULL
 # is among the constraints too; here it is compared as a property of columns.)
@@ -56,6 +59,13 @@ def test_the_migrated_schema_is_schema_sql(empty_postgres_url, other_postgres_ur
     wanted = described(other_postgres_url)
     assert len(wanted["columns"]) > 80
     assert described(empty_postgres_url) == wanted
+
+
+def test_the_first_revision_is_frozen_as_soon_as_there_is_a_second():
+    """Otherwise a new database would get what the second revision adds from the first one."""
+    modules = [import_module(f"{versions.__name__}.{found.name}") for found in iter_modules(versions.__path__)]
+    (first,) = (module for module in modules if module.down_revision is None)
+    assert (first.source == "schema.sql") == (len(modules) == 1)
 
 
 def test_what_is_missing_is_named_until_it_is_applied(empty_postgres_url):

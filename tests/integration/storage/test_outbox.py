@@ -73,8 +73,8 @@ def cancel_waiting(change, claim):
 
 
 def crash(change, claim):
-    change(leases.beat, claim, {}, lease_seconds=-1)
-    change(leases.expired, max_attempts=1)
+    change(leases.extend, claim, {}, lease_seconds=-1)
+    change(leases.requeue_expired, max_attempts=1)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_an_end_that_is_rolled_back_is_never_announced(database, owed, add, take
 
 def test_a_worker_that_lost_its_lease_announces_nothing(change, owed, add, take):
     claim = take(add(**WANTED), lease_seconds=-1)
-    change(leases.expired, max_attempts=3)
+    change(leases.requeue_expired, max_attempts=3)
     with pytest.raises(LeaseLost):
         complete(change, claim)
     assert owed() == []
@@ -175,10 +175,10 @@ def test_after_the_lease_somebody_else_tries_and_the_first_one_has_no_say(change
     (other,) = owed()
     assert (other.id, other.attempt, other.age_seconds >= silent.age_seconds) == (silent.id, 2, True)
     change(outbox.postpone, silent, 0)
-    change(outbox.end, silent, DeliveryOutcome.GIVEN_UP)
+    change(outbox.finish, silent, DeliveryOutcome.GIVEN_UP)
     assert owed() == []  # still the other's
-    change(outbox.end, other, DeliveryOutcome.SENT)
-    assert change(outbox.figures) == (0, 0.0)
+    change(outbox.finish, other, DeliveryOutcome.SENT)
+    assert change(outbox.count_pending) == (0, 0.0)
 
 
 def test_what_was_never_tried_comes_first(change, owed, add, take):
@@ -188,7 +188,7 @@ def test_what_was_never_tried_comes_first(change, owed, add, take):
     change(outbox.postpone, tried, -3600)
     (first,) = owed(limit=1)
     assert first.id != tried.id
-    count, age = change(outbox.figures)
+    count, age = change(outbox.count_pending)
     assert count == 2
     assert age > 0
 
@@ -197,10 +197,10 @@ def test_they_are_forgotten_after_a_while_or_with_their_run(change, owed, add, t
     for _ in range(2):
         complete(change, take(add(webhook_url=URL)))
     sent, waiting = owed()
-    change(outbox.end, sent, DeliveryOutcome.SENT)
-    assert change(outbox.forget, older_than_seconds=60, limit=9) == 0
-    assert change(outbox.forget, older_than_seconds=-1, limit=9) == 1
+    change(outbox.finish, sent, DeliveryOutcome.SENT)
+    assert change(outbox.delete_finished, older_than_seconds=60, limit=9) == 0
+    assert change(outbox.delete_finished, older_than_seconds=-1, limit=9) == 1
     change(deletion.take, waiting.run_id, "local")
-    assert change(outbox.figures) == (0, 0.0)
+    assert change(outbox.count_pending) == (0, 0.0)
     with pytest.raises(NotFound):
         change(runs.get, waiting.run_id)

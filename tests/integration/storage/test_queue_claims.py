@@ -214,7 +214,7 @@ def test_the_line_is_the_order_in_which_runs_are_claimed(database, add_many, cla
     )
     claim()
     with database.connection() as conn:
-        _, line = queue.line(conn, rules(most=5), max_attempts=3)
+        _, line = queue.runs_in_order(conn, rules(most=5), max_attempts=3)
     served = []
     while found := claim(rules(most=5)):
         served.append(found.run.id)
@@ -226,8 +226,8 @@ def test_the_line_is_the_order_in_which_runs_are_claimed(database, add_many, cla
 def test_only_what_has_been_due_for_some_time_is_in_the_line_of_the_reconciler(database, add):
     add()
     with database.connection() as conn:
-        assert len(queue.line(conn, rules(), max_attempts=3)[1]) == 1
-        assert queue.line(conn, rules(), max_attempts=3, older_than_seconds=60)[1] == []
+        assert len(queue.runs_in_order(conn, rules(), max_attempts=3)[1]) == 1
+        assert queue.runs_in_order(conn, rules(), max_attempts=3, older_than_seconds=60)[1] == []
 
 
 def test_a_run_that_is_claimed_is_as_it_says(database, add, claim):

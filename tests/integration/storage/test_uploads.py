@@ -63,4 +63,4 @@ def test_old_uploads_are_forgotten_unless_somebody_goes_on(database, begin):
     begin(resumed.id)
     with database.connection() as conn:
         assert [uploads.delete(conn, upload.id) for upload in (old, resumed, fresh)] == [True, False, False]
-        assert uploads.known(conn, [old.id, resumed.id, fresh.id]) == {resumed.id, fresh.id}
+        assert uploads.existing(conn, [old.id, resumed.id, fresh.id]) == {resumed.id, fresh.id}

@@ -211,7 +211,7 @@ def test_a_chore_that_fails_does_not_keep_the_others_from_their_turn(bench, reco
     run_id = bench.submit(b"content")
     claim(bench, run_id)
     expire(bench, run_id)
-    monkeypatch.setattr(queue, "line", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(queue, "runs_in_order", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(uploads, "expired", lambda *_, **__: 1 / 0)
     assert reconciler.look()
     assert bench.run(run_id).status is RunStatus.QUEUED

@@ -53,7 +53,7 @@ def look(database, folder):
         assert table.do(chore)
         table.measure()
         with database.connection() as conn:
-            return periodic.last(conn, NAME).outcome
+            return periodic.last_execution(conn, NAME).outcome
 
     return do
 

@@ -34,7 +34,7 @@ def completed(bench, sample):
 def ask(bench, run_id):
     revalidation_id = uuid4()
     with bench.resources.database.connection() as conn:
-        revalidations.ask(conn, revalidation_id, run_id)
+        revalidations.insert(conn, revalidation_id, run_id)
     return revalidation_id
 
 
@@ -206,7 +206,7 @@ def test_what_nobody_waits_for_leaves_nothing(bench, revalidator, completed, mon
 
     def forget_first(*args, **kwargs):
         with bench.resources.database.connection() as other:
-            revalidations.forget(other, [asked])
+            revalidations.delete(other, [asked])
         return write(*args, **kwargs)
 
     write = revalidations.write

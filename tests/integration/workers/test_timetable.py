@@ -50,12 +50,12 @@ def working(database, *chores, own=(), workers=1):
 
 def last(database):
     with database.connection() as conn:
-        return periodic.last(conn, "test")
+        return periodic.last_execution(conn, "test")
 
 
 def was_done(database, ago):
     with database.connection() as conn:
-        periodic.begin(conn, "test", datetime.now(UTC) - ago)
+        periodic.start(conn, "test", datetime.now(UTC) - ago)
 
 
 def wait(condition):

@@ -66,8 +66,8 @@ def test_rules_and_queries_are_under_whoever_sent_the_job(bench, traced_run, spa
     assert len({span.context.trace_id for span in spans.get_finished_spans()}) == 1
     assert above(found["rule office_fee"], spans) == ["rules", "attempt", "validate_run", "sender"]
     assert above(found["COPY"], spans)[1:] == ["attempt", "validate_run", "sender"]
-    assert above(found["leases.claim_from"], spans) == ["validate_run", "sender"]
-    assert above(found["leases.complete"], spans) == ["storing_results", "attempt", "validate_run", "sender"]
+    assert above(found["leases.claim_first_of_lane"], spans) == ["validate_run", "sender"]
+    assert above(found["leases.complete_run"], spans) == ["storing_results", "attempt", "validate_run", "sender"]
     assert found["attempt"].attributes["facnet.run_id"] == str(traced_run)
 
 

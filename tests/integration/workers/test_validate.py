@@ -259,7 +259,7 @@ def test_a_worker_whose_lease_was_taken_stores_nothing_and_the_other_everything_
     with held(run_id) as frozen:
         with bench.resources.database.connection() as conn:  # one transaction: no heartbeat comes between
             conn.execute("UPDATE validation_runs SET lease_expires_at = now() - interval '1 second'")
-            assert [run.status for run in leases.expired(conn, max_attempts=3)] == [RunStatus.QUEUED]
+            assert [run.status for run in leases.requeue_expired(conn, max_attempts=3)] == [RunStatus.QUEUED]
         run = bench.validate(run_id)
         frozen.finish()
     assert (run.status, run.attempt) == (RunStatus.COMPLETED, 2)

@@ -1,6 +1,6 @@
 """${message}."""
 
-from facnet_grpc.storage.postgres.migrations.apply import apply
+from facnet_grpc.storage.postgres.migrations import run_sql
 
 revision = "${up_revision}"
 down_revision = ${repr(down_revision)}
@@ -8,4 +8,4 @@ down_revision = ${repr(down_revision)}
 
 def upgrade() -> None:
     """Apply `${up_revision}.sql`."""
-    apply(revision)
+    run_sql("migrations/versions/${up_revision}.sql")

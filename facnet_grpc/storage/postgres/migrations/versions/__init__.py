@@ -1,1 +1,1 @@
-"""One file per change: a module with its number and, beside it, its SQL."""
+"""One module per revision, `v<number>_<name>.py`, with its SQL beside it in `<number>.sql`."""

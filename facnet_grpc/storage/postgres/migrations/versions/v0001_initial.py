@@ -1,11 +1,13 @@
-"""Runs, uploads, lines, results and logs."""
+"""The first schema: runs, uploads, rows, results and logs."""
 
-from facnet_grpc.storage.postgres.migrations.apply import apply
+from facnet_grpc.storage.postgres.migrations import run_sql
 
 revision = "0001"
 down_revision = None
+# The second migration freezes this one: see `facnet_grpc.storage.postgres.migrations`.
+source = "schema.sql"
 
 
 def upgrade() -> None:
-    """Apply `0001.sql`."""
-    apply(revision)
+    """Create the tables."""
+    run_sql(source)
