@@ -97,7 +97,7 @@ def test_a_heartbeat_that_fails_for_a_while_is_no_reason_to_stop(parts, control,
 
 
 def test_a_heartbeat_after_a_failure_counts_again(parts, control, clock, monkeypatch):
-    monkeypatch.setattr(reporter_module.leases, "beat", lambda *_, **__: False)
+    monkeypatch.setattr(reporter_module.leases, "extend", lambda *_, **__: False)
     reporter = make(parts, control)
     clock.now += 20.0
     reporter._beat(clock.now)
