@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from facnet_grpc.calendar import day_in_quebec
-from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason, TransientError
+from facnet_grpc.errors import InvalidInput, LimitExceeded, Reason
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
 from facnet_grpc.model.reference import ReferenceChanges, ReferenceKind, ReferenceVersion
 from facnet_grpc.reference import tables
 from facnet_grpc.reference.tables import MAX_FILE_BYTES, ReferenceFile
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.proto import REFERENCE_KIND, member
+from facnet_grpc.server.request_stream import RequestStream
 from facnet_grpc.storage.postgres import reference
 from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.reference import IMPORT_SECONDS
 
 MAX_SOURCE = 300
-IDLE_SECONDS = 60.0
-END_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -34,15 +32,15 @@ class _IncomingFile:
 
 
 async def receive(
-    messages: AsyncIterator[pb.ImportReferenceRequest], *, max_bytes: int = MAX_FILE_BYTES
+    stream: RequestStream[pb.ImportReferenceRequest], *, max_bytes: int = MAX_FILE_BYTES
 ) -> list[ReferenceFile]:
     """Return the files of a stream, at most one of each kind.
 
-    Raises `InvalidInput`, `LimitExceeded` (FILE_TOO_LARGE), `TransientError` after `IDLE_SECONDS` without a message.
+    Raises `InvalidInput`, `LimitExceeded` (FILE_TOO_LARGE), `TransientError` from the stream.
     """
     files: dict[ReferenceKind, _IncomingFile] = {}
     incoming: _IncomingFile | None = None
-    while (message := await _next(messages)) is not None:
+    while (message := await stream.next()) is not None:
         if message.WhichOneof("message") == "header":
             incoming = _file(message.header)
             if files.setdefault(incoming.kind, incoming) is not incoming:
@@ -53,8 +51,7 @@ async def receive(
             incoming.data += message.data
             if len(incoming.data) > max_bytes:
                 raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=max_bytes)
-    # An interrupted stream looks ended for a moment before this task is cancelled.
-    await asyncio.sleep(END_SECONDS)
+    await stream.confirm_end()
     if not files:
         raise InvalidInput(Reason.HEADER_REQUIRED, field="header")
     return [ReferenceFile(one.kind, one.source, bytes(one.data)) for one in files.values()]
@@ -70,11 +67,3 @@ def store(database: Database, files: Sequence[ReferenceFile]) -> tuple[Reference
 def _file(header: pb.ReferenceFileHeader) -> _IncomingFile:
     kind = member("header.kind", header.kind, REFERENCE_KIND)
     return _IncomingFile(kind, request_fields.optional_text("header.source", header.source, most=MAX_SOURCE) or "")
-
-
-async def _next(messages: AsyncIterator[pb.ImportReferenceRequest]) -> pb.ImportReferenceRequest | None:
-    try:
-        async with asyncio.timeout(IDLE_SECONDS):
-            return await anext(messages, None)
-    except TimeoutError:
-        raise TransientError(Reason.DEADLINE_EXCEEDED) from None

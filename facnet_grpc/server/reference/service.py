@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.gen.facnet.v1 import reference_service_pb2 as pb
@@ -16,11 +14,12 @@ from facnet_grpc.server.executors import BackgroundTasks, BlockingExecutor
 from facnet_grpc.server.paging import TEXT, Page
 from facnet_grpc.server.reference import imports, proto
 from facnet_grpc.server.request_context import Context
+from facnet_grpc.server.request_stream import RequestStream
 from facnet_grpc.storage.postgres import reference
 from facnet_grpc.storage.postgres.database import Database
 
 CODE_DIGITS = 5
-DRAIN_SECONDS = 3.0
+IDLE_SECONDS = 60.0  # of an import, without a message
 
 log = get_logger(__name__)
 
@@ -104,10 +103,11 @@ class ReferenceService:
         self, request_iterator: AsyncIterator[pb.ImportReferenceRequest], _context: Context
     ) -> pb.ImportReferenceResponse:
         """Import files as a new version."""
+        stream = RequestStream(request_iterator, IDLE_SECONDS)
         try:
-            files = await imports.receive(request_iterator, max_bytes=self._max_file_bytes)
+            files = await imports.receive(stream, max_bytes=self._max_file_bytes)
         except FacnetError:
-            await _drain(request_iterator)
+            await stream.drain()
             raise
         # Not cancelled with the call: the import is stored completely or not at all.
         work = self._background.start(self._store(files))
@@ -117,14 +117,6 @@ class ReferenceService:
         version, changes = await self._blocking.run(imports.store, self._database, files)
         log.info("reference_imported", reference_version=version.version)
         return proto.imported(version, changes)
-
-
-async def _drain(messages: AsyncIterator[Any]) -> None:
-    """Read and discard messages for a while: a client that still writes would see INTERNAL instead of the status."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in messages:
-                pass
 
 
 def _version(value: str) -> str:

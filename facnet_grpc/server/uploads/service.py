@@ -7,18 +7,45 @@ from collections.abc import AsyncIterator, Callable
 from uuid_utils.compat import uuid7
 
 from facnet_grpc import faults
-from facnet_grpc.errors import FacnetError
+from facnet_grpc.errors import FacnetError, InvalidInput, Reason
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
 from facnet_grpc.model.run import Run
 from facnet_grpc.model.upload import UploadHeader
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.server import request_fields
 from facnet_grpc.server.request_context import Context, current
+from facnet_grpc.server.request_stream import RequestStream
 from facnet_grpc.server.uploads import proto
 from facnet_grpc.server.uploads.commands import Uploads
-from facnet_grpc.server.uploads.stream import UploadStream
+from facnet_grpc.server.uploads.receiver import Chunk
 
 UPLOAD_ID_HEADER = "x-upload-id"  # initial metadata: the id to resume with, for clients that did not choose one
+
+
+class UploadStream(RequestStream[pb.SubmitValidationRequest]):
+    """The messages of an upload: a header, then chunks."""
+
+    _announced_bytes: int | None = None
+
+    async def header(self) -> pb.UploadHeader:
+        """Return the first message. Raises `InvalidInput` (HEADER_REQUIRED) if it is anything else."""
+        message = await self.next()
+        if message is None or message.WhichOneof("message") != "header":
+            raise InvalidInput(Reason.HEADER_REQUIRED, field="header")
+        if message.header.HasField("size_bytes"):
+            self._announced_bytes = message.header.size_bytes
+        return message.header
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        """Yield the chunks. Raises `InvalidInput` for a message that is no chunk."""
+        end = 0
+        while (message := await self.next()) is not None:
+            if message.WhichOneof("message") != "chunk":
+                raise InvalidInput(field="message")
+            end = message.chunk.offset + len(message.chunk.data)
+            yield proto.chunk(message.chunk)
+        if end != self._announced_bytes:  # half a file must not be taken for a whole one
+            await self.confirm_end()
 
 
 class UploadService:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from facnet_grpc.gen.facnet.v1 import validation_service_pb2 as pb
-from facnet_grpc.server.uploads.stream import UploadStream
+from facnet_grpc.server.uploads.service import UploadStream
 
 
 async def messages(size_bytes, *parts):
