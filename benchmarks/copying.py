@@ -24,7 +24,7 @@ from pyarrow import csv
 
 from benchmarks import processes
 from facnet_grpc.devstack.embedded import start_postgres
-from facnet_grpc.ingest import open_claims
+from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.sample import write_sample
 from facnet_grpc.settings.keys import Keys

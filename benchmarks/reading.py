@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks.figures import Figure
-from facnet_grpc.ingest import open_claims
+from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.reference.snapshot import shipped
 from facnet_grpc.rules import registry
 from facnet_grpc.rules.api import Rule

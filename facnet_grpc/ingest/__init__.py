@@ -1,7 +1,1 @@
-"""Bytes to Arrow, pure: find out how a file is written, read it as text, cast it with our own kernels."""
-
-from facnet_grpc.ingest.batches import LineBlock
-from facnet_grpc.ingest.options import ReadOptions, RejectReason
-from facnet_grpc.ingest.reader import ClaimFile, Found, open_claims
-
-__all__ = ["ClaimFile", "Found", "LineBlock", "ReadOptions", "RejectReason", "open_claims"]
+"""Reads claim files: finds out the format, reads all cells as text, casts them by column. No I/O of its own."""

@@ -1,9 +1,9 @@
-"""A file's text as blocks of lines with their cells: blank lines, total lines and broken lines told apart."""
+"""Splits a file's text into blocks of lines with their cells; blank, total and malformed lines are separated."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Block:
     """Lines of a file. Positions count all lines of the block, blank ones too."""
 
     cells: Mapping[str, Any]
-    """Canonical column: Arrow strings, one for every good line."""
+    """Canonical column: a `pa.StringArray` without nulls, one cell for every good line."""
     good: Positions
     """Positions of the lines that have all their fields."""
     bad: Positions
@@ -63,8 +63,16 @@ def read_text(stream: Stream, encoding: Encoding, block_bytes: int) -> Iterator[
 class BlockReader:
     """Reads the lines below the header."""
 
-    def __init__(self, dialect: Dialect, encoding: Encoding, columns: tuple[str, ...]) -> None:
-        """Read these canonical columns."""
+    def __init__(
+        self,
+        dialect: Dialect,
+        encoding: Encoding,
+        columns: tuple[str, ...],
+        *,
+        read_csv: Callable[..., pa.Table] = csv.read_csv,
+    ) -> None:
+        """`columns` are the canonical columns to read, `read_csv` is pyarrow's parser."""
+        self._read_csv = read_csv
         self._dialect = dialect
         self._encoding = encoding
         self._columns = columns
@@ -84,8 +92,8 @@ class BlockReader:
             begins_after = text[-1:]
             # After a block with broken lines the next one likely has some as well: it would be parsed in vain.
             is_odd = block is not None and len(block.bad) > 0
-            block = None if is_odd else self._plain(framer, text, frame.layout, lines)
-            block = block or self._sorted_out(framer, text, frame.layout, lines)
+            block = None if is_odd else self._well_formed(framer, text, frame.layout, lines)
+            block = block or self._mixed(framer, text, frame.layout, lines)
             yield block
 
     def _frames(self, framer: Framer, stream: Stream, block_bytes: int) -> Iterator[tuple[bytes, Frame]]:
@@ -116,8 +124,8 @@ class BlockReader:
             yield data[: frame.used], frame
             data = data[frame.used :]
 
-    def _plain(self, framer: Framer, text: bytes, layout: Layout | None, lines: int) -> Block | None:
-        """Read a block with nothing wrong in it, which is how nearly all are."""
+    def _well_formed(self, framer: Framer, text: bytes, layout: Layout | None, lines: int) -> Block | None:
+        """Read a block without malformed lines, as nearly all are; None if it has some."""
         if (layout and (layout.faults or not len(layout.starts))) or not self._is_clean(text):
             return None
         try:
@@ -128,20 +136,20 @@ class BlockReader:
         count = len(next(iter(cells.values())))
         none = np.empty(0, np.int64)
         layout = layout and _without_empty(layout)
-        blank = lines - count - (_broken_up(text, layout, np.arange(count)) if layout else 0)
+        blank = lines - count - (_inner_breaks(text, layout, np.arange(count)) if layout else 0)
         return Block(cells, np.arange(count), none, none.astype(np.int8), blank, text, layout, framer)
 
-    def _sorted_out(self, framer: Framer, text: bytes, layout: Layout | None, lines: int) -> Block:
-        """Read the good lines of a block in which some are broken."""
+    def _mixed(self, framer: Framer, text: bytes, layout: Layout | None, lines: int) -> Block:
+        """Read the good lines of a block in which some are malformed."""
         has_quotes = layout is not None
         layout = layout or framer.layout(text)
         reasons = self._faults(text, layout)
         good = np.flatnonzero(reasons < 0)
         bad = np.flatnonzero(reasons >= 0)
-        bad = bad[~self._is_no_line(text, layout, bad, reasons)]
-        kept = self._joined(text, layout, good)
+        bad = bad[~self._is_skipped(text, layout, bad, reasons)]
+        kept = self._join_lines(text, layout, good)
         cells = self._parse_or_fail(kept, has_quotes=has_quotes)
-        inner = _broken_up(text, layout, np.concatenate([good, bad])) if has_quotes else 0
+        inner = _inner_breaks(text, layout, np.concatenate([good, bad])) if has_quotes else 0
         blank = lines - len(good) - len(bad) - inner
         return Block(cells, good, bad, reasons[bad].astype(np.int8), blank, text, layout, framer)
 
@@ -157,7 +165,7 @@ class BlockReader:
             reasons[line] = REASONS.index(reason)
         return reasons
 
-    def _is_no_line(self, text: bytes, layout: Layout, bad: Positions, reasons: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _is_skipped(self, text: bytes, layout: Layout, bad: Positions, reasons: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of the broken lines are blank, or a total."""
         if not len(bad):
             return np.zeros(0, np.bool_)
@@ -181,7 +189,7 @@ class BlockReader:
         return self._encoding.is_clean or MARK_BYTES not in text
 
     @staticmethod
-    def _joined(text: bytes, layout: Layout, good: Positions) -> bytes:
+    def _join_lines(text: bytes, layout: Layout, good: Positions) -> bytes:
         """Return the good lines alone, each with a line break."""
         if not len(good):
             return b""
@@ -201,7 +209,7 @@ class BlockReader:
         positions = self._dialect.columns.positions
         names = [f"f{number}" for number in range(self._width)]
         wanted = [names[positions[column]] for column in self._columns]
-        table = csv.read_csv(
+        table = self._read_csv(
             pa.BufferReader(text),
             csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
             csv.ParseOptions(
@@ -237,7 +245,7 @@ def _count_lines(text: bytes, begins_after: bytes) -> int:
     return ends - is_split + (text[-1:] not in {b"\n", b"\r"})
 
 
-def _broken_up(text: bytes, layout: Layout, lines: Positions) -> int:
+def _inner_breaks(text: bytes, layout: Layout, lines: Positions) -> int:
     """Count the line breaks within lines, in their quotes."""
     if not layout.may_break:
         return 0

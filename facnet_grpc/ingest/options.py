@@ -1,7 +1,4 @@
-"""Why a line is rejected.
-
-What a caller can tell the reader, and the limits that nobody can.
-"""
+"""Options and limits of the reader, and the reasons for which it rejects a line."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ MAX_RAW_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """Hints from the caller, which win over what is found, and limits."""
+    """Hints from the caller, which override what is detected, and limits."""
 
     encoding_hint: str | None = None
     delimiter_hint: str | None = None
@@ -42,4 +39,4 @@ class ReadOptions:
     max_expansion_ratio: int = 200
     """How many times its own size a compressed file may expand to."""
     block_bytes: int = 2 << 20
-    """How much is read at a time, in bytes; the lines are the same. With half as much, reading takes a sixth longer."""
+    """Bytes that are read at a time. The lines do not depend on it; with half of it, reading takes a sixth longer."""

@@ -1,9 +1,7 @@
-"""The beginning of a file as text, and how it got there: compression and encoding.
+"""Opens a claim file: detects its format, then reads its lines block by block.
 
-Claim files to claim lines: finds out how a file is written, then reads it block after block.
-
-A file is read twice: once for what only the whole of it can tell (its encoding; which part of a date is the day), and
-once for its lines. Memory does not grow with it, and the lines do not depend on the size of the blocks.
+A file is read twice: once to detect what depends on all of it (the encoding; the order of day and month), and once for
+its lines. Memory does not grow with the file, and the lines do not depend on the block size.
 """
 
 from __future__ import annotations
@@ -14,20 +12,19 @@ from dataclasses import dataclass
 from typing import Self
 
 from facnet_grpc.errors import Reason, TerminalError
-from facnet_grpc.ingest import dialect, encoding
 from facnet_grpc.ingest import dialect as dialects
-from facnet_grpc.ingest.batches import LineBlock, LineBlockBuilder
+from facnet_grpc.ingest import encoding as encodings
 from facnet_grpc.ingest.blocks import BlockReader, read_text
 from facnet_grpc.ingest.dates import DateTally
 from facnet_grpc.ingest.encoding import Encoding
-from facnet_grpc.ingest.lines import LineCaster
+from facnet_grpc.ingest.lines import LineBlock, LineBlockBuilder, LineCaster
 from facnet_grpc.ingest.options import PROBE_BYTES, ReadOptions
 from facnet_grpc.ingest.source import OpenSource, Stream, fetched_once
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is known of a file before its columns are."""
+    """Compression, encoding and beginning of a file."""
 
     compression: str | None
     encoding: Encoding
@@ -42,18 +39,18 @@ def read_probe(open_source: OpenSource, size_bytes: int, options: ReadOptions) -
         TerminalError: EMPTY_FILE, NOT_A_CSV, UNKNOWN_ENCODING, CORRUPT_ARCHIVE or EXPANDS_TOO_LARGE.
     """
     with Stream(open_source, size_bytes, options) as stream:
-        dialect.refuse_known_binary(stream.read(64))
+        dialects.refuse_known_binary(stream.read(64))
     with Stream(open_source, size_bytes, options) as stream:
-        found = encoding.detect(stream, options.encoding_hint, options.block_bytes)
+        encoding = encodings.detect(stream, options.encoding_hint, options.block_bytes)
     text = bytearray()
     with Stream(open_source, size_bytes, options) as stream:
-        for block in read_text(stream, found, options.block_bytes):
+        for block in read_text(stream, encoding, options.block_bytes):
             text += block
             if len(text) >= PROBE_BYTES:
                 break
     probe = bytes(text[:PROBE_BYTES])
-    dialect.refuse_binary(probe)
-    return Probe(stream.compression, found, probe)
+    dialects.refuse_binary(probe)
+    return Probe(stream.compression, encoding, probe)
 
 
 _PROBED_ROWS = 5000

@@ -6,7 +6,8 @@ import io
 import re
 
 from facnet_grpc.errors import TerminalError
-from facnet_grpc.ingest import ReadOptions, open_claims
+from facnet_grpc.ingest.options import ReadOptions
+from facnet_grpc.ingest.reader import open_claims
 
 HEADER = b"Date de Service;Code;Montant Preliminaire;Doctor Info;Patient;Lieu de pratique\r\n"
 LINE = b"2025-02-26;15804;49,15;1234567-00001 | Roi, Zoe - Omni;ROIZ75520112 - ROI, ZOE;51234\r\n"

@@ -19,7 +19,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from facnet_grpc import faults
-from facnet_grpc.ingest.batches import LineBlock
+from facnet_grpc.ingest.lines import LineBlock
 from facnet_grpc.ingest.reader import ClaimFile, Found
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.model.summary import DefectFigures, RejectionFigures

@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from facnet_grpc.events.stream import RunEvent
-from facnet_grpc.ingest.batches import LineBlock
+from facnet_grpc.ingest.lines import LineBlock
 from facnet_grpc.ingest.reader import ClaimFile, Found, open_claims
 from facnet_grpc.model.run import NewRun, Run
 from facnet_grpc.settings import Settings

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from facnet_grpc.errors import TerminalError
-from facnet_grpc.ingest import ReadOptions, open_claims
+from facnet_grpc.ingest.options import ReadOptions
+from facnet_grpc.ingest.reader import open_claims
 
 HEADER = "Date de Service;Code;Montant Preliminaire;Doctor Info;Patient;Lieu de pratique"
 LINE = "2025-02-26;15804;49,15;1234567-00001 | Béla, Zoé - Médecine familiale  ;BELZ75520112 - BÉLA, ZOÉ;51234"

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from plain_reader import blank_lines
 from plain_reader import read as plain_read
 
-from facnet_grpc.ingest import ReadOptions, open_claims
+from facnet_grpc.ingest.options import ReadOptions
+from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.sample import SampleDialect, write_sample
 
 COLUMNS = ("Date de Service", "Code", "Montant Preliminaire", "Doctor Info", "Patient", "Début", "Facture", "Autre")

@@ -3,12 +3,18 @@
 import gzip
 import logging
 import traceback
+from io import BytesIO
 
+import pyarrow as pa
 import pytest
 from claim_files import HEADER, line, read_bytes
 
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.ingest.blocks import BlockReader
+from facnet_grpc.ingest.dialect import sniff
+from facnet_grpc.ingest.encoding import Encoding
+from facnet_grpc.ingest.options import ReadOptions
+from facnet_grpc.ingest.source import Stream
 
 CANARY = "Xanadu7552"
 
@@ -53,9 +59,13 @@ def test_errors_hold_no_cells(text, options, caplog, capfd):
     assert CANARY not in "".join(capfd.readouterr())
 
 
-def test_an_error_of_the_parser_is_not_passed_on(monkeypatch):
-    monkeypatch.setattr(BlockReader, "_joined", staticmethod(lambda text, *_: text))
-    with pytest.raises(FacnetError) as caught:
-        read_bytes(f"{HEADER}\n{line()}\n{CANARY};b\n".encode())
+def test_an_error_of_the_parser_is_not_passed_on():
+    def read_csv(*_):
+        raise pa.ArrowInvalid(f"CSV parse error: {CANARY}")
+
+    raw = f"{HEADER}\n{line()}\n{CANARY};b\n".encode()
+    reader = BlockReader(sniff(raw, None), Encoding("utf-8"), ("code",), read_csv=read_csv)
+    with Stream(lambda: BytesIO(raw), len(raw), ReadOptions()) as stream, pytest.raises(FacnetError) as caught:
+        list(reader.read(stream, len(raw)))
     assert CANARY not in everything_of(caught.value)
     assert caught.value.__suppress_context__

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facnet_grpc.ingest import casts, values
-from facnet_grpc.ingest.casts import DictionaryCast, UniformCast, cast_text
-from facnet_grpc.ingest.patients import PatientCast
+from facnet_grpc.ingest.casts import DictionaryCast, PatientCast, UniformCast, cast_text
 from facnet_grpc.ingest.source import SMALL_BYTES, fetched_once
 
 CLOCKS = st.one_of(st.from_regex(r"[0-2][0-9]:[0-6][0-9]", fullmatch=True), st.just(""))

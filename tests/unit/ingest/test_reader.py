@@ -11,7 +11,8 @@ import zstandard
 from claim_files import HEADER, line, read_bytes, read_lines, reason_of
 
 from facnet_grpc.errors import Reason, TerminalError
-from facnet_grpc.ingest import ReadOptions, open_claims
+from facnet_grpc.ingest.options import ReadOptions
+from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.billing import BILLING_SCHEMA, REJECTED_SCHEMA
 
 
