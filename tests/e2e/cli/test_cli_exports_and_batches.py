@@ -58,7 +58,7 @@ def test_logs_say_what_happened(facnet, completed):
     assert [event["event"] for event in events] == ["file_understood", "completed"]
     assert [event["level"] for event in events] == ["info", "info"]
     assert "completed  attempt=1" in facnet("logs", completed, "--source", "worker").out
-    assert facnet("logs", completed, "--level", "error", "--lang", "en").out == "Nothing.\n"
+    assert facnet("logs", completed, "--level", "error", "--lang", "en").out == "No entries.\n"
 
 
 def test_a_batch_is_submitted_followed_and_summed_up(facnet, three_files):

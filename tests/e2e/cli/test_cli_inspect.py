@@ -9,8 +9,8 @@ from facnet_process import SAMPLE, run_facnet
 def test_a_good_file_is_described():
     ended = run_facnet("inspect", SAMPLE)
     assert ended.code == 0, ended.err
-    assert "Encodage : cp1252" in ended.out
-    assert "Séparateur : ;" in ended.out
+    assert "Encodage\N{NO-BREAK SPACE}: cp1252" in ended.out
+    assert "Séparateur\N{NO-BREAK SPACE}: ;" in ended.out
     assert "9999-99-99" in ended.out
     names = SAMPLE.read_text("cp1252").splitlines()[1].split(";")
     assert names[2] not in ended.out
