@@ -11,7 +11,7 @@ from benchmarks import end_to_end, instead, reading, uploading
 from benchmarks.end_to_end import CORE, Size
 from benchmarks.figures import Figure, machine, shown, tell_missed
 from benchmarks.stack import Stack, running
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 
 MILLION = 1_000_000
 UPLOAD_BYTES = 256 << 20

@@ -26,7 +26,7 @@ from benchmarks import processes
 from facnet_grpc.devstack.embedded import start_postgres
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.billing import BILLING_SCHEMA
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 from facnet_grpc.settings.keys import Keys
 from facnet_grpc.storage.blobs.key_wrapping import KeyWrapper
 from facnet_grpc.storage.postgres.database import PatientConnection

@@ -19,7 +19,7 @@ from benchmarks.figures import Figure
 from benchmarks.stack import Stack
 from facnet_client import Phase, Status
 from facnet_grpc.rules.registry import RULES
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 
 MIB = 1.048576  # MB
 CORE = tuple(rule.info.id for rule in RULES)

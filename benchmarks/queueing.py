@@ -26,7 +26,7 @@ from benchmarks import processes
 from benchmarks.figures import Figure
 from benchmarks.stack import Stack
 from facnet_client import FacnetClient, Priority
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 
 TENANTS = tuple(f"clinic{number}" for number in range(10))
 LATE = "latecomer"

@@ -17,7 +17,7 @@ from facnet_grpc.rules import registry
 from facnet_grpc.rules.api import Rule
 from facnet_grpc.rules.engine import RuleOutcome, run_rules
 from facnet_grpc.rules.table.columns import LineCollector
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 from workers.process import configure_malloc
 from workers.validation.attempt import rule_concurrency
 

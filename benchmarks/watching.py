@@ -28,7 +28,7 @@ from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
 from facnet_grpc.gen.facnet.v1.validation_pb2 import VALIDATION_PHASE_LOADING
 from facnet_grpc.gen.facnet.v1.validation_service_pb2_grpc import ValidationServiceStub
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 
 CHANNELS = 10
 WATCHERS_OF_A_RUN = 10

@@ -19,7 +19,7 @@ from facnet_grpc.reference.snapshot import shipped
 from facnet_grpc.rules.engine import RuleOutcome, run_rules
 from facnet_grpc.rules.registry import Registry, for_run
 from facnet_grpc.rules.table.columns import LineCollector
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 
 _libc = ctypes.CDLL(None)
 _trim = getattr(_libc, "malloc_trim", None)  # glibc has both, musl neither

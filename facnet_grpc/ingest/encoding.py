@@ -97,8 +97,8 @@ def detect(stream: Stream, hint: str | None, block_bytes: int) -> Encoding:
         start += block
     bom, name = next(((bom, name) for bom, name in _BOMS if start.startswith(bom)), (b"", ""))
     if hint:
-        asked = hinted(hint)
-        bom, name = (bom, name) if name.startswith(asked) else (b"", _WITHOUT_BOM.get(asked, asked))
+        chosen = hinted(hint)
+        bom, name = (bom, name) if name.startswith(chosen) else (b"", _WITHOUT_BOM.get(chosen, chosen))
     if name not in {"", "utf-8"}:
         return Encoding(name, bom, is_clean=name == "cp1252")
     is_valid = _is_utf8(start, blocks)

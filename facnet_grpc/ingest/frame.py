@@ -44,7 +44,7 @@ class Layout:
 class Frame:
     """The first `used` bytes are whole lines; `layout` says where they are if that had to be found out.
 
-    With `is_rest` they are what remains of a line that was too long, which has been told of already.
+    With `is_rest` they are what remains of a line that was too long, which has been reported already.
     """
 
     used: int

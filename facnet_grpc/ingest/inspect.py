@@ -34,19 +34,19 @@ def inspect_file(path: Path, options: ReadOptions = ReadOptions(), *, lines: int
     """Look at a file. Only what opening or reading it raises is raised (OSError); errors of the file are returned."""
     size = path.stat().st_size
 
-    def inspection(found: Found | None, error: TerminalError | None, encoding: str | None, text: bytes) -> Inspection:
+    def result(found: Found | None, error: TerminalError | None, encoding: str | None, text: bytes) -> Inspection:
         shown = tuple(mask(line[:_LONGEST_SHOWN]) for line in text.decode("utf-8", "replace").splitlines()[:lines])
         return Inspection(size, found, error, encoding, shown)
 
     try:
         probe = read_probe(lambda: path.open("rb"), size, options)
     except TerminalError as error:
-        return inspection(None, error, None, b"")
+        return result(None, error, None, b"")
     try:
         with open_claims(lambda: path.open("rb"), size, options) as file:
-            return inspection(file.found, None, probe.encoding.label, probe.text)
+            return result(file.found, None, probe.encoding.label, probe.text)
     except TerminalError as error:
-        return inspection(None, error, probe.encoding.label, probe.text)
+        return result(None, error, probe.encoding.label, probe.text)
 
 
 def mask(text: str) -> str:
@@ -60,35 +60,35 @@ def _masked(letter: str) -> str:
     return "9" if letter.isnumeric() else letter
 
 
-def as_json(seen: Inspection, locale: Locale) -> str:
+def as_json(inspection: Inspection, locale: Locale) -> str:
     """Return an inspection as one JSON object."""
-    error = seen.error and error_text(seen.error, locale)
+    error = inspection.error and error_text(inspection.error, locale)
     return json.dumps(
         {
-            "size_bytes": seen.size_bytes,
-            "encoding": seen.encoding,
-            **(asdict(seen.found) if seen.found else {}),
-            "first_lines": seen.first_lines,
-            "error": error and seen.error and {"code": seen.error.reason.value, **asdict(error)},
+            "size_bytes": inspection.size_bytes,
+            "encoding": inspection.encoding,
+            **(asdict(inspection.found) if inspection.found else {}),
+            "first_lines": inspection.first_lines,
+            "error": error and inspection.error and {"code": inspection.error.reason.value, **asdict(error)},
         },
         ensure_ascii=False,
     )
 
 
-def as_text(seen: Inspection, locale: Locale) -> Iterator[str]:
+def as_text(inspection: Inspection, locale: Locale) -> Iterator[str]:
     """Return an inspection line by line."""
-    facts = {"size": size(seen.size_bytes, locale)}
-    if seen.encoding:
-        facts["encoding"] = seen.encoding
-    if seen.found:
-        facts |= _facts(seen.found, locale)
+    facts = {"size": size(inspection.size_bytes, locale)}
+    if inspection.encoding:
+        facts["encoding"] = inspection.encoding
+    if inspection.found:
+        facts |= _facts(inspection.found, locale)
     for name, value in facts.items():
         yield sentence("inspect.line", locale, name=sentence(f"inspect.{name}", locale), value=value)
-    if seen.first_lines:
+    if inspection.first_lines:
         yield sentence("inspect.first_lines", locale)
-        yield from (f"    {line}" for line in seen.first_lines)
-    if seen.error:
-        text = error_text(seen.error, locale)
+        yield from (f"    {line}" for line in inspection.first_lines)
+    if inspection.error:
+        text = error_text(inspection.error, locale)
         yield f"✗ {text.message} {text.cure}"
 
 

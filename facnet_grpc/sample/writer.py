@@ -12,7 +12,7 @@ import numpy as np
 
 from facnet_grpc.sample import cells, sheets
 from facnet_grpc.sample.acts import Draw
-from facnet_grpc.sample.dialect import USUAL, SampleDialect
+from facnet_grpc.sample.cells import USUAL, SampleDialect
 from facnet_grpc.sample.lines import Lines, expand
 
 _SHEETS_PER_BLOCK = 1500  # about 30,000 lines

@@ -65,7 +65,7 @@ class StorageSettings(SettingsGroup):
         except OSError:
             raise SettingsError("FACNET_BLOB_KEY_FILE: cannot be read.") from None
         except (BadKeys, UnicodeDecodeError) as error:
-            said = str(error) if isinstance(error, BadKeys) else "is no text"
-            raise SettingsError(f"FACNET_BLOB_KEY_FILE: {said}.") from None
+            problem = str(error) if isinstance(error, BadKeys) else "is no text"
+            raise SettingsError(f"FACNET_BLOB_KEY_FILE: {problem}.") from None
         description = type(self).model_fields["blob_key"].description
         raise SettingsError(f"FACNET_BLOB_KEY: is missing. {description} Or set FACNET_BLOB_KEY_FILE.")

@@ -12,7 +12,8 @@ import atheris
 with atheris.instrument_imports(include=["facnet_grpc.ingest"]):
     from reader_target import HEADER, LINE, check
 
-    from facnet_grpc.sample import SampleDialect, write_sample
+    from facnet_grpc.sample.cells import SampleDialect
+    from facnet_grpc.sample.writer import write_sample
 
 MOST_BYTES = 8192
 SEEDS = (

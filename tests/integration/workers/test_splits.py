@@ -11,7 +11,7 @@ import pytest
 
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.run import NewRun, RunStatus
-from facnet_grpc.sample import write_sample
+from facnet_grpc.sample.writer import write_sample
 from facnet_grpc.storage.postgres import records, results, run_log, runs
 from workers.validation import attempt
 

@@ -10,7 +10,8 @@ from plain_reader import read as plain_read
 
 from facnet_grpc.ingest.options import ReadOptions
 from facnet_grpc.ingest.reader import open_claims
-from facnet_grpc.sample import SampleDialect, write_sample
+from facnet_grpc.sample.cells import SampleDialect
+from facnet_grpc.sample.writer import write_sample
 
 COLUMNS = ("Date de Service", "Code", "Montant Preliminaire", "Doctor Info", "Patient", "Début", "Facture", "Autre")
 CELLS = (

@@ -8,7 +8,8 @@ from importlib.resources import files
 
 import pytest
 
-from facnet_grpc.sample import SampleDialect, write_sample
+from facnet_grpc.sample.cells import SampleDialect
+from facnet_grpc.sample.writer import write_sample
 
 
 def sample(rows, **options) -> bytes:
