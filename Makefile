@@ -13,6 +13,8 @@ export UV_SYSTEM_CERTS ?= true
 endif
 CSV ?= facnet_grpc/sample/claims-5000.csv
 T ?= tests
+# Tests run in two processes, each with servers of its own; J=0 runs them in one, for a debugger.
+J ?= 2
 
 ##@ Run
 
@@ -27,8 +29,12 @@ dev: install ## Start PostgreSQL, Valkey, a server and a worker; Ctrl-C stops th
 ##@ Check
 
 .PHONY: test
-test: install ## Run the tests: make test T=tests/unit
-	pytest $(T)
+test: install ## Run the tests: make test T=tests/integration/server J=0
+	pytest -n $(J) $(T)
+
+.PHONY: test-unit
+test-unit: install ## Run the tests that open no socket: unit, rules, contract; under a minute
+	pytest -n $(J) tests/unit tests/rules tests/contract
 
 .PHONY: check
 check: install ## Everything that CI runs: lint, types, imports, protos, generated files, tests
@@ -42,8 +48,7 @@ check: install ## Everything that CI runs: lint, types, imports, protos, generat
 	$(PYTHON_BIN) tools/buf_breaking.py
 	$(PYTHON_BIN) tools/gen_protos.py --check
 	$(PYTHON_BIN) tools/docs.py --check
-	# What fails is run once more, alone: on a busy machine a real server can be late. Both runs are printed.
-	pytest || pytest --last-failed --last-failed-no-failures none
+	pytest -n $(J)
 
 .PHONY: audit
 audit: install ## Check the locked dependencies for known vulnerabilities

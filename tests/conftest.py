@@ -148,7 +148,10 @@ def redis_server() -> Iterator[str]:
 
 
 def _empty_redis(server: str) -> str:
-    for number in range(15, 0, -1):  # stacks look from the other end
+    """Return an empty database. Parallel test processes look at different numbers; stacks look from the other end."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for number in range(15 - first, 0, -processes):
         url = _with_db(server, number)
         with redis.Redis.from_url(url) as client:
             if client.dbsize() == 0:
