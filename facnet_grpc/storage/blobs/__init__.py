@@ -1,1 +1,1 @@
-"""Stores of uploaded files: on a disk or in memory of a test, encrypted at rest."""
+"""Blob stores: uploaded files on a disk, encrypted at rest."""

@@ -1,7 +1,7 @@
-"""Where files wait for a worker: parts while they arrive, blobs once they are whole.
+"""The interface of blob stores. An uploaded file is a part while it arrives, and a blob once it is complete.
 
-Names are UUIDs of our own making. A part has one writer at a time. What follows is what every store promises;
-`local_blobs.py` keeps them on a disk, `encrypted_blobs.py` keeps them there encrypted.
+Names are UUIDs that the service makes. A part has one writer at a time. `local` stores files on a disk, `encrypted`
+encrypts what `local` stores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """A file in the store; `key` is a blob's key, or the id of a part's upload."""
+    """A stored file; `key` is the key of a blob, or the upload id of a part."""
 
     key: str
     size_bytes: int
@@ -24,23 +24,23 @@ class BlobInfo:
 
 
 class PartWriter(Protocol):
-    """Appends to a part; whoever has one keeps others out until `close`."""
+    """Appends to a part; locks out other writers until `close`."""
 
     @property
     def size(self) -> int:
-        """Bytes of the part, written or found."""
+        """Bytes of the part, found or written."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append all of `data`. Raises `LimitExceeded` (DISK_FULL) or `TransientError`; the part is then as before."""
+        """Append all of `data`. On an error (DISK_FULL, or `TransientError`) the part is as it was."""
 
     def seal(self) -> None:
-        """Say that nothing follows: what is committed has been sealed."""
+        """Mark the end of the content."""
 
     def sync(self) -> None:
-        """Return once everything written is on the disk."""
+        """Flush everything written to the disk."""
 
     def close(self) -> None:
-        """Let others at the part. Closing twice is allowed."""
+        """Release the part for other writers. Closing twice is allowed."""
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -55,34 +55,31 @@ class PartWriter(Protocol):
 
 
 class BlobStore(Protocol):
-    """Where files wait. A store that is full raises `LimitExceeded` (DISK_FULL), one that fails `TransientError`."""
+    """Stores files. Methods raise `LimitExceeded` (DISK_FULL) if the store is full, `TransientError` if it fails."""
 
     def open_part(self, upload_id: UUID) -> PartWriter:
-        """Append to a part, making it if need be. Raises `Conflict` (UPLOAD_BUSY) while somebody else does."""
+        """Open a part for appending, a new one if needed. Raises `Conflict` (UPLOAD_BUSY) if it has a writer."""
 
     def open_part_for_reading(self, upload_id: UUID) -> BinaryIO:
-        """Read a part from its beginning. Raises `NotFound` (UPLOAD_NOT_FOUND)."""
+        """Open a part for reading from its beginning. Raises `NotFound` (UPLOAD_NOT_FOUND)."""
 
     def part_size(self, upload_id: UUID) -> int | None:
         """Return the bytes of a part, None if there is none."""
 
     def commit(self, upload_id: UUID, blob_key: str) -> None:
-        """Make a part a blob; on return it survives a crash. Raises `NotFound` (UPLOAD_NOT_FOUND).
-
-        Doing it again after it was done is allowed.
-        """
+        """Turn a part into a blob, durably. Idempotent. Raises `NotFound` (UPLOAD_NOT_FOUND)."""
 
     def open(self, blob_key: str) -> BinaryIO:
-        """Read a blob from its beginning. Raises `TerminalError` (BLOB_MISSING)."""
+        """Open a blob for reading from its beginning. Raises `TerminalError` (BLOB_MISSING)."""
 
     def size(self, blob_key: str) -> int:
         """Return a blob's bytes. Raises `TerminalError` (BLOB_MISSING)."""
 
     def delete(self, blob_key: str) -> None:
-        """Delete a blob; one that is not there is no error."""
+        """Delete a blob, if it exists."""
 
     def delete_part(self, upload_id: UUID) -> None:
-        """Delete a part; one that is not there is no error. Raises `Conflict` (UPLOAD_BUSY) while it has a writer."""
+        """Delete a part, if it exists. Raises `Conflict` (UPLOAD_BUSY) while it has a writer."""
 
     def blobs(self) -> Iterator[BlobInfo]:
         """List the blobs."""
@@ -91,4 +88,4 @@ class BlobStore(Protocol):
         """List the parts."""
 
     def check(self) -> None:
-        """Write, read and delete something. Raises what writing raises."""
+        """Write, read and delete a test file. Raises what these raise."""

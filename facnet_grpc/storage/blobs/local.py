@@ -1,7 +1,7 @@
-"""Parts and blobs on a local disk, as they are.
+"""A blob store on a local disk, without encryption.
 
-A part becomes a blob by one rename, after its bytes are on the disk; whoever is killed in between leaves either. That a
-part has one writer is seen to by an exclusive lock, which ends with the process.
+A part becomes a blob by one rename after its bytes are flushed, so a crash leaves the one or the other. A part has one
+writer by an exclusive lock (flock), which ends with the process.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from facnet_grpc.errors import Conflict, FacnetError, LimitExceeded, NotFound, R
 from facnet_grpc.storage.blobs.api import BlobInfo
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 class LocalPart:
@@ -29,12 +30,12 @@ class LocalPart:
     def __init__(self, path: Path, upload_id: UUID) -> None:
         self._upload_id = upload_id
         self._file: int | None = _open_locked(path, upload_id)
-        with _disk():
+        with _translate_os_errors():
             self._size = os.fstat(self._file).st_size
 
     @property
     def size(self) -> int:
-        """Bytes of the part, written or found."""
+        """Bytes of the part, found or written."""
         return self._size
 
     def write(self, data: bytes | memoryview) -> None:
@@ -42,34 +43,34 @@ class LocalPart:
         file = self._descriptor()
         left = memoryview(data)
         try:
-            with _disk():
+            with _translate_os_errors():
                 while left:
                     left = left[os.write(file, left) :]
         except FacnetError:
-            with suppress(OSError):  # what is left over of `data` is right, only not asked for
+            with suppress(OSError):  # the bytes left over are correct ones
                 os.ftruncate(file, self._size)
             raise
         self._size += len(data)
 
     def truncate(self, size: int) -> None:
         """Cut the part off after `size` bytes."""
-        with _disk():
+        with _translate_os_errors():
             os.ftruncate(self._descriptor(), size)
         self._size = size
 
     def seal(self) -> None:
-        """Do nothing: a plain file ends where it ends."""
+        """Do nothing: a plain file needs no mark at its end."""
 
     def sync(self) -> None:
-        """Return once everything written is on the disk."""
-        with _disk():
-            os.fdatasync(self._descriptor())
+        """Flush everything written to the disk."""
+        with _translate_os_errors():
+            _sync_data(self._descriptor())
 
     def close(self) -> None:
-        """Let others at the part."""
+        """Release the part for other writers."""
         file, self._file = self._file, None
         if file is not None:
-            os.close(file)  # and with it the lock
+            os.close(file)  # releases the lock
 
     def __enter__(self) -> Self:
         return self
@@ -94,34 +95,34 @@ class LocalBlobStore:
     def __init__(self, root: Path) -> None:
         self._parts = root / "parts"
         self._blobs = root / "blobs"
-        with _disk():
+        with _translate_os_errors():
             for directory in (root, self._parts, self._blobs):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             _sync_dir(root)
 
     def open_part(self, upload_id: UUID) -> LocalPart:
-        """Append to a part, making it if need be."""
+        """Open a part for appending; creates it if needed."""
         return LocalPart(self._part(upload_id), upload_id)
 
     def open_part_for_reading(self, upload_id: UUID) -> BinaryIO:
-        """Read a part from its beginning."""
-        with _disk(NotFound(Reason.UPLOAD_NOT_FOUND, upload_id=str(upload_id))):
+        """Open a part for reading from its beginning."""
+        with _translate_os_errors(NotFound(Reason.UPLOAD_NOT_FOUND, upload_id=str(upload_id))):
             return self._part(upload_id).open("rb")
 
     def part_size(self, upload_id: UUID) -> int | None:
         """Return the bytes of a part, None if there is none."""
         try:
-            with _disk(NotFound(Reason.UPLOAD_NOT_FOUND)):
+            with _translate_os_errors(NotFound(Reason.UPLOAD_NOT_FOUND)):
                 return self._part(upload_id).stat().st_size
         except NotFound:
             return None
 
     def commit(self, upload_id: UUID, blob_key: str) -> None:
-        """Make a part a blob: its bytes first, then its name, then both directories."""
+        """Turn a part into a blob: flush its bytes, rename it, flush both directories."""
         part, blob = self._part(upload_id), self._blob(blob_key)
         if not part.exists() and blob.exists():
             return
-        with _disk(NotFound(Reason.UPLOAD_NOT_FOUND, upload_id=str(upload_id))):
+        with _translate_os_errors(NotFound(Reason.UPLOAD_NOT_FOUND, upload_id=str(upload_id))):
             with part.open("rb") as file:
                 os.fsync(file.fileno())
             part.rename(blob)
@@ -129,26 +130,26 @@ class LocalBlobStore:
             _sync_dir(self._parts)
 
     def open(self, blob_key: str) -> BinaryIO:
-        """Read a blob from its beginning."""
-        with _disk(TerminalError(Reason.BLOB_MISSING)):
+        """Open a blob for reading from its beginning."""
+        with _translate_os_errors(TerminalError(Reason.BLOB_MISSING)):
             return self._blob(blob_key).open("rb")
 
     def size(self, blob_key: str) -> int:
         """Return a blob's bytes."""
-        with _disk(TerminalError(Reason.BLOB_MISSING)):
+        with _translate_os_errors(TerminalError(Reason.BLOB_MISSING)):
             return self._blob(blob_key).stat().st_size
 
     def delete(self, blob_key: str) -> None:
-        """Delete a blob; one that is not there is no error."""
-        with _disk():
+        """Delete a blob, if it exists."""
+        with _translate_os_errors():
             self._blob(blob_key).unlink(missing_ok=True)
 
     def delete_part(self, upload_id: UUID) -> None:
-        """Delete a part that nobody writes."""
+        """Delete a part, if it exists and has no writer."""
         path = self._part(upload_id)
         if not path.exists():
             return
-        with self.open_part(upload_id), _disk():
+        with self.open_part(upload_id), _translate_os_errors():
             path.unlink(missing_ok=True)
 
     def blobs(self) -> Iterator[BlobInfo]:
@@ -160,14 +161,14 @@ class LocalBlobStore:
         return _files(self._parts)
 
     def check(self) -> None:
-        """Write, read and delete a blob."""
-        upload_id, key, said = uuid4(), str(uuid4()), b"check"
+        """Write, read and delete a test file."""
+        upload_id, key, content = uuid4(), str(uuid4()), b"check"
         try:
             with self.open_part(upload_id) as part:
-                part.write(said)
+                part.write(content)
             self.commit(upload_id, key)
             with self.open(key) as file:
-                if file.read() != said:
+                if file.read() != content:
                     raise TransientError
         finally:
             self.delete_part(upload_id)
@@ -177,20 +178,20 @@ class LocalBlobStore:
         return self._parts / str(upload_id)
 
     def _blob(self, blob_key: str) -> Path:
-        return self._blobs / str(UUID(blob_key))  # nothing else gets near a path
+        return self._blobs / str(UUID(blob_key))  # only a UUID becomes part of a path
 
 
 def _open_locked(path: Path, upload_id: UUID) -> int:
-    """Open a part with its lock. Tries again if the part was committed or deleted between opening and locking."""
+    """Open and lock a part; tries again if it was committed or deleted between opening and locking."""
     while True:
-        with _disk():
-            made = not path.exists()
+        with _translate_os_errors():
+            is_new = not path.exists()
             file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            with _disk():
+            with _translate_os_errors():
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_same(file, path):
-                    if made:
+                    if is_new:
                         _sync_dir(path.parent)
                     return file
         except _Busy:
@@ -210,12 +211,12 @@ def _is_same(file: int, path: Path) -> bool:
 
 
 class _Busy(Exception):
-    """Somebody else has the lock."""
+    """Another process has the lock."""
 
 
 @contextmanager
-def _disk(missing: FacnetError | None = None) -> Iterator[None]:
-    """Turn the errors of the operating system into ours; `missing` is raised if there is no such file."""
+def _translate_os_errors(missing: FacnetError | None = None) -> Iterator[None]:
+    """Translate `OSError` into our errors; raises `missing` if the file does not exist."""
     try:
         yield
     except BlockingIOError:
@@ -237,11 +238,11 @@ def _sync_dir(directory: Path) -> None:
 
 
 def _files(directory: Path) -> Iterator[BlobInfo]:
-    with _disk():
+    with _translate_os_errors():
         found = list(os.scandir(directory))
     for entry in found:
         try:
             state = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
-            continue  # committed or deleted meanwhile
+            continue  # committed or deleted since the directory was read
         yield BlobInfo(entry.name, state.st_size, datetime.fromtimestamp(state.st_mtime, UTC))

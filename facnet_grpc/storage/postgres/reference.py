@@ -43,15 +43,16 @@ def resolve(conn: Connection, version: str) -> ReferenceVersion:
     return found
 
 
-def load_shipped(conn: Connection) -> ReferenceVersion:
-    """Store the shipped version if it is not there, and return the version in force."""
+def load_shipped(conn: Connection, new: ReferenceSnapshot | None = None) -> ReferenceVersion:
+    """Store the shipped version, or `new` in its place, if it is missing; return the version in force."""
+    new = new or shipped()
     locks.lock(conn, locks.REFERENCE)
     present = fetch_object(conn, ReferenceVersion, SQL["select_in_force"])
-    content = versions.content_hash(shipped())
+    content = versions.content_hash(new)
     if fetch_object(conn, ReferenceVersion, SQL["select_by_content"], {"content_hash": content}) is None:
         leads = present is None or present.origin == "shipped"
-        made = _insert(conn, shipped(), content, "shipped", versions.SHIPPED_SOURCE, in_force=leads)
-        return made if present is None or leads else present
+        stored = _insert(conn, new, content, "shipped", versions.SHIPPED_SOURCE, in_force=leads)
+        return stored if present is None or leads else present
     return present or in_force(conn)
 
 

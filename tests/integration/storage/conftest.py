@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from threading import Thread
 
 import pytest
 import uuid_utils.compat
@@ -55,3 +56,23 @@ def take(database: Database, add: Callable[..., Run]) -> Callable[..., Claim]:
         return found
 
     return claim
+
+
+@pytest.fixture
+def wait_for_lock(database: Database) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Does something as soon as a session waits for an advisory lock."""
+    threads: list[Thread] = []
+
+    def start(then: Callable[[], object]) -> None:
+        def watch() -> None:
+            with database.connection() as conn:
+                while not conn.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone():
+                    conn.rollback()
+            then()
+
+        threads.append(Thread(target=watch))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()

@@ -83,13 +83,12 @@ def test_changed_and_gone_rows_are_counted(conn):
 
 
 @pytest.mark.parametrize("imported", [False, True])
-def test_a_newer_shipped_version_leads_unless_somebody_imported_their_own(conn, monkeypatch, imported):
+def test_a_newer_shipped_version_leads_unless_somebody_imported_their_own(conn, imported):
     if imported:
         adopt(conn, establishments=PLACES)
     before = reference.in_force(conn)
     newer = replace(shipped(), version="newer", codes={"00001": shipped().codes["00005"]})
-    monkeypatch.setattr(reference, "shipped", lambda: newer)
-    after = reference.load_shipped(conn)
+    after = reference.load_shipped(conn, newer)
     assert reference.in_force(conn) == after
     assert after.version == (before.version if imported else "newer")
     assert reference.resolve(conn, "newer").code_count == 1

@@ -42,7 +42,7 @@ def blob(root, store, keys):
             part.write(content)
             part.seal()
         store.commit(upload_id, key)
-        keys.settle(upload_id, key)
+        keys.set_blob_key(upload_id, key)
         return key, root / "blobs" / key
 
     return make
@@ -116,7 +116,7 @@ def test_a_frame_or_a_whole_file_of_another_upload_is_not_read(store, blob):
 def test_forgetting_the_key_erases_the_file(store, keys, blob):
     upload_id = uuid4()
     key, path = blob(upload_id=upload_id)
-    keys.forget(upload_id)
+    keys.delete(upload_id)
     assert path.exists()
     assert_refused(store, key, Reason.BLOB_MISSING)
 
