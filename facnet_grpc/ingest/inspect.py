@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facnet_grpc.errors import TerminalError
 from facnet_grpc.ingest.options import ReadOptions
-from facnet_grpc.ingest.reader import Found, open_claims, read_probe
+from facnet_grpc.ingest.reader import FileFormat, open_claims, read_probe
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import column_name, error_text, sentence
 from facnet_grpc.texts.values import number, size
@@ -19,10 +19,10 @@ _LONGEST_SHOWN = 400
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found; either `found` or `error` is there."""
+    """The format and first lines of a file; either `format` or `error` is there."""
 
     size_bytes: int
-    found: Found | None
+    format: FileFormat | None
     error: TerminalError | None
     encoding: str | None
     """None if not even that could be found."""
@@ -34,7 +34,7 @@ def inspect_file(path: Path, options: ReadOptions = ReadOptions(), *, lines: int
     """Look at a file. Only what opening or reading it raises is raised (OSError); errors of the file are returned."""
     size = path.stat().st_size
 
-    def result(found: Found | None, error: TerminalError | None, encoding: str | None, text: bytes) -> Inspection:
+    def result(found: FileFormat | None, error: TerminalError | None, encoding: str | None, text: bytes) -> Inspection:
         shown = tuple(mask(line[:_LONGEST_SHOWN]) for line in text.decode("utf-8", "replace").splitlines()[:lines])
         return Inspection(size, found, error, encoding, shown)
 
@@ -44,7 +44,7 @@ def inspect_file(path: Path, options: ReadOptions = ReadOptions(), *, lines: int
         return result(None, error, None, b"")
     try:
         with open_claims(lambda: path.open("rb"), size, options) as file:
-            return result(file.found, None, probe.encoding.label, probe.text)
+            return result(file.format, None, probe.encoding.label, probe.text)
     except TerminalError as error:
         return result(None, error, probe.encoding.label, probe.text)
 
@@ -67,7 +67,7 @@ def as_json(inspection: Inspection, locale: Locale) -> str:
         {
             "size_bytes": inspection.size_bytes,
             "encoding": inspection.encoding,
-            **(asdict(inspection.found) if inspection.found else {}),
+            **(asdict(inspection.format) if inspection.format else {}),
             "first_lines": inspection.first_lines,
             "error": error and inspection.error and {"code": inspection.error.reason.value, **asdict(error)},
         },
@@ -80,8 +80,8 @@ def as_text(inspection: Inspection, locale: Locale) -> Iterator[str]:
     facts = {"size": size(inspection.size_bytes, locale)}
     if inspection.encoding:
         facts["encoding"] = inspection.encoding
-    if inspection.found:
-        facts |= _facts(inspection.found, locale)
+    if inspection.format:
+        facts |= _facts(inspection.format, locale)
     for name, value in facts.items():
         yield sentence("inspect.line", locale, name=sentence(f"inspect.{name}", locale), value=value)
     if inspection.first_lines:
@@ -92,15 +92,17 @@ def as_text(inspection: Inspection, locale: Locale) -> Iterator[str]:
         yield f"✗ {text.message} {text.cure}"
 
 
-def _facts(found: Found, locale: Locale) -> dict[str, str]:
+def _facts(file_format: FileFormat, locale: Locale) -> dict[str, str]:
     facts = {
-        "compression": found.compression or "",
-        "delimiter": sentence("inspect.tab", locale) if found.delimiter == "\t" else found.delimiter,
-        "decimal_mark": found.decimal_mark,
-        "date_format": found.date_format,
-        "header_line": number(found.header_line, locale),
-        "columns": ", ".join(f"{column_name(column, locale)} ({header})" for column, header in found.columns.items()),
-        "missing_wanted": ", ".join(column_name(column, locale) for column in found.missing_wanted),
-        "ignored_columns": number(found.ignored_columns, locale) if found.ignored_columns else "",
+        "compression": file_format.compression or "",
+        "delimiter": sentence("inspect.tab", locale) if file_format.delimiter == "\t" else file_format.delimiter,
+        "decimal_mark": file_format.decimal_mark,
+        "date_format": file_format.date_format,
+        "header_line": number(file_format.header_line, locale),
+        "columns": ", ".join(
+            f"{column_name(column, locale)} ({header})" for column, header in file_format.columns.items()
+        ),
+        "missing_wanted": ", ".join(column_name(column, locale) for column in file_format.missing_wanted),
+        "ignored_columns": number(file_format.ignored_columns, locale) if file_format.ignored_columns else "",
     }
     return {name: value for name, value in facts.items() if value}

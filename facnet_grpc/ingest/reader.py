@@ -57,8 +57,8 @@ _PROBED_ROWS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """How a file is written, as found."""
+class FileFormat:
+    """The format of a claim file, as detected."""
 
     encoding: str
     compression: str | None
@@ -85,7 +85,7 @@ def open_claims(open_source: OpenSource, size_bytes: int, options: ReadOptions =
 
 
 class _Opener:
-    """Finds out how a file is written."""
+    """Detects the format of a file."""
 
     def __init__(self, open_source: OpenSource, size_bytes: int, options: ReadOptions) -> None:
         self._open_source = open_source
@@ -102,9 +102,9 @@ class _Opener:
     def stream(self) -> Stream:
         return Stream(self._open_source, self.size_bytes, self.options)
 
-    def found(self) -> Found:
+    def format(self) -> FileFormat:
         columns = self.dialect.columns
-        return Found(
+        return FileFormat(
             encoding=self.encoding.label,
             compression=self.probe.compression,
             delimiter=self.dialect.delimiter,
@@ -142,7 +142,7 @@ class ClaimFile:
     def __init__(self, opener: _Opener) -> None:
         self._opener = opener
         self._stream: Stream | None = None
-        self.found = opener.found()
+        self.format = opener.format()
 
     def batches(self) -> Iterator[LineBlock]:
         """Read the file from its beginning, block after block.

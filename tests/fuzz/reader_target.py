@@ -35,8 +35,8 @@ def check(data: bytes) -> None:
     assert batches[-1].rows_parsed == accepted + rejected
     assert min(batch.blank_rows for batch in batches) >= 0
     assert sum(batch.rejected.num_rows for batch in batches) == min(rejected, 1000)
-    if file.found.compression is None:
-        _account(_text(raw, file.found.encoding), file.found.header_line, accepted + rejected + blank)
+    if file.format.compression is None:
+        _account(_text(raw, file.format.encoding), file.format.header_line, accepted + rejected + blank)
 
 
 def _account(text: str, header_line: int, told: int) -> None:

@@ -17,7 +17,7 @@ from psycopg import Connection
 from facnet_grpc import faults, metrics, tracing
 from facnet_grpc.errors import Reason, TerminalError
 from facnet_grpc.ingest.options import ReadOptions
-from facnet_grpc.ingest.reader import ClaimFile, Found, open_claims
+from facnet_grpc.ingest.reader import ClaimFile, FileFormat, open_claims
 from facnet_grpc.model.run import Claim
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules.api import Rule
@@ -82,7 +82,7 @@ class Attempt:
         faults.point("worker.commit.after")
         _count(tally, report)
 
-    def _load(self, conn: PatientConnection) -> tuple[LoadStats, pa.Table, Found]:
+    def _load(self, conn: PatientConnection) -> tuple[LoadStats, pa.Table, FileFormat]:
         with Parsing(self._open, self._note_found, self._board, columns_of(self._rules())) as parsing:
             tally = load(conn, self._run.id, parsing.batches(self._control.check), self._board)
             if tally.accepted == 0:
@@ -102,14 +102,14 @@ class Attempt:
         )
         return open_claims(lambda: self._resources.blobs.open(key), run.size_bytes, options)
 
-    def _note_found(self, found: Found) -> None:
+    def _note_found(self, found: FileFormat) -> None:
         """Store what the file turned out to be, apart from all else: it stays when the attempt fails."""
         data: dict[str, Any] = {"attempt": self._run.attempt, **asdict(found)}
         with self._resources.database.connection(durable=False) as conn:
             leases.set_dialect(conn, self._claim, encoding=found.encoding, delimiter=found.delimiter)
             run_log.add(conn, self._run.id, "info", "worker", "file_understood", data)
 
-    def _judge(self, lines: pa.Table, found: Found) -> RulesReport:
+    def _judge(self, lines: pa.Table, found: FileFormat) -> RulesReport:
         tide = MemoryTrimmer(lines.num_rows)
 
         def between(outcome: RuleOutcome | None) -> None:

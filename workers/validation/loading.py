@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from facnet_grpc import faults
 from facnet_grpc.ingest.lines import LineBlock
-from facnet_grpc.ingest.reader import ClaimFile, Found
+from facnet_grpc.ingest.reader import ClaimFile, FileFormat
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.model.summary import DefectFigures, RejectionFigures
 from facnet_grpc.rules.table.columns import LineCollector
@@ -97,16 +97,16 @@ class Parsing:
     def __init__(
         self,
         open_file: Callable[[], ClaimFile],
-        on_found: Callable[[Found], None],
+        on_found: Callable[[FileFormat], None],
         board: ProgressTracker,
         columns: Collection[str] = RULE_SCHEMA.names,
     ) -> None:
         self._open_file = open_file
         self._on_found = on_found
         self._board = board
-        self._channel: Channel[Found | LineBlock] = Channel(BATCHES_AHEAD)
+        self._channel: Channel[FileFormat | LineBlock] = Channel(BATCHES_AHEAD)
         self._collector = LineCollector(columns)
-        self._found: Found | None = None
+        self._found: FileFormat | None = None
         self._lines: Future[pa.Table] = Future()
         self._thread = Thread(target=self._run, name="parsing", daemon=True)
 
@@ -126,14 +126,14 @@ class Parsing:
     def batches(self, check: Callable[[], None]) -> Iterator[LineBlock]:
         """Yield batches as they get ready; raises what the parser, `check` and `on_found` raise."""
         for item in self._channel.items(check):
-            if isinstance(item, Found):
+            if isinstance(item, FileFormat):
                 self._found = item
                 self._on_found(item)
             else:
                 yield item
 
     @property
-    def found(self) -> Found:
+    def found(self) -> FileFormat:
         """What the file turned out to be. Only after the first batch."""
         assert self._found is not None  # noqa: S101 - see above
         return self._found
@@ -148,7 +148,7 @@ class Parsing:
     def _run(self) -> None:
         try:
             with self._open_file() as file:
-                self._channel.put(file.found)
+                self._channel.put(file.format)
                 faults.point("worker.parse.first")
                 self._hand_over(file.batches())
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that loads

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from facnet_grpc.events.stream import RunEvent
 from facnet_grpc.ingest.lines import LineBlock
-from facnet_grpc.ingest.reader import ClaimFile, Found, open_claims
+from facnet_grpc.ingest.reader import ClaimFile, FileFormat, open_claims
 from facnet_grpc.model.run import NewRun, Run
 from facnet_grpc.settings import Settings
 from facnet_grpc.storage import factory
@@ -145,8 +145,8 @@ class HeldFile:
         self._file.__exit__(*error)
 
     @property
-    def found(self) -> Found:
-        return self._file.found
+    def format(self) -> FileFormat:
+        return self._file.format
 
     def batches(self) -> Iterator[LineBlock]:
         for batch in self._file.batches():

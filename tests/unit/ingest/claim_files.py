@@ -23,7 +23,7 @@ def read_bytes(raw: bytes, **options):
         counts.update(batch.rejected_counts)
         defects.update(batch.defects)
     return SimpleNamespace(
-        found=file.found,
+        format=file.format,
         lines=[line for batch in batches for line in batch.lines.to_pylist()],
         rejected=[
             (row["record_number"], row["column_name"], row["reason"], row["raw"])

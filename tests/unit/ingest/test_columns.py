@@ -54,7 +54,7 @@ def test_all_columns_of_the_exports_are_known():
 def test_titles_above_the_header():
     title = 'Rapport;du 2025-01-01\r\n\r\nClinique; "Les Érables\r\n'
     result = read_bytes((title + HEADER + "\r\n" + line() + "\r\n").encode("cp1252"))
-    assert result.found.header_line == 4
+    assert result.format.header_line == 4
     assert result.lines[0]["record_number"] == 1
 
 
@@ -65,7 +65,7 @@ def test_any_order_and_extra_columns():
     header[2:2], cells[2:2] = ["Note", ""], ["2025", ""]
     result = read_lines(";".join(cells), header=";".join(header))
     assert result.lines == read_lines(line()).lines
-    assert result.found.ignored_columns == 2
+    assert result.format.ignored_columns == 2
 
 
 def test_of_two_names_for_a_column_the_usual_one_counts():

@@ -11,7 +11,7 @@ def test_a_good_file(tmp_path):
     path.write_bytes(f"{HEADER}\r\n{line()}\r\n".encode("cp1252"))
     seen = inspect_file(path)
     assert seen.error is None
-    assert seen.found.delimiter == ";"
+    assert seen.format.delimiter == ";"
     assert seen.size_bytes == path.stat().st_size
     assert (
         seen.first_lines[1]
@@ -23,7 +23,7 @@ def test_a_file_without_a_header(tmp_path):
     path = tmp_path / "claims.csv"
     path.write_bytes(f"{line()}\n{line()}\n".encode())
     seen = inspect_file(path, lines=1)
-    assert (seen.found, seen.encoding, seen.error.reason) == (None, "utf-8", Reason.NO_USABLE_HEADER)
+    assert (seen.format, seen.encoding, seen.error.reason) == (None, "utf-8", Reason.NO_USABLE_HEADER)
     assert len(seen.first_lines) == 1
     assert "Béla" not in str(seen)
 

@@ -33,9 +33,9 @@ def test_a_usual_line():
     }
     assert result.batches[0].lines.schema == BILLING_SCHEMA
     assert result.batches[0].rejected.schema == REJECTED_SCHEMA
-    assert result.found.missing_wanted == ("paid_cents", "context", "units", "start_time", "end_time")
-    assert (result.found.encoding, result.found.delimiter, result.found.header_line) == ("cp1252", ";", 1)
-    assert result.found.columns["doctor_key"] == "Doctor Info"
+    assert result.format.missing_wanted == ("paid_cents", "context", "units", "start_time", "end_time")
+    assert (result.format.encoding, result.format.delimiter, result.format.header_line) == ("cp1252", ";", 1)
+    assert result.format.columns["doctor_key"] == "Doctor Info"
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_encodings_and_line_ends(encoding, bom, found, end):
         text = end.join([HEADER, line(), line()]) + last
         result = read_bytes(bom + text.encode(encoding))
         assert [row["patient_name"] for row in result.lines] == ["BÉLA, ZOÉ"] * 2
-        assert result.found.encoding == found
+        assert result.format.encoding == found
 
 
 def test_the_first_accent_may_come_late():
     plain = line(doctor="1234567-00001 | Bela, Zoe - X", patient="BELZ75520112 - BELA, ZOE")
     result = read_lines(*[plain] * 30_000, line(), block_bytes=1 << 16)
-    assert result.found.encoding == "cp1252"
+    assert result.format.encoding == "cp1252"
     assert result.lines[-1]["patient_name"] == "BÉLA, ZOÉ"
 
 
@@ -102,7 +102,7 @@ def test_bytes_that_mean_nothing_reject_their_line_only():
 def test_delimiters_inside_quotes(delimiter):
     cells = [f'"{cell}"' for cell in line(amount="1 049,15").split(";")]
     result = read_lines(delimiter.join(cells), header=HEADER.replace(";", delimiter))
-    assert result.found.delimiter == delimiter
+    assert result.format.delimiter == delimiter
     assert result.lines[0]["preliminary_cents"] == 104915
     assert result.lines[0]["doctor_name"] == "Béla, Zoé"
 
@@ -144,7 +144,7 @@ def test_amounts(amount, cents):
 def test_a_comma_groups_thousands_where_the_point_is_the_decimal_mark():
     result = read_lines(line(amount="1,234.50"), line(amount="1,234"), line(amount="47.05"))
     assert [row["preliminary_cents"] for row in result.lines] == [123450, 123400, 4705]
-    assert result.found.decimal_mark == "."
+    assert result.format.decimal_mark == "."
 
 
 @pytest.mark.parametrize("amount", ["1,2345", "12,345", "quarante", "1 23,00", "1e3", "--1", "٣", "9" * 30])
@@ -168,7 +168,7 @@ def test_bad_amounts(amount):
 def test_dates(text, found):
     result = read_lines(line(date=text))
     assert result.lines[0]["service_date"] == date(2025, 2, 26)
-    assert result.found.date_format == found
+    assert result.format.date_format == found
 
 
 @pytest.mark.parametrize("text", ["2025-02-30", "26-02-2025", "0025-02-26", "hier", "2025-02/26", "20250226"])
@@ -330,7 +330,7 @@ def test_compressed_files(pack):
     raw = pack("\n".join([HEADER, *lines]).encode("cp1252"))
     result = read_bytes(raw)
     assert len(result.lines) == 300
-    assert result.found.compression in {"gzip", "zstd"}
+    assert result.format.compression in {"gzip", "zstd"}
     assert result.batches[-1].bytes_parsed == len(raw)
 
 
@@ -377,7 +377,7 @@ def test_all_lines_rejected_is_for_the_caller_to_judge():
 @pytest.mark.parametrize("hint", ["tab", "\\t", "\t"])
 def test_a_delimiter_can_be_told(hint):
     result = read_lines(line().replace(";", "\t"), header=HEADER.replace(";", "\t"), delimiter_hint=hint)
-    assert result.found.delimiter == "\t"
+    assert result.format.delimiter == "\t"
     with pytest.raises(TerminalError):
         read_lines(line(), delimiter_hint="abc")
     with pytest.raises(TerminalError):

@@ -8,20 +8,20 @@ import pyarrow as pa
 import pytest
 
 from facnet_grpc.errors import Reason, RunCancelled, TerminalError
-from facnet_grpc.ingest.reader import Found
+from facnet_grpc.ingest.reader import FileFormat
 from facnet_grpc.model.billing import BILLING_SCHEMA, RULE_SCHEMA
 from facnet_grpc.rules.table.columns import LineCollector
 from workers.validation.loading import Parsing
 from workers.validation.progress import ProgressTracker
 
-FOUND = Found("utf-8", None, ";", ",", "%Y-%m-%d", 1, {}, (), 0)
+FOUND = FileFormat("utf-8", None, ";", ",", "%Y-%m-%d", 1, {}, (), 0)
 EMPTY = pa.RecordBatch.from_pylist([], schema=BILLING_SCHEMA)
 
 
 class File:
     """A claim file of so many batches."""
 
-    found = FOUND
+    format = FOUND
 
     def __init__(self, count):
         self.count, self.closed = count, False
