@@ -40,7 +40,7 @@ from facnet_grpc.server.runs.estimate import CachePolicy, QueueForecast
 from facnet_grpc.server.runs.queries import RunQueries
 from facnet_grpc.server.runs.service import RunService
 from facnet_grpc.server.uploads.commands import BUSY_SECONDS, Uploads
-from facnet_grpc.server.uploads.repository import UploadLimits, UploadRepository
+from facnet_grpc.server.uploads.repository import UploadRepository
 from facnet_grpc.server.uploads.service import UploadService
 from facnet_grpc.server.watching.batch_hub import POLL_SECONDS, BatchHub
 from facnet_grpc.server.watching.follower import QUIET_SECONDS
@@ -216,21 +216,16 @@ def _features(parts: Parts) -> tuple[object, ...]:
 
 def _uploads(parts: Parts) -> UploadService:
     resources, settings = parts.resources, parts.resources.settings
-    limits = UploadLimits(
-        max_file=settings.uploads.max_file_bytes,
-        max_chunk=settings.uploads.max_chunk_bytes,
-        max_open=settings.uploads.max_open_uploads,
-        max_unfinished=settings.queue.most_unfinished,
-        large_file=settings.queue.large_file_bytes,
-        ttl_seconds=settings.uploads.upload_ttl_seconds,
+    repository = UploadRepository(
+        resources.database, resources.blobs, settings.uploads, settings.queue, settings.notify.recipients
     )
     uploads = Uploads(
-        repository=UploadRepository(resources.database, resources.blobs, limits, settings.notify.recipients),
+        repository=repository,
         blobs=resources.blobs,
         blocking=parts.blocking,
         background=parts.background,
         dispatcher=parts.dispatcher,
-        limits=limits,
+        settings=settings.uploads,
         busy_seconds=resources.tuning.upload_busy_seconds,
     )
     check_webhook = partial(url_policy.check, settings=settings.notify)

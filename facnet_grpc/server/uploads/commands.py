@@ -21,7 +21,8 @@ from facnet_grpc.model.upload import Upload, UploadHeader
 from facnet_grpc.server.dispatch import Dispatcher
 from facnet_grpc.server.executors import BackgroundTasks, BlockingExecutor
 from facnet_grpc.server.uploads.receiver import Chunk, Limits, NullSink, Receiver
-from facnet_grpc.server.uploads.repository import UploadLimits, UploadRepository, compare
+from facnet_grpc.server.uploads.repository import UploadRepository, compare
+from facnet_grpc.settings.process import UploadSettings
 from facnet_grpc.storage.blobs.api import BlobStore, PartWriter
 
 BUSY_SECONDS = 5.0  # how long a new stream waits for an interrupted one to close the same upload
@@ -57,7 +58,7 @@ class Uploads:
         blocking: BlockingExecutor,
         background: BackgroundTasks,
         dispatcher: Dispatcher,
-        limits: UploadLimits,
+        settings: UploadSettings,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self._repository = repository
@@ -65,7 +66,7 @@ class Uploads:
         self._blocking = blocking
         self._background = background
         self._dispatcher = dispatcher
-        self._limits = limits
+        self._settings = settings
         self._busy_seconds = busy_seconds
 
     async def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
@@ -123,8 +124,8 @@ class Uploads:
         return run.size_bytes, run
 
     def _refuse_too_large(self, header: UploadHeader) -> None:
-        if header.size_bytes is not None and header.size_bytes > self._limits.max_file:
-            raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=self._limits.max_file)
+        if header.size_bytes is not None and header.size_bytes > self._settings.max_file_bytes:
+            raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=self._settings.max_file_bytes)
 
     @contextlib.asynccontextmanager
     async def _closing_on_error(self, opened: _OpenUpload) -> AsyncIterator[None]:
@@ -201,11 +202,11 @@ class Uploads:
 
     async def _fill(self, opened: _OpenUpload, chunks: AsyncIterator[Chunk]) -> None:
         clock = asyncio.get_running_loop().time
-        next_touch = clock() + self._limits.ttl_seconds / 4
+        next_touch = clock() + self._settings.upload_ttl_seconds / 4
         async for chunk in chunks:
             await opened.receiver.add(chunk)
             if clock() > next_touch:
-                next_touch = clock() + self._limits.ttl_seconds / 4
+                next_touch = clock() + self._settings.upload_ttl_seconds / 4
                 await self._blocking.run(self._repository.touch, opened.upload.id, opened.part.size)
 
     async def _complete(self, opened: _OpenUpload) -> Run:
@@ -239,7 +240,7 @@ class Uploads:
         return opened.part.size
 
     def _receiver_limits(self, header: UploadHeader) -> Limits:
-        return Limits(self._limits.max_file, self._limits.max_chunk, header.size_bytes)
+        return Limits(self._settings.max_file_bytes, self._settings.max_chunk_bytes, header.size_bytes)
 
 
 def _check(header: UploadHeader, size: int, sha256: str, announced: str | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -12,35 +11,28 @@ from facnet_grpc import faults, tracing
 from facnet_grpc.errors import Conflict, FacnetError, LimitExceeded, Reason
 from facnet_grpc.model.run import NewRun, Run
 from facnet_grpc.model.upload import Upload, UploadHeader
+from facnet_grpc.settings.process import UploadSettings
+from facnet_grpc.settings.queue import QueueSettings
 from facnet_grpc.storage.blobs.api import BlobStore, PartWriter
 from facnet_grpc.storage.postgres import runs, uploads
 from facnet_grpc.storage.postgres.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """Limits: sizes in bytes, and how long an interrupted upload is kept.
-
-    `max_unfinished` is the number of unfinished runs of an owner. Files from `large_file` on are scheduled as large.
-    """
-
-    max_file: int
-    max_chunk: int
-    max_open: int
-    max_unfinished: Callable[[str], int]
-    large_file: int
-    ttl_seconds: float
 
 
 class UploadRepository:
     """Stores uploads. `recipients` returns the e-mail recipients of an owner's notifications."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, limits: UploadLimits, recipients: Callable[[str], object]
+        self,
+        database: Database,
+        blobs: BlobStore,
+        settings: UploadSettings,
+        queue: QueueSettings,
+        recipients: Callable[[str], object],
     ) -> None:
         self._database = database
         self._blobs = blobs
-        self._limits = limits
+        self._settings = settings
+        self._queue = queue
         self._recipients = recipients
 
     def get(self, upload_id: UUID, owner: str) -> tuple[Upload, int]:
@@ -70,12 +62,12 @@ class UploadRepository:
     def begin(self, header: UploadHeader, owner: str, upload_id: UUID) -> Upload:
         """Create an upload, or resume it. Raises `LimitExceeded`, `NotFound` if it belongs to another owner."""
         with self._database.connection() as conn:
-            ttl = self._limits.ttl_seconds
+            ttl = self._settings.upload_ttl_seconds
             upload = uploads.open_(conn, upload_id=upload_id, owner=owner, file_name=header.file_name, ttl_seconds=ttl)
             # The count includes this upload; the error rolls it back.
-            if uploads.count_open(conn, owner) > self._limits.max_open:
-                raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._limits.max_open)
-            unfinished = self._limits.max_unfinished(owner)
+            if uploads.count_open(conn, owner) > self._settings.max_open_uploads:
+                raise LimitExceeded(Reason.TOO_MANY_UPLOADS, limit=self._settings.max_open_uploads)
+            unfinished = self._queue.most_unfinished(owner)
             if uploads.has_unfinished_runs(conn, owner, unfinished):
                 raise LimitExceeded(Reason.TOO_MANY_RUNS, limit=unfinished)
             return upload
@@ -83,7 +75,7 @@ class UploadRepository:
     def touch(self, upload_id: UUID, size: int) -> None:
         """Store the size of an upload in bytes, and extend its time to live."""
         with self._database.connection() as conn:
-            uploads.touch(conn, upload_id, size, self._limits.ttl_seconds)
+            uploads.touch(conn, upload_id, size, self._settings.upload_ttl_seconds)
 
     def delete(self, upload_id: UUID) -> None:
         """Delete an upload and its part."""
@@ -106,7 +98,7 @@ class UploadRepository:
                 return run, False
             run, is_new = runs.insert(conn, new)
             faults.point("server.run.inserted")
-            uploads.touch(conn, upload.id, part.size, self._limits.ttl_seconds)
+            uploads.touch(conn, upload.id, part.size, self._settings.upload_ttl_seconds)
             uploads.finish(conn, upload.id, run.id)
             faults.point("server.upload.finished")
             if is_new:
@@ -134,7 +126,7 @@ class UploadRepository:
             delimiter_hint=header.delimiter_hint,
             webhook_url=header.webhook_url,
             notify_by_mail=bool(self._recipients(upload.owner)),
-            large=size >= self._limits.large_file,
+            large=size >= self._queue.large_file_bytes,
             traceparent=tracing.inject(),
         )
 
