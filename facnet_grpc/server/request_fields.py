@@ -37,16 +37,16 @@ def optional_uuid(field: str, value: str) -> UUID | None:
     return uuid(field, value) if value else None
 
 
-def text(field: str, value: str, *, most: int = MAX_KEY) -> str:
-    """Read a text of 1 to `most` characters without control characters."""
-    if not 0 < len(value) <= most or _has_controls(value):
-        raise InvalidInput(field=field, max_length=most)
+def text(field: str, value: str, *, max_length: int = MAX_KEY) -> str:
+    """Read a text of 1 to `max_length` characters without control characters."""
+    if not 0 < len(value) <= max_length or _has_controls(value):
+        raise InvalidInput(field=field, max_length=max_length)
     return value
 
 
-def optional_text(field: str, value: str, *, most: int = MAX_KEY) -> str | None:
+def optional_text(field: str, value: str, *, max_length: int = MAX_KEY) -> str | None:
     """Read a text, or nothing."""
-    return text(field, value, most=most) if value else None
+    return text(field, value, max_length=max_length) if value else None
 
 
 def texts(field: str, values: Sequence[str]) -> tuple[str, ...]:
@@ -68,7 +68,8 @@ def labels(field: str, values: Mapping[str, str]) -> dict[str, str]:
     if len(values) > MAX_LABELS:
         raise InvalidInput(field=field, max_items=MAX_LABELS)
     return {
-        text(field, key, most=MAX_LABEL): value and text(field, value, most=MAX_LABEL) for key, value in values.items()
+        text(field, key, max_length=MAX_LABEL): value and text(field, value, max_length=MAX_LABEL)
+        for key, value in values.items()
     }
 
 
@@ -85,17 +86,17 @@ def day(field: str, value: str) -> date | None:
 def delimiter(field: str, value: str) -> str | None:
     """Read a delimiter, one character (a tab is one); or nothing."""
     if value != "\t":
-        return optional_text(field, value, most=1)
+        return optional_text(field, value, max_length=1)
     return value
 
 
 def one_of(field: str, number: int, known: Mapping[int, T]) -> T:
-    """Read a value of an enum, by the numbers that are known."""
+    """Read a number that is a key of `known`, and return its value."""
     return known[number] if number in known else refuse(field)
 
 
 def refuse(field: str) -> Never:
-    """Refuse a field."""
+    """Raise the error of an invalid field."""
     raise InvalidInput(field=field)
 
 

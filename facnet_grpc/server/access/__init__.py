@@ -1,1 +1,1 @@
-"""Who calls, what they may call, and how much: one concern a file; `interceptors/auth.py` and `limits.py` ask."""
+"""Who may call: authentication, the role of each call, and the limits of each owner."""

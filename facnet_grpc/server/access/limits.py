@@ -102,15 +102,15 @@ class RateLimiter:
 class OpenCalls:
     """Counts the concurrent calls of each owner on this server."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._open: Counter[str] = Counter()
 
     @contextmanager
     def track(self, owner: str) -> Iterator[None]:
         """Count a call while it is open. Raises `LimitExceeded` (TOO_MANY_CALLS) beyond the limit."""
-        if self._open[owner] >= self._most:
-            raise LimitExceeded(Reason.TOO_MANY_CALLS, limit=self._most)
+        if self._open[owner] >= self._limit:
+            raise LimitExceeded(Reason.TOO_MANY_CALLS, limit=self._limit)
         self._open[owner] += 1
         try:
             yield

@@ -1,1 +1,1 @@
-"""What happens around every call: one concern a file, listed in order in `server/app.py`."""
+"""The interceptors of every call; `server/app.py` lists them in order."""

@@ -1,1 +1,1 @@
-"""The operator's calls: queue, failed jobs, purge."""
+"""The operator calls: queue state, failed jobs, purge."""

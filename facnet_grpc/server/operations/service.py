@@ -90,7 +90,7 @@ class OperationsService:
         return pb.PurgeValidationsResponse(purged=purged.runs, more=purged.more, older_than_days=days)
 
 
-def _number(field: str, value: int, most: int) -> int:
-    if not 0 <= value <= most:
+def _number(field: str, value: int, maximum: int) -> int:
+    if not 0 <= value <= maximum:
         raise InvalidInput(field=field)
     return value

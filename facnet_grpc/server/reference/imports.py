@@ -66,4 +66,6 @@ def store(database: Database, files: Sequence[ReferenceFile]) -> tuple[Reference
 
 def _file(header: pb.ReferenceFileHeader) -> _IncomingFile:
     kind = member("header.kind", header.kind, REFERENCE_KIND)
-    return _IncomingFile(kind, request_fields.optional_text("header.source", header.source, most=MAX_SOURCE) or "")
+    return _IncomingFile(
+        kind, request_fields.optional_text("header.source", header.source, max_length=MAX_SOURCE) or ""
+    )

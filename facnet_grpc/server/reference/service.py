@@ -44,7 +44,7 @@ class ReferenceService:
         self, request: pb.ListBillingCodesRequest, _context: Context
     ) -> pb.ListBillingCodesResponse:
         """List codes in order."""
-        prefix = request_fields.optional_text("code_prefix", request.code_prefix, most=CODE_DIGITS) or ""
+        prefix = request_fields.optional_text("code_prefix", request.code_prefix, max_length=CODE_DIGITS) or ""
         version = _version(request.reference_version)
         page = Page(request, ("codes", prefix, version), TEXT)
 
@@ -59,7 +59,7 @@ class ReferenceService:
 
     async def GetBillingCode(self, request: pb.GetBillingCodeRequest, _context: Context) -> pb.GetBillingCodeResponse:
         """Return one code. Raises `NotFound`."""
-        code = request_fields.text("code", request.code, most=CODE_DIGITS).zfill(CODE_DIGITS)
+        code = request_fields.text("code", request.code, max_length=CODE_DIGITS).zfill(CODE_DIGITS)
         version = _version(request.reference_version)
 
         def read() -> pb.GetBillingCodeResponse:

@@ -1,1 +1,1 @@
-"""What a run found: results, rejected lines, stored lines, logs, summaries, exports."""
+"""The output of a run: results, summaries, rejected lines, stored lines, logs, exports."""

@@ -15,7 +15,7 @@ def upload_header(header: pb.UploadHeader) -> UploadHeader:
     if header.HasField("size_bytes") and header.size_bytes < 0:
         request_fields.refuse("header.size_bytes")
     return UploadHeader(
-        file_name=request_fields.text("header.file_name", header.file_name, most=request_fields.MAX_FILE_NAME),
+        file_name=request_fields.text("header.file_name", header.file_name, max_length=request_fields.MAX_FILE_NAME),
         size_bytes=header.size_bytes if header.HasField("size_bytes") else None,
         sha256=request_fields.sha256("header.sha256", header.sha256),
         idempotency_key=request_fields.optional_text("header.idempotency_key", header.idempotency_key),
@@ -25,7 +25,7 @@ def upload_header(header: pb.UploadHeader) -> UploadHeader:
         labels=request_fields.labels("header.labels", header.labels),
         rule_ids=request_fields.texts("header.rule_ids", header.rule_ids),
         encoding_hint=request_fields.optional_text(
-            "header.encoding_hint", header.encoding_hint, most=request_fields.MAX_LABEL
+            "header.encoding_hint", header.encoding_hint, max_length=request_fields.MAX_LABEL
         ),
         delimiter_hint=request_fields.delimiter("header.delimiter_hint", header.delimiter_hint),
         webhook_url=header.webhook_url or None,

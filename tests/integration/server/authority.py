@@ -51,11 +51,11 @@ class Issuer:
         self.path.write_text(json.dumps({"keys": [public(name, key) for name, key in self.keys.items()]}))
 
     def token(self, owner: str = "a", *roles: str, key: str = "rsa-1", kid: str | None = None, **claims: Any) -> str:
-        said = {**usual(owner, *roles), **claims}
-        said = {name: value for name, value in said.items() if value is not None}
+        payload = {**usual(owner, *roles), **claims}
+        payload = {name: value for name, value in payload.items() if value is not None}
         signer = self.keys[key]
         algorithm = "RS256" if isinstance(signer, rsa.RSAPrivateKey) else "ES256"
-        return jwt.encode(said, signer, algorithm, headers={"kid": kid or key})
+        return jwt.encode(payload, signer, algorithm, headers={"kid": kid or key})
 
 
 def usual(owner: str = "a", *roles: str) -> dict[str, Any]:

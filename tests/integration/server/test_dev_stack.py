@@ -83,21 +83,21 @@ def databases_of_stacks(server: str) -> set[str]:
 
 def announced(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout
-    said = json.loads(process.stdout.readline())
-    assert said["pid"] == process.pid
-    return said
+    output = json.loads(process.stdout.readline())
+    assert output["pid"] == process.pid
+    return output
 
 
 def test_a_stack_checks_a_file_and_ends_with_its_parent(
     stack: subprocess.Popen[str], tmp_path: Path, postgres_url: str
 ) -> None:
-    said = announced(stack)
-    assert said["notes"] == []
+    output = announced(stack)
+    assert output["notes"] == []
     own = databases_of_stacks(postgres_url)
     assert own, "none that others use"
     sample = tmp_path / "claims.csv"
     write_sample(50, sample)
-    with grpc.insecure_channel(said["target"]) as channel:
+    with grpc.insecure_channel(output["target"]) as channel:
         stub = ValidationServiceStub(channel)
         run_id = stub.SubmitValidation(messages(sample.read_bytes())).validation_id
         *_, last = stub.WatchValidation(pb.WatchValidationRequest(validation_id=run_id), timeout=60)
@@ -109,7 +109,7 @@ def test_a_stack_checks_a_file_and_ends_with_its_parent(
     stack.stdin.close()
     assert stack.wait(30) == 0
     assert not alive(children)
-    assert not Path(said["data_dir"]).exists()
+    assert not Path(output["data_dir"]).exists()
     assert databases_of_stacks(postgres_url) < own
 
 
@@ -142,9 +142,9 @@ def test_the_doctor_is_content_with_a_healthy_stack(clean_postgres_url: str, red
 def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     sick = settings(database_url=empty_postgres_url, blob_dir=tmp_path / "file", listen="127.0.0.1:1")
-    said: list[str] = []
-    assert not report(examine(sick), said.append, locale=Locale.EN, as_json=True)
-    assert [json.loads(line)["code"] for line in said] == [
+    output: list[str] = []
+    assert not report(examine(sick), output.append, locale=Locale.EN, as_json=True)
+    assert [json.loads(line)["code"] for line in output] == [
         "postgres_pending",
         "redis_away",
         "blobs_fail",
@@ -157,6 +157,6 @@ def test_the_doctor_names_what_is_wrong(empty_postgres_url: str, tmp_path: Path)
         "mail_off",
         "server_away",
     ]
-    assert all(json.loads(line)["text"] for line in said)
+    assert all(json.loads(line)["text"] for line in output)
     away = settings(database_url="postgresql://127.0.0.1:1/x").storage
     assert check_postgres(away, timeout=0.3).code == "postgres_away"

@@ -61,14 +61,14 @@ def test_a_whole_process_is_ready(open_page, database, clean_postgres_url, redis
 
 def test_without_redis_runs_are_still_taken(open_page, database, clean_postgres_url, tmp_path):
     page = open_page(health.of(settings(tmp_path, clean_postgres_url, NOWHERE), database))
-    status, said = ask(page.port, "/readyz")
-    assert (status, said["redis"]) == (200, False)
+    status, body = ask(page.port, "/readyz")
+    assert (status, body["redis"]) == (200, False)
 
 
 def test_a_schema_that_is_not_there_is_not_ready(open_page, database, empty_postgres_url, redis_url, tmp_path):
     page = open_page(health.of(settings(tmp_path, empty_postgres_url, redis_url), database))
-    status, said = ask(page.port, "/readyz")
-    assert (status, said["schema"], said["postgres"]) == (503, False, True)
+    status, body = ask(page.port, "/readyz")
+    assert (status, body["schema"], body["postgres"]) == (503, False, True)
 
 
 def test_who_stops_is_alive_and_not_ready(open_page):

@@ -149,8 +149,8 @@ class Process:
         )
 
     def end(self) -> tuple[int, str]:
-        _, said = self.popen.communicate(timeout=60)
-        return self.popen.returncode, said
+        _, output = self.popen.communicate(timeout=60)
+        return self.popen.returncode, output
 
 
 def free_port() -> int:
@@ -185,9 +185,9 @@ def test_a_signal_ends_a_server_in_order(environment: dict[str, str]) -> None:
             assert b"facnet_watchers 1.0" in page.read()
         process.popen.send_signal(signal.SIGTERM)
         assert refused(lambda: list(stream)).reason == "SHUTTING_DOWN"
-    status, said = process.end()
-    assert status == 0, said
-    events = [json.loads(line)["event"] for line in said.splitlines()]
+    status, output = process.end()
+    assert status == 0, output
+    events = [json.loads(line)["event"] for line in output.splitlines()]
     assert [event for event in events if event != "call"] == ["server_started", "server_stopping", "server_stopped"]
 
 
@@ -216,19 +216,19 @@ def test_an_address_that_is_taken_is_said_plainly(environment: dict[str, str], s
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        status, said = Process(environment | {setting: f"127.0.0.1:{taken.getsockname()[1]}"}).end()
+        status, output = Process(environment | {setting: f"127.0.0.1:{taken.getsockname()[1]}"}).end()
     assert status == 78
-    assert "cannot listen on" in said.splitlines()[-1]
+    assert "cannot listen on" in output.splitlines()[-1]
 
 
 def test_missing_settings_are_listed_one_a_line(environment: dict[str, str]) -> None:
-    status, said = Process({"FACNET_PSEUDONYM_KEY": "too short to be one", "FACNET_LISTEN": "0.0.0.0:1"}).end()
+    status, output = Process({"FACNET_PSEUDONYM_KEY": "too short to be one", "FACNET_LISTEN": "0.0.0.0:1"}).end()
     assert status == 78
-    assert [line.partition(":")[0] for line in said.splitlines()] == [
+    assert [line.partition(":")[0] for line in output.splitlines()] == [
         "DATABASE_URL",
         "REDIS_URL",
         "FACNET_BLOB_DIR",
         "FACNET_PSEUDONYM_KEY",
         "FACNET_LISTEN",
     ]
-    assert "too short" not in said
+    assert "too short" not in output

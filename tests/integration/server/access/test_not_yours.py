@@ -46,12 +46,12 @@ def server(make_server: Callable[..., Server]) -> Server:
     return make_server(dev_tokens=TOKENS)
 
 
-def told(token: str) -> Any:
+def bearing(token: str) -> Any:
     return (("authorization", f"Bearer {token}"),)
 
 
 def submit(server: Server, **header: Any) -> UUID:
-    answer = server.stub.SubmitValidation(messages(b"a,b\n1,2\n", **header), metadata=told("victim"), timeout=10)
+    answer = server.stub.SubmitValidation(messages(b"a,b\n1,2\n", **header), metadata=bearing("victim"), timeout=10)
     return UUID(answer.validation_id)
 
 
@@ -90,7 +90,7 @@ def call(server: Server, method: MethodDescriptor, request: Message) -> tuple[Co
     path = f"/{method.containing_service.full_name}/{method.name}"
     prepared = getattr(server.channel, kind)(path)
     try:
-        answer = prepared(request.SerializeToString(), metadata=told("thief"), timeout=10)
+        answer = prepared(request.SerializeToString(), metadata=bearing("thief"), timeout=10)
         return Code.OK, "", len(b"".join(answer) if method.server_streaming else answer), ""
     except grpc.RpcError as error:
         refusal = Refusal(error)
@@ -137,7 +137,7 @@ def test_it_is_noted_when_more_is_done(server: Server, done: list[str]) -> None:
     asked = request(method, name, str(run_id)).SerializeToString()
     done.clear()
     server.channel.unary_unary(f"/{method.containing_service.full_name}/GetValidation")(
-        asked, metadata=told("victim"), timeout=10
+        asked, metadata=bearing("victim"), timeout=10
     )
     own = list(done)
     done.clear()

@@ -115,8 +115,8 @@ asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
 
 
 def test_processes_share_the_buckets(server: Server, redis_url: str) -> None:
-    told = (redis_url, str(LIMITS["calls_per_minute"]), str(BURST), "8")
-    subprocess.run([sys.executable, "-c", OF_ANOTHER_PROCESS, *told], check=True, timeout=60)
+    arguments = (redis_url, str(LIMITS["calls_per_minute"]), str(BURST), "8")
+    subprocess.run([sys.executable, "-c", OF_ANOTHER_PROCESS, *arguments], check=True, timeout=60)
     assert let_in(server, BURST) == BURST - 8
 
 

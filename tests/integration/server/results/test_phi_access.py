@@ -25,7 +25,7 @@ NAM, DOCTOR, NAME, LINE = "TREM12345678", "1234567", "Martin, Marie", "31/31/202
 TOKENS = "ed=clinic/editor, doc=clinic/viewer/phi:read, adm=hospital/admin/phi:read"
 
 
-def told(token: str) -> dict[str, Any]:
+def bearing(token: str) -> dict[str, Any]:
     return {"metadata": (("authorization", f"Bearer {token}"),), "timeout": 10}
 
 
@@ -36,7 +36,7 @@ def server(make_server: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def completed(server: Server) -> str:
-    run_id = UUID(server.stub.SubmitValidation(messages(b"some,claims\n"), **told("ed")).validation_id)
+    run_id = UUID(server.stub.SubmitValidation(messages(b"some,claims\n"), **bearing("ed")).validation_id)
     worker = Worker(server, run_id).start()
     result = {
         "result_number": 1, "rule_id": "office_fee", "rule_version": "1", "scenario": "threshold_19928_registered",
@@ -59,10 +59,10 @@ def completed(server: Server) -> str:
 
 
 def read_all(server: Server, run_id: str, token: str) -> tuple[Any, Any, Any, bytes]:
-    found = server.stub.ListValidationResults(pb.ListValidationResultsRequest(validation_id=run_id), **told(token))
-    rows = server.stub.ListRejectedRows(pb.ListRejectedRowsRequest(validation_id=run_id), **told(token))
-    lines = server.stub.ListBillingRecords(pb.ListBillingRecordsRequest(validation_id=run_id), **told(token))
-    export = server.stub.ExportValidation(pb.ExportValidationRequest(validation_id=run_id), **told(token))
+    found = server.stub.ListValidationResults(pb.ListValidationResultsRequest(validation_id=run_id), **bearing(token))
+    rows = server.stub.ListRejectedRows(pb.ListRejectedRowsRequest(validation_id=run_id), **bearing(token))
+    lines = server.stub.ListBillingRecords(pb.ListBillingRecordsRequest(validation_id=run_id), **bearing(token))
+    export = server.stub.ExportValidation(pb.ExportValidationRequest(validation_id=run_id), **bearing(token))
     return found.results[0], rows.rejected_rows[0], lines.records[0], b"".join(part.data for part in export)
 
 
@@ -104,7 +104,7 @@ def test_without_the_note_there_is_nothing_to_see(server: Server, completed: str
                 server.stub.ListBillingRecords: pb.ListBillingRecordsRequest,
             }[call](validation_id=completed)
             with pytest.raises(grpc.RpcError):
-                call(request, **told("doc"))
+                call(request, **bearing("doc"))
     finally:
         with server.database.connection() as conn:
             conn.execute("ALTER TABLE gone RENAME TO phi_access_log")
@@ -113,7 +113,7 @@ def test_without_the_note_there_is_nothing_to_see(server: Server, completed: str
 def test_a_refused_read_is_not_noted(server: Server) -> None:
     run_id = str(UUID(int=7))
     with pytest.raises(grpc.RpcError) as caught:
-        server.stub.ListValidationResults(pb.ListValidationResultsRequest(validation_id=run_id), **told("doc"))
+        server.stub.ListValidationResults(pb.ListValidationResultsRequest(validation_id=run_id), **bearing("doc"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert noted(server) == []
 
@@ -122,4 +122,4 @@ def test_doctors_are_found_by_what_the_caller_sees_of_them(server: Server, compl
     pseudonym = Redactor(KEY.encode()).doctor_key(DOCTOR)
     for token, said, count in (("ed", pseudonym, 1), ("ed", DOCTOR, 0), ("doc", DOCTOR, 1), ("doc", pseudonym, 0)):
         request = pb.ListValidationResultsRequest(validation_id=completed, doctor_key=said)
-        assert len(server.stub.ListValidationResults(request, **told(token)).results) == count
+        assert len(server.stub.ListValidationResults(request, **bearing(token)).results) == count

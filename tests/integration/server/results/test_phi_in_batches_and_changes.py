@@ -27,7 +27,7 @@ OWNER = "clinic-" + "x" * 80
 TOKENS = f"ed={OWNER}/editor, doc={OWNER}/viewer/phi:read"
 
 
-def told(token: str) -> dict[str, Any]:
+def bearing(token: str) -> dict[str, Any]:
     return {"metadata": (("authorization", f"Bearer {token}"),), "timeout": 10}
 
 
@@ -39,7 +39,7 @@ def server(make_server: Callable[..., Server]) -> Server:
 def complete(server: Server, **header: Any) -> UUID:
     """A run with one line and one result."""
     data = json.dumps(header).encode()
-    run_id = UUID(server.stub.SubmitValidation(messages(data, **header), **told("ed")).validation_id)
+    run_id = UUID(server.stub.SubmitValidation(messages(data, **header), **bearing("ed")).validation_id)
     worker = Worker(server, run_id).start()
     line = {
         "record_number": 1, "service_date": 20000, "code": "19928", "preliminary_cents": 100, "doctor_key": DOCTOR,
@@ -64,7 +64,7 @@ def judged(rule_id: str) -> pa.Table:
 
 
 def batch(server: Server, token: str) -> Any:
-    return server.stub.GetBatch(pb.GetBatchRequest(batch_id="lot", include_duplicates=True), **told(token))
+    return server.stub.GetBatch(pb.GetBatchRequest(batch_id="lot", include_duplicates=True), **bearing(token))
 
 
 def changes(server: Server, run_id: UUID, token: str) -> list[Any]:
@@ -80,7 +80,7 @@ def changes(server: Server, run_id: UUID, token: str) -> list[Any]:
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(judge)
         request = pb.RevalidateValidationRequest(validation_id=str(run_id))
-        answer = list(server.stub.RevalidateValidation(request, **told(token)))
+        answer = list(server.stub.RevalidateValidation(request, **bearing(token)))
         working.result(10)
     return answer
 
@@ -133,9 +133,9 @@ def test_without_the_note_there_is_nothing_to_see(server: Server) -> None:
 def test_logs_say_whose_call_it_was_and_who_saw_persons(server: Server) -> None:
     run_id = complete(server)
     with capture_logs() as lines:
-        server.stub.ListBillingRecords(pb.ListBillingRecordsRequest(validation_id=str(run_id)), **told("doc"))
+        server.stub.ListBillingRecords(pb.ListBillingRecordsRequest(validation_id=str(run_id)), **bearing("doc"))
         with pytest.raises(grpc.RpcError):
-            server.stub.ListValidations(pb.ListValidationsRequest(), **told("nobody"))
+            server.stub.ListValidations(pb.ListValidationsRequest(), **bearing("nobody"))
         eventually(lambda: len([line for line in lines if line["event"] == "call"]) == 2)
     label = OWNER[:64]
     calls = [(line["code"], line.get("owner")) for line in lines if line["event"] == "call"]

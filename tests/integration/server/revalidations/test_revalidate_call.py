@@ -1,4 +1,4 @@
-"""RevalidateValidation on the real port: what is asked, what is told, and that nothing is left behind."""
+"""RevalidateValidation on the real port: what it requests, what it answers, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def run_id(server):
     return worker.run_id
 
 
-def asked(server):
+def revalidation_id_of(server):
     with server.database.connection() as conn:
         return next(iter(revalidations.queued(conn, older_than_seconds=0, limit=1)), None)
 
 
 def judge(server, run_id):
     """Do what a worker does: `a` is gone, `b` has another amount, `d` is new."""
-    revalidation_id = eventually(lambda: asked(server))
+    revalidation_id = eventually(lambda: revalidation_id_of(server))
     with server.database.connection() as conn:
         for number, (rule_id, cents) in enumerate((("b", 200), ("c", 100), ("d", 100)), 1):
             conn.execute(RESULT.format(table="revalidated_results"), (revalidation_id, number, rule_id, cents))
@@ -59,9 +59,9 @@ def left(server):
 def test_changes_come_in_order_redacted_and_the_sum_last(server, run_id):
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(judge, server, run_id)
-        told = list(call(server, run_id))
+        messages = list(call(server, run_id))
         working.result(10)
-    *changes, last = told
+    *changes, last = messages
     kinds = [(message.change.kind, message.change.before.rule_id, message.change.after.rule_id) for message in changes]
     assert kinds == [
         (pb.CHANGE_KIND_GONE, "a", ""),
@@ -73,8 +73,8 @@ def test_changes_come_in_order_redacted_and_the_sum_last(server, run_id):
     assert (summary.added, summary.gone, summary.changed, summary.unchanged) == (1, 1, 1, 1)
     assert (summary.rule_set_version_before, summary.rule_set_version_after) == ("r1", "r2")
     assert (summary.reference_version_before, summary.reference_version_after) == ("v1", "v2")
-    assert "Secret" not in str(told)
-    assert "ZTES" not in str(told)
+    assert "Secret" not in str(messages)
+    assert "ZTES" not in str(messages)
     assert eventually(lambda: left(server) == 0)
 
 
@@ -84,14 +84,14 @@ def test_redis_is_not_needed_to_ask(make_server):
     worker.complete(tell=False)
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(judge, server, worker.run_id)  # as the reconciler's message would have a worker do
-        told = list(call(server, worker.run_id))
+        messages = list(call(server, worker.run_id))
         working.result(10)
-    assert told[-1].summary.added == 3
+    assert messages[-1].summary.added == 3
 
 
 def test_what_the_worker_ran_into_is_told(server, run_id):
     def fail():
-        revalidation_id = eventually(lambda: asked(server))
+        revalidation_id = eventually(lambda: revalidation_id_of(server))
         with server.database.connection() as conn:
             revalidations.fail(conn, revalidation_id, "WORKER_CRASHED")
 
@@ -105,7 +105,7 @@ def test_what_the_worker_ran_into_is_told(server, run_id):
 
 def test_a_caller_who_goes_away_leaves_nothing(server, run_id):
     waiting = call(server, run_id)
-    assert isinstance(eventually(lambda: asked(server)), UUID)
+    assert isinstance(eventually(lambda: revalidation_id_of(server)), UUID)
     waiting.cancel()
     assert eventually(lambda: left(server) == 0)
 

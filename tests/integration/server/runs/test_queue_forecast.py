@@ -63,7 +63,7 @@ def get(server: Server, run_id: UUID) -> validation_pb2.Validation:
     return server.stub.GetValidation(pb.GetValidationRequest(validation_id=str(run_id))).validation
 
 
-def told(run: validation_pb2.Validation | pb.WatchValidationResponse) -> tuple[int | None, int | None]:
+def estimate(run: validation_pb2.Validation | pb.WatchValidationResponse) -> tuple[int | None, int | None]:
     return (
         run.queue_position if run.HasField("queue_position") else None,
         run.eta.seconds if run.HasField("eta") else None,
@@ -75,14 +75,14 @@ def test_place_and_end_are_told_by_get_list_and_watch(server: Server) -> None:
     worker(server)
     waiting = [submit(server) for _ in range(3)]
     for position, run_id in enumerate(waiting):
-        place, eta = told(get(server, run_id))
+        place, eta = estimate(get(server, run_id))
         assert place == position
         assert 60 * (position + 1) - 10 <= eta <= 60 * (position + 1)
     listed = server.stub.ListValidations(pb.ListValidationsRequest()).validations
-    assert [told(run)[0] for run in listed] == [2, 1, 0, None]
-    assert all(told(run)[1] for run in listed[:3])
+    assert [estimate(run)[0] for run in listed] == [2, 1, 0, None]
+    assert all(estimate(run)[1] for run in listed[:3])
     update = next(server.stub.WatchValidation(pb.WatchValidationRequest(validation_id=str(waiting[2])), timeout=10))
-    assert told(update) == (2, pytest.approx(180, abs=10))
+    assert estimate(update) == (2, pytest.approx(180, abs=10))
 
 
 def test_more_workers_are_sooner_done(server: Server) -> None:
@@ -90,35 +90,35 @@ def test_more_workers_are_sooner_done(server: Server) -> None:
     worker(server, threads=2)
     worker(server, threads=2)
     last = [submit(server) for _ in range(4)][-1]
-    assert told(get(server, last)) == (3, pytest.approx(60, abs=10))
+    assert estimate(get(server, last)) == (3, pytest.approx(60, abs=10))
 
 
 def test_what_is_not_known_is_not_told(server: Server) -> None:
     run_id = submit(server)
     worker(server)
-    assert told(get(server, run_id)) == (0, None)  # nothing was completed lately
+    assert estimate(get(server, run_id)) == (0, None)  # nothing was completed lately
     completed(server, 60.0, ago="2 hours")
-    assert told(get(server, run_id)) == (0, None)
+    assert estimate(get(server, run_id)) == (0, None)
     completed(server, 60.0)
-    assert told(get(server, run_id))[1]
+    assert estimate(get(server, run_id))[1]
     execute(server, "UPDATE workers SET expires_at = now()")  # nobody works
-    assert told(get(server, run_id)) == (0, None)
+    assert estimate(get(server, run_id)) == (0, None)
 
 
 def test_a_run_that_waits_for_its_next_attempt_has_no_place(server: Server) -> None:
     run_id, other = submit(server), submit(server)
     execute(server, "UPDATE validation_runs SET next_attempt_at = now() + interval '1 hour' WHERE id = %s", run_id)
-    assert told(get(server, run_id)) == (None, None)
-    assert told(get(server, other)) == (0, None)
+    assert estimate(get(server, run_id)) == (None, None)
+    assert estimate(get(server, other)) == (0, None)
 
 
 def test_a_run_in_progress_tells_its_end_by_its_own_progress(server: Server) -> None:
     run_id = submit(server)
     Worker(server, run_id).start().store(25.0)
     execute(server, "UPDATE validation_runs SET started_at = now() - interval '10 seconds' WHERE id = %s", run_id)
-    assert told(get(server, run_id)) == (None, pytest.approx(30, abs=4))
+    assert estimate(get(server, run_id)) == (None, pytest.approx(30, abs=4))
     execute(server, "UPDATE validation_runs SET progress = 1 WHERE id = %s", run_id)
-    assert told(get(server, run_id)) == (None, None)
+    assert estimate(get(server, run_id)) == (None, None)
 
 
 def test_places_are_those_of_the_claims_that_follow(server: Server) -> None:
@@ -130,7 +130,7 @@ def test_places_are_those_of_the_claims_that_follow(server: Server) -> None:
         " SELECT gen_random_uuid(), 'other', 'f', 1, 's' FROM generate_series(1, 3)",
     )
     execute(server, "UPDATE validation_runs SET large = true WHERE id = %s", mine[0])
-    places = {run_id: told(get(server, run_id))[0] for run_id in mine}
+    places = {run_id: estimate(get(server, run_id))[0] for run_id in mine}
     served = []
     rules = SchedulingPolicy.of(server.resources.settings.queue)
     with server.database.connection() as conn:
@@ -144,7 +144,7 @@ def test_however_many_look_the_line_is_worked_out_once(make_server: Callable[...
     server = make_server(tuning=Tuning(forecast_cache=CachePolicy(seconds=60)))
     waiting = [submit(server) for _ in range(20)]
     for position, run_id in enumerate(waiting):
-        assert told(get(server, run_id))[0] == position
+        assert estimate(get(server, run_id))[0] == position
         with server.database.connection() as conn:  # unseen: nobody looks at the queue again
             runs.request_cancel(conn, run_id, "local")
 
@@ -190,8 +190,8 @@ def test_a_run_is_told_again_in_time(server: Server) -> None:
     completed(server, 600.0)
     worker(server)
     run_id = submit(server)
-    first = told(get(server, run_id))[1]
+    first = estimate(get(server, run_id))[1]
     execute(
         server, "UPDATE validation_runs SET finished_at = started_at + interval '300 seconds' WHERE id <> %s", run_id
     )
-    assert told(get(server, run_id))[1] < first - timedelta(seconds=200).total_seconds()
+    assert estimate(get(server, run_id))[1] < first - timedelta(seconds=200).total_seconds()

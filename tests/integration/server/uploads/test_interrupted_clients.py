@@ -63,13 +63,13 @@ def restart(make_server: Callable[..., Server], server: Server) -> Server:
 
 
 def test_an_upload_goes_on_over_a_restart(server: Server, make_server: Callable[..., Server]) -> None:
-    data, told = os.urandom(6 << 20), []
+    data, breaks = os.urandom(6 << 20), []
     file = Gate(data)
     with FacnetClient(server.target, retry=SOON) as client:
         answers: list[str] = []
 
         def send() -> None:
-            answers.append(client.submit(file, on_break=lambda error: told.append(error is None)).validation_id)
+            answers.append(client.submit(file, on_break=lambda error: breaks.append(error is None)).validation_id)
 
         thread = threading.Thread(target=send)
         thread.start()
@@ -78,7 +78,7 @@ def test_an_upload_goes_on_over_a_restart(server: Server, make_server: Callable[
         fresh = restart(make_server, server)
         file.may_go_on.set()
         thread.join(60)
-    assert (told[0], told[-1]) == (False, True)
+    assert (breaks[0], breaks[-1]) == (False, True)
     with fresh.database.connection() as conn:
         run = runs.get(conn, UUID(answers[0]))
         assert conn.execute("SELECT count(*) FROM validation_runs").fetchone() == (1,)
@@ -136,10 +136,10 @@ def test_an_upload_that_somebody_interrupts_is_gone_on_with(server: Server) -> N
         first.stdin.flush()
         eventually(lambda: any(part.size_bytes > 1 << 20 for part in server.blobs.parts()), 60)
         first.send_signal(signal.SIGINT)
-        said = first.stderr.read().decode()  # it ends although it could still read
-        assert first.wait(30) == 130, said
-    assert "Traceback" not in said
-    (upload_id,) = re.findall(r"submit --resume (\S+) -", said.replace("\n", ""))
+        output = first.stderr.read().decode()  # it ends although it could still read
+        assert first.wait(30) == 130, output
+    assert "Traceback" not in output
+    (upload_id,) = re.findall(r"submit --resume (\S+) -", output.replace("\n", ""))
     with server.database.connection() as conn:
         assert conn.execute("SELECT count(*) FROM validation_runs").fetchone() == (0,)
     with facnet(server, "submit", "--resume", upload_id, "-", "--json") as second:

@@ -56,20 +56,20 @@ def content(server: Server, run_id: str) -> bytes:
 @pytest.mark.parametrize("last_is_empty", [True, False])
 def test_chunks_become_a_run(server: Server, last_is_empty: bool) -> None:
     upload_id = uuid4()
-    told = {"size_bytes": len(DATA), "sha256": sha256(DATA), "batch_id": "b", "idempotency_key": "k"}
+    fields = {"size_bytes": len(DATA), "sha256": sha256(DATA), "batch_id": "b", "idempotency_key": "k"}
     for offset in range(0, len(DATA), 4000):
         data = DATA[offset : offset + 4000]
         last = offset + len(data) == len(DATA) and not last_is_empty
-        answer = send(server, upload_id, offset, data, finish=last, **told)
+        answer = send(server, upload_id, offset, data, finish=last, **fields)
         assert answer.committed_bytes == offset + len(data)
         assert bool(answer.validation_id) is last
     if last_is_empty:
-        answer = finish(server, upload_id, **told)
+        answer = finish(server, upload_id, **fields)
     run = stored(server, answer.validation_id)
     assert (run.size_bytes, run.sha256, run.batch_id) == (len(DATA), sha256(DATA), "b")
     assert (answer.job_id, answer.status) == (run.job_id, validation_pb2.VALIDATION_STATUS_QUEUED)
     assert content(server, answer.validation_id) == DATA
-    again = finish(server, upload_id, **told)
+    again = finish(server, upload_id, **fields)
     assert (again.validation_id, again.committed_bytes) == (answer.validation_id, len(DATA))
     assert list(server.blobs.parts()) == []
 
