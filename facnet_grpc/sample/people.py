@@ -73,7 +73,7 @@ _FIRST_ENDS = (
 _SURNAMES = len(_SURNAME_STARTS) * len(_SURNAME_MIDDLES) * len(_SURNAME_ENDS)
 _FIRST_NAMES = len(_FIRST_STARTS) * len(_FIRST_ENDS)
 
-# Weights of the check character over letters, sex, YYYY, MM, DD and sequence, in EBCDIC.
+# Weights of the check character over letters, YYYY, sex, MM, DD and sequence, in EBCDIC.
 _WEIGHTS = (1, 3, 7, 9, 1, 7, 1, 3, 4, 5, 7, 6, 9, 1)
 _DAYS = 28  # of each month: enough, and every one exists
 _YOUNG = (1948, 2015)  # first and last year of birth: no age in 2025 is near 80
@@ -157,7 +157,7 @@ class _Births:
         for year in range(_OLD[0], _YOUNG[1] + 1):
             for sex, added in (("M", 0), ("F", 50)):
                 for month in range(1, 13):
-                    base = _check_sum(f"{sex}{year}{month:02}", 4)
+                    base = _check_sum(f"{year}{sex}{month:02}", 4)
                     texts += [f"{year % 100:02}{month + added:02}{day:02}" for day in range(1, _DAYS + 1)]
                     sums += [base + _check_sum(f"{day:02}", 11) for day in range(1, _DAYS + 1)]
         self.texts = pa.array(texts)

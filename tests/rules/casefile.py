@@ -36,7 +36,7 @@ def read(rule_id: str) -> list[Case]:
 
 def acceptance(rule_id: str) -> list[dict[str, str]]:
     """Return the rows of a rule's acceptance table, if it has one."""
-    return _table(_load(rule_id).get("acceptance", ""))
+    return read_table(_load(rule_id).get("acceptance", ""))
 
 
 def _load(rule_id: str) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def _case(entry: dict[str, Any]) -> Case:
     assert not unknown, f"{entry['name']}: {unknown}"
     return Case(
         name=entry["name"],
-        lines=_lines(_table(entry["lines"])),
-        expected=[_expected(row) for row in _table(entry.get("expect", ""))],
+        lines=_lines(read_table(entry["lines"])),
+        expected=[_expected(row) for row in read_table(entry.get("expect", ""))],
         passes=entry.get("passes", {}),
         not_evaluable=tuple(entry.get("not_evaluable", ())),
         missing_columns=tuple(entry.get("missing_columns", ())),
@@ -57,7 +57,8 @@ def _case(entry: dict[str, Any]) -> Case:
     )
 
 
-def _table(text: str) -> list[dict[str, str]]:
+def read_table(text: str) -> list[dict[str, str]]:
+    """Return the rows of a table whose columns stand between bars, by the names in its first line."""
     rows = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines() if line.strip()]
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 

@@ -51,8 +51,8 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
 
 def cents(text: str) -> int:
     """Read `32.40` as cents."""
-    whole, _, part = text.partition(".")
-    return int(whole) * 100 + int(part.ljust(2, "0") or "0")
+    whole, _, part = (text or "0").partition(".")
+    return int(whole) * 100 + int(part.ljust(2, "0"))
 
 
 def clock(text: str) -> time:

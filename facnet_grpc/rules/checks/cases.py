@@ -27,7 +27,7 @@ TODAY = date(2025, 6, 30)
 # The short names of columns, and what a line has where its table does not say.
 _COLUMNS: Mapping[str, tuple[str, str]] = {
     "code": ("code", "15804"),
-    "patient": ("patient_key", "TREA80010113"),
+    "patient": ("patient_key", "TREA80010111"),
     "name": ("patient_name", "-"),
     "doctor": ("doctor_key", "1000001"),
     "date": ("service_date", "2025-03-03"),

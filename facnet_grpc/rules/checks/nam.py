@@ -4,8 +4,9 @@ A NAM is 12 characters: 3 letters of the surname, 1 of the first name, YY, MM (+
 and a check character (the RAMQ's public description of its card). Some exports mask the birth date of it, as in
 `ABCDxxxx1234`; such a patient's key is the masked NAM and the folded name.
 
-The check character follows no published rule. What is done here, weights over the EBCDIC codes of name, sex, full
-birth date and sequence, agrees with what can be seen; it may raise a doubt and must never refuse a line.
+The RAMQ does not publish the rule of the check character. Public implementations agree on weights over the EBCDIC codes
+of name, birth year, sex, month, day and sequence, modulo 10; a NAM that differs gets a warning and is never refused.
+A check character never fits both centuries: where it fits one, it tells the century of birth.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ Bytes = npt.NDArray[np.uint8]
 
 LENGTH = 12
 NO_DAY = -(1 << 30)  # in place of a day that is not known
-OLDEST_YEARS = 120
 
 _WEIGHTS = np.array([1, 3, 7, 9, 1, 7, 1, 3, 4, 5, 7, 6, 9, 1], np.int64)
 _EBCDIC = np.frombuffer(bytes(range(128)).decode("ascii").encode("cp037"), np.uint8).astype(np.int64)
@@ -40,7 +40,8 @@ class Nams:
     well_formed: Mask  # four letters, six digits, two letters or digits, and nothing more
     masked: Mask  # birth year and month are struck out by `xxxx`
     check_fails: Mask  # well-formed, and the check character fits neither century
-    _only_early_fits: Mask
+    _fits_late: Mask  # the check character is that of a birth from 2000 on
+    _fits_early: Mask  # the same for the century before
     _late: Ints  # birth days if born from 2000 on; `NO_DAY` for no such day
     _early: Ints  # the same if born in the century before
 
@@ -54,15 +55,13 @@ class Nams:
     def born(self, patients: Ints, days: Ints) -> Ints:
         """Return the birth day of each of `patients` (indices of keys) as of a day of service, `NO_DAY` if unknown.
 
-        The century is the latest one before the service. If the check character speaks for the other one, and the
-        patient would not be older than 120 years, nobody can tell: the birth day is unknown.
+        The century is that of the check character; where it fits neither, the latest one before the service. A birth
+        day after the service is unknown.
         """
-        late = self._late[patients]
-        early = self._early[patients]
-        possible = (early != NO_DAY) & (days - early <= OLDEST_YEARS * 366)
-        doubtful = possible & self._only_early_fits[patients]
-        recent = np.where(doubtful, NO_DAY, late)
-        return np.where((late != NO_DAY) & (late <= days), recent, np.where(early <= days, early, NO_DAY))
+        late, early = self._late[patients], self._early[patients]
+        latest = np.where((late != NO_DAY) & (late <= days), late, early)
+        birth = np.where(self._fits_late[patients], late, np.where(self._fits_early[patients], early, latest))
+        return np.where(birth <= days, birth, NO_DAY)
 
     def impossible(self, patients: Ints, days: Ints) -> Mask:
         """Return where no century gives a day of birth on or before the day of service."""
@@ -83,7 +82,7 @@ class Characters:
         late, early = (self.birth_days(century).astype(np.int32) for century in (2000, 1900))
         fits_late, fits_early = self.check_fits(2000), self.check_fits(1900)
         fails = self.well_formed & ~fits_early & ~fits_late
-        return self.well_formed, self.masked, fails, fits_early & ~fits_late, late, early
+        return self.well_formed, self.masked, fails, fits_late, fits_early, late, early
 
     @cached_property
     def well_formed(self) -> Mask:
@@ -109,7 +108,7 @@ class Characters:
     def check_fits(self, century: int) -> Mask:
         """Return where the check character is what the weights give for a birth in `century`."""
         first, second = f"{century // 100}".encode("cp037")
-        sums = self._sum_without_century + first * _WEIGHTS[5] + second * _WEIGHTS[6]
+        sums = self._sum_without_century + first * _WEIGHTS[4] + second * _WEIGHTS[5]
         fits: Mask = self.well_formed & (sums % 10 == self._bytes[:, 11].astype(np.int64) - ord("0"))
         return fits
 
@@ -124,11 +123,11 @@ class Characters:
 
     @cached_property
     def _sum_without_century(self) -> Ints:
-        """The weighted sum over name (weights 0-3), sex (4), year (7-8), month (9-10), day (11-12), sequence (13)."""
-        total: Ints = np.where(self._woman, *(code * _WEIGHTS[4] for code in "FM".encode("cp037")))
+        """The weighted sum over name (weights 0-3), year (6-7), sex (8), month (9-10), day (11-12), sequence (13)."""
+        total: Ints = np.where(self._woman, *(code * _WEIGHTS[8] for code in "FM".encode("cp037")))
         # A woman's month has 50 more than what is summed up.
         total -= np.where(self._woman, 5 * _WEIGHTS[9], 0)
-        for column, weight in enumerate((0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13)):
+        for column, weight in enumerate((0, 1, 2, 3, 6, 7, 9, 10, 11, 12, 13)):
             total += (_EBCDIC * _WEIGHTS[weight])[self._bytes[:, column] & 0x7F]
         return total
 

@@ -106,3 +106,28 @@ def test_some_lines_can_be_made_unreadable():
     assert 400 < len(differing) < 600
     assert {line.count(b";") for line in differing} == {6, 22}
     assert all(line != was for line, was in zip(sample(50, bad_share=1).split(b"\r\n")[1:-1], good[1:], strict=False))
+
+
+def test_the_check_characters_of_patients_are_right():
+    keys = [patient.partition(" - ")[0] for patient in column(sample(2000), "Patient") if patient]
+    assert all(_check_character(key) == key[11] for key in keys)
+    assert {_century(key) for key in keys} == {"19", "20"}
+
+
+def _century(key):
+    return "20" if int(key[4:6]) <= 15 else "19"
+
+
+def _check_character(key):
+    """Calculate as the public description does: letters as two digits (S is 20), each field by weights of its own."""
+    letters = "".join(f"{ord(letter) - 64 + (letter > 'R'):02}" for letter in key[:4])
+    woman = int(key[6:8]) > 50
+    fields = (
+        (letters, (7, 1, 1, 3, 9, 7, 3, 9)),
+        (_century(key) + key[4:6], (5, 3, 1, 3)),
+        (f"{int(key[6:8]) - 50 * woman:02}", (5, 7)),
+        (key[8:10], (6, 9)),
+        (key[10], (1,)),
+    )
+    total = sum(int(digit) * weight for text, weights in fields for digit, weight in zip(text, weights, strict=True))
+    return str((total + 4 * woman) % 10)

@@ -36,7 +36,7 @@ def random_rows(seed, codes, count=60):
             "preliminary_cents": draw.choice([-1000, 1000, 2500, 4000]),
             "paid_cents": draw.choice([None, 0, 1000]),
             "doctor_key": draw.choice(["1000001", "1000002"]),
-            "patient_key": draw.choice([None, "TREA80010113", "GAGP75020210"]),
+            "patient_key": draw.choice([None, "TREA80010111", "GAGP75020213"]),
         }
         rows.append(row)
     return rows

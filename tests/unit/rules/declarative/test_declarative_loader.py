@@ -65,7 +65,7 @@ BAD = [
     ('category = "counts"', 'category = "counts"\ncolour = "red"', 7, "a check has no 'colour'"),
     ('category = "counts"', 'category = "counts"\nenabled = "no"', 7, "enabled is true or false"),
     ("[[check]]", "[[cheque]]\n[[check]]", 4, "a pack has check, sets, switch, not 'cheque'"),
-    ("00689 TREA80010113 ! exceeded =10.00", "00689 ! exceeded", 34, "1 values for 2 columns"),
+    ("00689 TREA80010111 ! exceeded =10.00", "00689 ! exceeded", 34, "1 values for 2 columns"),
     ("! exceeded =10.00", "! exceded", 34, "there is no scenario 'exceded'"),
     ('columns = "code patient"', 'columns = "code patron"', 32, "there is no column 'patron'"),
     ("# three\n", "", 31, "a table begins with a title after #"),

@@ -26,7 +26,7 @@ def characters(*keys):
 @pytest.mark.parametrize(
     ("key", "well_formed", "masked"),
     [
-        ("TREA80010113", True, False),
+        ("TREA80010111", True, False),
         ("TREA800101A3", True, False),
         ("TREAxxxx0112 TREMBLAY, ANNE", False, True),
         ("TREAXXXX0112 TREMBLAY, ANNE", False, True),
@@ -46,12 +46,12 @@ def test_forms(key, well_formed, masked):
 @pytest.mark.parametrize(
     ("key", "service", "born"),
     [
-        ("TREA80010113", date(2025, 3, 3), date(1980, 1, 1)),
-        ("TREA80510113", date(2025, 3, 3), date(1980, 1, 1)),  # a woman
-        ("TREA24022910", date(2025, 3, 3), date(2024, 2, 29)),
-        ("TREA26010110", date(2025, 3, 3), date(1926, 1, 1)),  # not born yet in 2025
-        ("TREA23022912", date(2025, 3, 3), None),  # no leap year in either century
-        ("TREA80130112", date(2025, 3, 3), None),
+        ("TREA80010111", date(2025, 3, 3), date(1980, 1, 1)),
+        ("TREA80510115", date(2025, 3, 3), date(1980, 1, 1)),  # a woman
+        ("TREA24022916", date(2025, 3, 3), date(2024, 2, 29)),
+        ("TREA26010113", date(2025, 3, 3), date(1926, 1, 1)),  # not 2026: as the check character says
+        ("TREA23022913", date(2025, 3, 3), None),  # no leap year in either century
+        ("TREA80130110", date(2025, 3, 3), None),
         ("TREA80010012", date(2025, 3, 3), None),
         ("TREAxxxx0112", date(2025, 3, 3), None),
     ],
@@ -62,8 +62,27 @@ def test_birth_days(key, service, born):
     assert found[0] == (NO_DAY if born is None else days(born)[0])
 
 
-def test_a_doubtful_century_is_left_open():
-    """Born in 2010 or, as the check digit says, in 1910: nobody can tell an age."""
+@pytest.mark.parametrize(
+    ("key", "century"),
+    [
+        *[(key, 1900) for key in ("AAAA01010112", "BAAA01010113", "ZAAA01010112", "ABAA01010115", "LASF80021411")],
+        *[(key, 2000) for key in ("AAAA01010110", "TREA16531510", "TREA10031518", "TREA18531516", "TREA26531511")],
+    ],
+)
+def test_right_check_characters_tell_the_century(key, century):
+    found = characters(key)
+
+    assert found.check_fits(century)[0]
+    assert not found.check_fits(3900 - century)[0]
+    assert not nams(key).check_fails[0]
+
+
+def test_a_wrong_check_character():
+    assert nams("AAAA01010119").check_fails[0]
+
+
+def test_one_check_character_of_ten_is_that_of_each_century():
+    """Born on 2010-01-01 or on 1910-01-01 as the check character says; where it fits neither, the latest one."""
     keys = [f"TREA1001011{digit}" for digit in range(10)]
     found = nams(*keys)
     of_1910 = characters(*keys).check_fits(1900)
@@ -73,9 +92,17 @@ def test_a_doubtful_century_is_left_open():
 
     assert of_1910.sum() == of_2010.sum() == 1
     assert of_1910.argmax() != of_2010.argmax()
-    assert born[of_1910] == [NO_DAY]
+    assert born[of_1910] == days(date(1910, 1, 1))
     assert set(born[~of_1910]) == set(days(date(2010, 1, 1)))
     assert found.check_fails.sum() == 8
+
+
+def test_a_patient_is_not_born_after_the_service():
+    """Of 2026 by the check character: as of 2025 no age is known."""
+    found = nams("TREA26531511")
+
+    assert found.born(np.array([0]), days(date(2025, 3, 3)))[0] == NO_DAY
+    assert found.born(np.array([0]), days(date(2026, 11, 3)))[0] == days(date(2026, 3, 15))[0]
 
 
 def test_the_check_digit_of_a_woman_differs_from_that_of_a_man():
@@ -88,7 +115,7 @@ def test_the_check_digit_of_a_woman_differs_from_that_of_a_man():
 
 
 def test_dates_that_no_century_has_are_impossible():
-    found = nams("TREA80130112", "TREA80010113", "TREAxxxx0112")
+    found = nams("TREA80130110", "TREA80010111", "TREAxxxx0112")
 
     assert found.impossible(np.arange(3), days(*[date(2025, 3, 3)] * 3)).tolist() == [True, False, False]
 
@@ -100,6 +127,6 @@ def test_letters_of_names():
 
 
 def test_a_slice_of_a_dictionary_is_read_from_its_own_beginning():
-    keys = pa.array(["GAGP75020210", "TREA80010113"])[1:]
+    keys = pa.array(["GAGP75020213", "TREA80010111"])[1:]
 
     assert Nams.of(keys).born(np.array([0]), days(date(2025, 3, 3)))[0] == days(date(1980, 1, 1))[0]

@@ -136,7 +136,7 @@ def test_an_exclusion_need_not_be_about_a_patient(tmp_path):
         .replace("doctor+patient+day", "doctor+day")
         .replace("codes =", "a =")
     ).replace("max = 2\n", "")
-    tables = "'''\n\n# two patients\n00689 TREA80010113 ! exceeded\n15804 GAGP75020210\n'''\n"
+    tables = "'''\n\n# two patients\n00689 TREA80010111 ! exceeded\n15804 GAGP75020213\n'''\n"
     text = GOOD[: GOOD.index("[[check.test]]")] + alone + f'[check.cases]\ncolumns = "code patient"\ntables = {tables}'
     path = write(tmp_path, text.replace("{count}", "{code}").replace("{max}", "{other_code}"))
 
