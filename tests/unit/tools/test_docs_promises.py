@@ -14,7 +14,7 @@ from facnet_grpc.settings import groups
 from facnet_grpc.settings.environment import variable
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/*/README.md")])
 IDS = [str(path.relative_to(ROOT)) for path in PAGES]
 CLIENT = {"FACNET_TOKEN", "FACNET_TOKEN_FILE", "FACNET_TLS", "FACNET_CA", "FACNET_CERT", "FACNET_KEY"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -105,8 +105,9 @@ def _rows(page, heading, column=1):
     return [path[1] for cell in cells if (path := re.search(r"`([^`]+)`", cell))]
 
 
-def test_the_example_in_python_uses_what_there_is():
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "clients/python/README.md"])
+def test_the_example_in_python_uses_what_there_is(page):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     known = {
         "client": dir(facnet_client.FacnetClient),
         "run": values.Submission.__annotations__,
