@@ -10,9 +10,10 @@ from pathlib import Path
 from facnet_grpc.errors import TerminalError
 from facnet_grpc.ingest.options import ReadOptions
 from facnet_grpc.ingest.reader import FileFormat, open_claims, read_probe
+from facnet_grpc.texts.catalogue import size
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import column_name, error_text, sentence
-from facnet_grpc.texts.values import number, size
+from facnet_grpc.texts.values import number
 
 _LONGEST_SHOWN = 400
 

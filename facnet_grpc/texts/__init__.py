@@ -9,7 +9,7 @@ The sentences live in `locale/<language>/*.po`, under keys instead of source sen
     notifications.po  the e-mail about a run
     operator.po `doctor.…`, `inspect.…`, `stack.…`, `purge.…`: what the operator's commands print
     service.po  `rule.<status>` (why a rule is off), `reference_problem.<problem>` (what is wrong with a file),
-                `pack.…` (the result of checking a rule pack)
+                `unit.…`, `list.others`, `pack.…` (the result of checking a rule pack)
 
 Texts of rule packs are not in catalogues: they stand in the packs and are added by `extend`.
 

@@ -1,6 +1,6 @@
-"""Parameters on their way into a text: formatted for the reader by what their names say they are.
+"""The catalogues, read once per language, and the parameters of texts, formatted by their names.
 
-The catalogues: read once per language, then only looked up. See the package for how an entry is written.
+See the package for how an entry is written.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from gettext import c2py
 from importlib.resources import files
 from typing import Any
 
+from babel.lists import format_list
 from babel.messages.pofile import read_po
 
 from facnet_grpc.texts import values
 from facnet_grpc.texts.language import Locale
 
+STEP = 1024
+UNITS = ("bytes", "kib", "mib", "gib", "tib")  # binary ones, which Babel does not have
+MAX_LISTED = 10
 # Identifiers, not quantities: no thousands separators.
 PLAIN = frozenset({"attempt", "code", "line", "place", "record_number", "year"})
 
@@ -57,13 +61,13 @@ def _measured(name: str, value: Any, locale: Locale) -> tuple[str, str]:
         if name.endswith("_cents"):
             return name.removesuffix("_cents"), values.money(int(value), locale)
         if name.endswith("_bytes"):
-            return name.removesuffix("_bytes"), values.size(int(value), locale)
+            return name.removesuffix("_bytes"), size(int(value), locale)
     return name, ""
 
 
 def _text(name: str, value: Any, locale: Locale, translate: Callable[[str, str], str]) -> str:
     if isinstance(value, (list, tuple)):
-        return values.listed([_text(name, item, locale, translate) for item in value], locale)
+        return listed([_text(name, item, locale, translate) for item in value], locale)
     if isinstance(value, date):
         return values.day(value, locale)
     if isinstance(value, (int, float)):
@@ -170,3 +174,21 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
         return match[1] if all(name in texts for name in PLACEHOLDER.findall(match[1])) else ""
 
     return PLACEHOLDER.sub(lambda match: texts.get(match[1], UNKNOWN), OPTIONAL.sub(part, template))
+
+
+def size(octets: int, locale: Locale) -> str:
+    """Return a size in the largest binary unit that leaves at least one: `2 Gio` or `2 GiB`."""
+    value, unit = float(octets), 0
+    while abs(value) >= STEP and unit < len(UNITS) - 1:
+        value, unit = value / STEP, unit + 1
+    name = load(locale).render(f"unit.{UNITS[unit]}", Params({}, {}))
+    return f"{values.number(round(value, 1), locale)}{values.NBSP}{name}"
+
+
+def listed(items: Sequence[str], locale: Locale) -> str:
+    """Return `a, b et c`; after ten items, how many more there are."""
+    shown = list(items)
+    if len(shown) > MAX_LISTED:
+        more = load(locale).render("list.others", prepare({"count": len(shown) - MAX_LISTED + 1}, locale))
+        shown = [*shown[: MAX_LISTED - 1], str(more)]
+    return str(format_list(shown, locale=locale.babel))

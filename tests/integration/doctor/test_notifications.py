@@ -55,12 +55,12 @@ def test_the_mail_server_is_asked(found):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    told = {**SMTP, "smtp_port": port}
-    assert found(**told)["mail"] == (False, "mail_nobody", "")
-    assert found(**told, mail_to="*=a@example.org")["mail"] == (False, "mail_away", f"127.0.0.1:{port}")
+    smtp = {**SMTP, "smtp_port": port}
+    assert found(**smtp)["mail"] == (False, "mail_nobody", "")
+    assert found(**smtp, mail_to="*=a@example.org")["mail"] == (False, "mail_away", f"127.0.0.1:{port}")
     controller = Controller(object(), hostname="127.0.0.1", port=port)
     controller.start()
     try:
-        assert found(**told, mail_to="*=a@example.org")["mail"] == (True, "mail_ok", f"127.0.0.1:{port}")
+        assert found(**smtp, mail_to="*=a@example.org")["mail"] == (True, "mail_ok", f"127.0.0.1:{port}")
     finally:
         controller.stop()

@@ -46,8 +46,8 @@ def test_every_setting_exists():
 
 
 def test_the_settings_are_accepted():
-    told = dict(of("ConfigMap", "facnet")["data"])
-    fields = {name: told[variable(name)] for name in NAMES if variable(name) in told}
+    environment = dict(of("ConfigMap", "facnet")["data"])
+    fields = {name: environment[variable(name)] for name in NAMES if variable(name) in environment}
     Settings.of(database_url="x", redis_url="x", pseudonym_key="x" * 32, blob_key="x" * 32, **fields)
 
 
@@ -124,9 +124,9 @@ def test_compose_asks_for_what_the_product_needs():
 
 
 def test_every_variable_of_compose_is_in_the_example():
-    asked = set(re.findall(r"\$\{([A-Z_]+)", (DEPLOY / "compose.yaml").read_text())) - {"FACNET_VERSION"}
+    required = set(re.findall(r"\$\{([A-Z_]+)", (DEPLOY / "compose.yaml").read_text())) - {"FACNET_VERSION"}
     given = set(re.findall(r"^([A-Z_]+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE))
-    assert asked == given
+    assert required == given
 
 
 def test_the_proxy_sends_calls_to_the_servers():

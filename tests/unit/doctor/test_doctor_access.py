@@ -26,7 +26,7 @@ def settings(**changes):
 
 
 def found(**changes):
-    """What is said, by name: whether it is well, the code, the value."""
+    """The findings by name: whether it is well, the code, the value."""
     return {one.name: (one.ok, one.code, one.value) for one in access.examine(settings(**changes).access)}
 
 
@@ -54,27 +54,27 @@ def test_without_anything_that_is_all_there_is_to_say():
     ("days", "ok", "code"), [(31, True, "ok"), (29, False, "soon"), (3, False, "soon"), (-3, False, "expired")]
 )
 def test_a_certificate_that_ends_is_said_a_month_before(certificate, days, ok, code):
-    told = certificate(days)
+    files = certificate(days)
     day = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
-    assert found(**told)["certificate"] == (ok, f"certificate_{code}", day)
-    same = found(**told, tls_client_ca=told["tls_cert"])["authorities"]
+    assert found(**files)["certificate"] == (ok, f"certificate_{code}", day)
+    same = found(**files, tls_client_ca=files["tls_cert"])["authorities"]
     assert same == (ok, f"authorities_{code}", "1" if ok else day)
 
 
 def test_a_certificate_that_cannot_be_used_is_said_and_why(certificate, tmp_path):
-    told = certificate()
+    files = certificate()
     other = (tmp_path / "key.pem").read_bytes()
     certificate()
     (tmp_path / "key.pem").write_bytes(other)
-    assert found(**told)["certificate"][2] == "the private key is not that of the certificate"
+    assert found(**files)["certificate"][2] == "the private key is not that of the certificate"
     certificate(encryption=BestAvailableEncryption(b"secret"))
-    assert found(**told)["certificate"][2] == "the private key is encrypted"
+    assert found(**files)["certificate"][2] == "the private key is encrypted"
     (tmp_path / "key.pem").write_text("nothing")
-    assert found(**told)["certificate"] == (False, "certificate_unusable", "cannot be read")
+    assert found(**files)["certificate"] == (False, "certificate_unusable", "cannot be read")
     (tmp_path / "key.pem").unlink()
-    assert found(**told)["certificate"] == (False, "certificate_unusable", "No such file or directory")
+    assert found(**files)["certificate"] == (False, "certificate_unusable", "No such file or directory")
     (tmp_path / "ca.pem").write_text("nothing")
-    assert found(**told, tls_client_ca=tmp_path / "ca.pem")["authorities"][1] == "authorities_unusable"
+    assert found(**files, tls_client_ca=tmp_path / "ca.pem")["authorities"][1] == "authorities_unusable"
 
 
 def document(*keys):
@@ -91,7 +91,7 @@ WEAK = public(rsa.generate_private_key(65537, 1024))
 
 
 @pytest.mark.parametrize(
-    ("said", "finding"),
+    ("text", "finding"),
     [
         (document(GOOD, {**GOOD, "kid": "2"}, WEAK), (True, "tokens_ok", 2)),
         (document(WEAK, {**GOOD, "kid": None}, {"kty": "oct", "k": "x", "kid": "3"}), (False, "tokens_unusable", 0)),
@@ -100,12 +100,12 @@ WEAK = public(rsa.generate_private_key(65537, 1024))
         (None, (False, "tokens_away", "")),
     ],
 )
-def test_the_keys_of_the_issuer_are_looked_at(tmp_path, said, finding):
+def test_the_keys_of_the_issuer_are_looked_at(tmp_path, text, finding):
     path = tmp_path / "jwks.json"
-    if said is not None:
-        path.write_text(said)
-    told = found(**ISSUER, jwt_jwks_url=path.as_uri())
-    assert (told["access"], told["tokens"]) == ((True, "access_ok", "JWT"), finding)
+    if text is not None:
+        path.write_text(text)
+    findings = found(**ISSUER, jwt_jwks_url=path.as_uri())
+    assert (findings["access"], findings["tokens"]) == ((True, "access_ok", "JWT"), finding)
 
 
 def test_an_issuer_without_keys_has_no_effect_and_that_is_said():
@@ -114,7 +114,7 @@ def test_an_issuer_without_keys_has_no_effect_and_that_is_said():
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "value"),
+    ("text", "code", "value"),
     [
         (SUBJECT, "ok", 1),
         ("", "none", 0),
@@ -124,16 +124,16 @@ def test_an_issuer_without_keys_has_no_effect_and_that_is_said():
         (None, "unusable", "No such file or directory"),
     ],
 )
-def test_the_list_of_clients_is_looked_at(certificate, tmp_path, said, code, value):
-    told, path = certificate(), tmp_path / "subjects.toml"
-    if said is not None:
-        path.write_text(said)
-    finding = found(**told, tls_client_ca=told["tls_cert"], mtls_subjects=path)["subjects"]
+def test_the_list_of_clients_is_looked_at(certificate, tmp_path, text, code, value):
+    files, path = certificate(), tmp_path / "subjects.toml"
+    if text is not None:
+        path.write_text(text)
+    finding = found(**files, tls_client_ca=files["tls_cert"], mtls_subjects=path)["subjects"]
     assert finding[:2] == (code == "ok", f"subjects_{code}")
     assert value in {None, finding[2]}
 
 
 def test_who_may_call_is_said(certificate, tmp_path):
-    told, path = certificate(), tmp_path / "subjects.toml"
+    files, path = certificate(), tmp_path / "subjects.toml"
     path.write_text(SUBJECT)
-    assert found(**told, tls_client_ca=told["tls_cert"], mtls_subjects=path)["access"][2] == "TLS, mTLS"
+    assert found(**files, tls_client_ca=files["tls_cert"], mtls_subjects=path)["access"][2] == "TLS, mTLS"

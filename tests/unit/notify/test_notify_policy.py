@@ -180,15 +180,15 @@ def test_machines_inside_are_not(address):
 
 
 def test_networks_can_be_opened_one_by_one():
-    told = settings(webhook_networks="10.20.0.0/16, fd12:3456::/32")
+    allowed = settings(webhook_networks="10.20.0.0/16, fd12:3456::/32")
     opened = ["10.20.30.40", "::ffff:10.20.30.40", "fd12:3456::1"]
-    assert [url_policy.is_open(ip_address(address), told) for address in opened] == [True] * 3
+    assert [url_policy.is_open(ip_address(address), allowed) for address in opened] == [True] * 3
     closed = ["10.21.0.1", "127.0.0.1", "169.254.169.254", "fd13::1"]
-    assert [url_policy.is_open(ip_address(address), told) for address in closed] == [False] * 4
+    assert [url_policy.is_open(ip_address(address), allowed) for address in closed] == [False] * 4
     assert url_policy.check("https://10.0.0.1/", settings(webhook_networks="10.0.0.0/8")).host == "10.0.0.1"
 
 
 def test_loopback_alone_opens_no_network():
-    told = settings(webhook_loopback=True)
-    assert url_policy.is_open(ip_address("127.0.0.1"), told)
-    assert not url_policy.is_open(ip_address("10.0.0.1"), told)
+    allowed = settings(webhook_loopback=True)
+    assert url_policy.is_open(ip_address("127.0.0.1"), allowed)
+    assert not url_policy.is_open(ip_address("10.0.0.1"), allowed)

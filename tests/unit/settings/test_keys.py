@@ -15,8 +15,8 @@ def test_a_secret_alone_is_named_after_its_fingerprint():
 
 
 def test_a_secret_may_be_a_sentence():
-    said = "A long sentence, with a comma: and more"
-    assert Keys.parse(said).current.secret == said.encode()
+    secret = "A long sentence, with a comma: and more"
+    assert Keys.parse(secret).current.secret == secret.encode()
 
 
 @pytest.mark.parametrize("text", [f"b:{LONG},a:{LONG}x", f"b:{LONG}\na:{LONG}x\n", f" b:{LONG}, a:{LONG}x "])

@@ -2,8 +2,9 @@ from datetime import date
 
 import pytest
 
+from facnet_grpc.texts.catalogue import listed, size
 from facnet_grpc.texts.language import Locale
-from facnet_grpc.texts.values import day, listed, money, number, size
+from facnet_grpc.texts.values import day, money, number
 
 FR, EN = Locale.FR, Locale.EN
 S = "\N{NO-BREAK SPACE}"
