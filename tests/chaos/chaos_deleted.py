@@ -1,8 +1,11 @@
-"""What is left in PostgreSQL of runs that were deleted: a line of the audit log, or everything, and nothing between."""
+"""What is left in PostgreSQL of runs that were deleted: a line of the audit log, or everything, and nothing between.
+
+A run is deleted at once and its rows are swept after that; if the server is killed in between, the workers sweep them.
+"""
 
 from __future__ import annotations
 
-from chaos_stack import ChaosStack
+from chaos_stack import ChaosStack, eventually
 from chaos_truth import connected, snapshot
 
 # Every table that says of which run its rows are, but for the logs of what was done and seen, which outlive runs.
@@ -29,6 +32,7 @@ def is_there(stack: ChaosStack, run_id: str) -> bool:
 
 def halves(stack: ChaosStack, run_id: str) -> list[str]:
     """Return what is wrong with a run that may have been deleted: what is left of it, or was noted of it."""
+    _wait_for_sweep(stack)
     with snapshot(stack) as conn:
         there = conn.execute("SELECT FROM validation_runs WHERE id = %s", (run_id,)).fetchone() is not None
         noted = conn.execute(
@@ -45,6 +49,7 @@ def halves(stack: ChaosStack, run_id: str) -> list[str]:
 
 def of_nobody(stack: ChaosStack) -> list[str]:
     """Return the tables with rows of runs that do not exist. Uploads that are not finished are of no run yet."""
+    _wait_for_sweep(stack)
     with connected(stack) as conn:
         return [
             table
@@ -54,3 +59,10 @@ def of_nobody(stack: ChaosStack) -> list[str]:
                 " (SELECT FROM validation_runs WHERE id = t.run_id) LIMIT 1"
             ).fetchone()
         ]
+
+
+def _wait_for_sweep(stack: ChaosStack) -> None:
+    with connected(stack) as conn:
+        eventually(
+            "rows of deleted runs are swept", lambda: not conn.execute("SELECT FROM erasures LIMIT 1").fetchone()
+        )
