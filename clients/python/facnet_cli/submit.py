@@ -17,12 +17,12 @@ import typer
 from facnet_cli import views
 from facnet_cli.columns import status
 from facnet_cli.errors import ExitCode, Problem
+from facnet_cli.local import embedded_stack
 from facnet_cli.options import PriorityWord, labels
 from facnet_cli.output import print_json, to_json
 from facnet_cli.progress import Bars
 from facnet_cli.runs import figures, print_batch, rejection_texts
 from facnet_cli.session import Session, get_session
-from facnet_cli.stack import embedded_stack
 from facnet_cli.texts import printable
 from facnet_client.client import FacnetClient
 from facnet_client.errors import FacnetError, Unavailable
