@@ -1,4 +1,4 @@
-"""What the hand-written pages name is there: links, headings, make targets, commands, files, settings, Python names."""
+"""What hand-written pages name exists: links, headings, make targets, commands, paths, settings, metrics, events."""
 
 import ast
 import re
@@ -6,10 +6,12 @@ from pathlib import Path
 
 import docs_markdown
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 import facnet_client
 from facnet_cli.app import COMMANDS, GROUPS
 from facnet_client import values
+from facnet_grpc import metrics
 from facnet_grpc.settings import groups
 from facnet_grpc.settings.environment import variable
 
@@ -17,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/*/README.md")])
 IDS = [str(path.relative_to(ROOT)) for path in PAGES]
 CLIENT = {"FACNET_TOKEN", "FACNET_TOKEN_FILE", "FACNET_TLS", "FACNET_CA", "FACNET_CERT", "FACNET_KEY"}
+PACKAGES = {"facnet_grpc", "facnet_client", "facnet_cli"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -61,6 +64,26 @@ def test_paths_exist(page):
     )
 
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_metrics_exist(page):
+    collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    families = [family for collector in collectors for family in collector.describe()]
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    named = re.findall(r"`((?:facnet|dramatiq|grpc_server)_[a-z_]+)(\*?)`", page.read_text())
+
+    assert [name for name, star in named if not star and name not in names | PACKAGES] == []
+    assert [name for name, star in named if star and not any(known.startswith(name) for known in names)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_log_events_exist(page):
+    code = "".join(path.read_text() for name in ("facnet_grpc", "workers") for path in (ROOT / name).rglob("*.py"))
+    lists = re.findall(r"\blog (?:event |has )?((?:`[a-z_]+`(?:, | or )?)+)", page.read_text())
+    events = [event for group in lists for event in re.findall(r"`([a-z_]+)`", group)]
+
+    assert [event for event in events if f'"{event}"' not in code] == []
 
 
 def test_the_layout_has_a_row_for_every_package():
