@@ -19,7 +19,7 @@ from facnet_grpc.rules.engine import RuleOutcome, run_rules
 from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.sample.writer import write_sample
 from workers.process import configure_malloc
-from workers.validation.attempt import rule_concurrency
+from workers.validation.resources import rule_concurrency
 
 THREADS = 2  # what FACNET_RULE_THREADS is unless somebody changes it
 

@@ -38,8 +38,8 @@ from workers.revalidation import Revalidator
 from workers.scheduler import PeriodicJob, Scheduler, Step
 from workers.validation import finalize
 from workers.validation.job import validate
-from workers.validation.lease_guard import Stopping
-from workers.validation.resources import References, Resources
+from workers.validation.lease_guard import GracefulShutdown
+from workers.validation.resources import ReferenceCache, Resources
 
 CANNOT_START = 2
 
@@ -70,7 +70,7 @@ def assemble(settings: Settings) -> RedisBroker:
     revalidator = Revalidator(resources)
     notifier = Notifier(settings.notify, resources.database)
     presence = WorkerHeartbeat(
-        resources.database, threads=settings.worker.worker_threads, run_ids=resources.busy.run_ids
+        resources.database, threads=settings.worker.worker_threads, run_ids=resources.active_runs.run_ids
     )
     worker_broker: RedisBroker
     reconciler = Reconciler(
@@ -78,7 +78,7 @@ def assemble(settings: Settings) -> RedisBroker:
         resources.database,
         resources.queue,
         messages=lambda: broker.messages(worker_broker),
-        changed=partial(finalize.changed, resources),
+        changed=partial(finalize.publish_change, resources),
         others=(presence.forget_others, *revalidator.chores, *notifier.chores),
     )
     timetable = Scheduler(
@@ -94,7 +94,7 @@ def assemble(settings: Settings) -> RedisBroker:
         timetable,
         notifier,
     )
-    stop_jobs = partial(resources.stopping.request, settings.process.shutdown_seconds)
+    stop_jobs = partial(resources.shutdown.request, settings.process.shutdown_seconds)
     worker_broker = broker.make(settings.storage.redis_url.get_secret_value(), components, stop_jobs)
     actors.declare(worker_broker, partial(validate, resources))
     actors.declare_revalidation(worker_broker, revalidator.work)
@@ -145,6 +145,6 @@ def make_resources(settings: Settings) -> Resources:
         events=RedisEvents(connect(redis_url)),
         queue=JobQueue(make_broker(redis_url)),
         rules=registry.load(settings.rules.rule_packs_dir),
-        references=References(),
-        stopping=Stopping(),
+        references=ReferenceCache(),
+        shutdown=GracefulShutdown(),
     )

@@ -25,7 +25,6 @@ from facnet_grpc.rules.registry import for_run
 from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.storage.postgres import locks, records, revalidations, runs
 from facnet_grpc.storage.postgres.database import PatientConnection
-from workers.validation.attempt import rule_concurrency
 from workers.validation.resources import Resources
 
 MAX_ATTEMPTS = 2
@@ -83,7 +82,7 @@ class Revalidator:
             with self._database.connection() as other:  # stays counted when the work fails, or takes its worker down
                 run_id = revalidations.start_attempt(other, revalidation_id, max_attempts=MAX_ATTEMPTS)
             if run_id is not None:
-                with self._resources.busy.at(run_id):
+                with self._resources.active_runs.track(run_id):
                     self._answer(conn, revalidation_id, run_id)
         return True
 
@@ -128,12 +127,12 @@ class Revalidator:
             for_run(self._resources.rules.still(run.rule_ids), run.created_at),
             between=self._between,
             missing_columns=revalidations.missing_columns(conn, run.id),
-            threads=rule_concurrency(table.num_rows, self._resources.settings.rules.rule_threads),
+            threads=self._resources.rule_concurrency(table.num_rows),
         )
 
     def _between(self, _: RuleOutcome | None) -> None:
         self._check()
 
     def _check(self) -> None:
-        if self._resources.stopping.due:
+        if self._resources.shutdown.expired:
             raise Shutdown

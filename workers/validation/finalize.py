@@ -1,15 +1,12 @@
-"""What an error means for the run, and how long to wait before the next attempt.
+"""After an attempt: writes the state of the run, then publishes it, then deletes the file.
 
-What follows an attempt: the run's state, then its watchers, then its file.
-
-Nothing here raises. What PostgreSQL cannot be told now, the reconciler finds once the lease has run out; files that
-could not be deleted are found by `workers.periodic.retention`.
+Nothing here raises. What cannot be written now is repaired later: runs by the reconciler, once their lease has expired,
+and files by `workers.periodic.retention`.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -18,6 +15,7 @@ from functools import partial
 from psycopg import Connection
 
 from facnet_grpc import faults, metrics, tracing
+from facnet_grpc.backoff import backoff_seconds
 from facnet_grpc.errors import FacnetError, LeaseLost, Reason, RunCancelled, TerminalError, TransientError
 from facnet_grpc.events.stream import RunEvent
 from facnet_grpc.gen.facnet.v1.run_progress_pb2 import RunProgress
@@ -29,95 +27,87 @@ from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import error_text
 from workers.validation.resources import Resources
 
-LONGEST_WAIT_SECONDS = 300.0
-
-
-class Outcome(Enum):
-    """What to do with a run whose attempt did not end well."""
-
-    ABANDON = auto()  # another worker has it: leave everything alone
-    CANCEL = auto()  # a caller asked for it
-    RELEASE = auto()  # this process has to go: somebody else may begin at once, nothing counted
-    FAIL = auto()  # another attempt would end the same way
-    RETRY = auto()  # worth another attempt, if any is left
-
-
-def classify(error: BaseException) -> Outcome:
-    """Return what `error` means. A bug of ours counts as passing: it stops after the last attempt, not before."""
-    for kinds, outcome in _OUTCOMES:
-        if isinstance(error, kinds):
-            return outcome
-    if isinstance(error, FacnetError):
-        return Outcome.RETRY if error.reason is Reason.INTERNAL else Outcome.FAIL
-    return Outcome.RETRY if isinstance(error, Exception) else Outcome.RELEASE
-
-
-# First match wins.
-_OUTCOMES: tuple[tuple[type[FacnetError], Outcome], ...] = (
-    (LeaseLost, Outcome.ABANDON),
-    (RunCancelled, Outcome.CANCEL),
-    (TransientError, Outcome.RETRY),
-    (TerminalError, Outcome.FAIL),
-)
-
-
-def wait_seconds(attempt: int, base_seconds: float) -> float:
-    """Return the seconds to wait after `attempt` (from 1): doubles each time, a quarter up or down at random."""
-    wait = base_seconds * 2.0 ** min(attempt - 1, 30)
-    return min(LONGEST_WAIT_SECONDS, wait) * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
-
-
+MAX_BACKOFF_SECONDS = 300.0
 log = get_logger(__name__)
 
 
+class FailureAction(Enum):
+    """What to do with a run whose attempt failed."""
+
+    ABANDON = auto()  # another worker has the run: change nothing
+    CANCEL = auto()  # a caller cancelled the run
+    RELEASE = auto()  # this process shuts down: queue the run again at once, and do not count the attempt
+    FAIL = auto()  # another attempt would fail in the same way
+    RETRY = auto()  # queue the run again with backoff, up to the maximum number of attempts
+
+
+def classify(error: BaseException) -> FailureAction:
+    """Return what to do after `error`. An unexpected exception counts as temporary: the attempts are limited anyway."""
+    for kind, action in _ACTIONS:
+        if isinstance(error, kind):
+            return action
+    if isinstance(error, FacnetError):
+        return FailureAction.RETRY if error.reason is Reason.INTERNAL else FailureAction.FAIL
+    return FailureAction.RETRY if isinstance(error, Exception) else FailureAction.RELEASE
+
+
+# First match wins.
+_ACTIONS: tuple[tuple[type[FacnetError], FailureAction], ...] = (
+    (LeaseLost, FailureAction.ABANDON),
+    (RunCancelled, FailureAction.CANCEL),
+    (TransientError, FailureAction.RETRY),
+    (TerminalError, FailureAction.FAIL),
+)
+
+
 @dataclass(frozen=True)
-class _Step:
-    """The status that a run gets, how to write it, and what its log says."""
+class _Transition:
+    """The status that a run gets, how to write it, and the event in its log."""
 
     status: RunStatus
     write: Callable[[Connection, Claim], None]
     event: str
 
 
-def ended(resources: Resources, run: Run, status: RunStatus, progress: RunProgress | None = None) -> None:
-    """Tell the watchers of a run that its end is committed, then delete its file, unless it can be tried again."""
+def end(resources: Resources, run: Run, status: RunStatus, progress: RunProgress | None = None) -> None:
+    """Publish the committed end of a run, then delete its file, unless the run can be retried."""
     publish(resources, RunEvent(run.id, status, progress))
     faults.point("worker.end.published")
     if run.blob_key is not None and status is not RunStatus.FAILED:
-        _discard(resources, run, run.blob_key)
+        _delete_blob(resources, run, run.blob_key)
 
 
-def changed(resources: Resources, run: Run) -> None:
-    """Do what is due when a run has changed without its worker: it waits again, or has ended."""
+def publish_change(resources: Resources, run: Run) -> None:
+    """Publish the state of a run that was changed for its worker: it is queued again, or has ended."""
     if run.status.is_terminal:
-        ended(resources, run, run.status)
+        end(resources, run, run.status)
     else:
         publish(resources, RunEvent(run.id, run.status))
 
 
-def failed(resources: Resources, claim: Claim, progress: RunProgress, error: BaseException) -> None:
-    """Settle a run whose attempt raised `error`, whatever that is."""
-    outcome = classify(error)
-    level = logging.WARNING if outcome in {Outcome.RETRY, Outcome.ABANDON} else logging.INFO
-    told = {"outcome": outcome.name, "code": _reason(error), **_cure(outcome, error), **exception_fields(error)}
-    log.log(level, "attempt_failed", run_id=str(claim.run.id), **told)
+def fail(resources: Resources, claim: Claim, progress: RunProgress, error: BaseException) -> None:
+    """Finalize a run whose attempt raised `error`, whatever that is."""
+    action = classify(error)
+    level = logging.WARNING if action in {FailureAction.RETRY, FailureAction.ABANDON} else logging.INFO
+    fields = {"outcome": action.name, "code": _reason(error), **_cure(action, error), **exception_fields(error)}
+    log.log(level, "attempt_failed", run_id=str(claim.run.id), **fields)
     tracing.mark_failed(error)
-    if outcome is Outcome.ABANDON:
+    if action is FailureAction.ABANDON:
         metrics.LEASE_LOSSES.inc()
         return
     faults.point("worker.failure.settling")
-    step = _step(resources, claim, outcome, error)
-    if not _written(resources, claim, step, _reason(error)):
+    transition = _transition(resources, claim, action, error)
+    if not _write(resources, claim, transition, _reason(error)):
         return
     faults.point("worker.failure.settled")
-    if step.status.is_terminal:
-        ended(resources, claim.run, step.status, progress)
+    if transition.status.is_terminal:
+        end(resources, claim.run, transition.status, progress)
     else:
-        _given_back(resources, claim, outcome, _reason(error))
+        _requeued(resources, claim, action, _reason(error))
 
 
 def publish(resources: Resources, event: RunEvent) -> None:
-    """Tell watchers, if Redis is there."""
+    """Publish an event, if Redis is available."""
     try:
         resources.events.publish(event)
     except FacnetError as error:
@@ -125,44 +115,48 @@ def publish(resources: Resources, event: RunEvent) -> None:
         log.warning("event_not_published", run_id=str(event.run_id), status=event.status, **exception_fields(error))
 
 
-def _step(resources: Resources, claim: Claim, outcome: Outcome, error: BaseException) -> _Step:
-    if outcome is Outcome.CANCEL:
-        return _Step(RunStatus.CANCELLED, leases.cancel, "cancelled")
-    if outcome is Outcome.RELEASE:
+def _transition(resources: Resources, claim: Claim, action: FailureAction, error: BaseException) -> _Transition:
+    if action is FailureAction.CANCEL:
+        return _Transition(RunStatus.CANCELLED, leases.cancel, "cancelled")
+    if action is FailureAction.RELEASE:
         release = partial(leases.release, delay_seconds=0.0, count_attempt=False)
-        return _Step(RunStatus.QUEUED, release, "given_back_at_shutdown")
-    if outcome is Outcome.FAIL and isinstance(error, FacnetError):
-        return _Step(RunStatus.FAILED, partial(leases.fail, error=error), "failed")
+        return _Transition(RunStatus.QUEUED, release, "released_at_shutdown")
+    if action is FailureAction.FAIL and isinstance(error, FacnetError):
+        return _Transition(RunStatus.FAILED, partial(leases.fail, error=error), "failed")
     attempts = claim.run.attempt - claim.run.uncounted_attempts
     if attempts >= resources.settings.queue.max_attempts:
         exhausted = TerminalError(Reason.ATTEMPTS_EXHAUSTED, attempts=attempts, last_reason=_reason(error))
-        return _Step(RunStatus.FAILED, partial(leases.fail, error=exhausted), "failed")
-    wait = wait_seconds(attempts, resources.settings.queue.retry_base_seconds)
-    return _Step(RunStatus.QUEUED, partial(leases.release, delay_seconds=wait, count_attempt=True), "attempt_failed")
+        return _Transition(RunStatus.FAILED, partial(leases.fail, error=exhausted), "failed")
+    base = resources.settings.queue.retry_base_seconds
+    wait = backoff_seconds(attempts, base_seconds=base, max_seconds=MAX_BACKOFF_SECONDS)
+    return _Transition(
+        RunStatus.QUEUED, partial(leases.release, delay_seconds=wait, count_attempt=True), "attempt_failed"
+    )
 
 
-def _written(resources: Resources, claim: Claim, step: _Step, reason: str) -> bool:
-    level = "error" if step.status is RunStatus.FAILED else "info"
+def _write(resources: Resources, claim: Claim, transition: _Transition, reason: str) -> bool:
+    """Write the new state of a run and return whether that succeeded."""
+    level = "error" if transition.status is RunStatus.FAILED else "info"
     try:
         with resources.database.connection() as conn:
-            step.write(conn, claim)
+            transition.write(conn, claim)
             run_log.add(
-                conn, claim.run.id, level, "worker", step.event, {"attempt": claim.run.attempt, "reason": reason}
+                conn, claim.run.id, level, "worker", transition.event, {"attempt": claim.run.attempt, "reason": reason}
             )
     except LeaseLost:
         metrics.LEASE_LOSSES.inc()
         return False
-    except FacnetError as trouble:
-        log.warning("run_not_settled", run_id=str(claim.run.id), **exception_fields(trouble))
+    except FacnetError as failure:
+        log.warning("run_not_finalized", run_id=str(claim.run.id), **exception_fields(failure))
         return False
-    metrics.RUNS.labels(step.status).inc()
+    metrics.RUNS.labels(transition.status).inc()
     return True
 
 
-def _given_back(resources: Resources, claim: Claim, outcome: Outcome, reason: str) -> None:
+def _requeued(resources: Resources, claim: Claim, action: FailureAction, reason: str) -> None:
     publish(resources, RunEvent(claim.run.id, RunStatus.QUEUED))
-    if outcome is Outcome.RETRY:
-        metrics.RETRIES.labels(reason).inc()  # the reconciler queues it once it is due
+    if action is FailureAction.RETRY:
+        metrics.RETRIES.labels(reason).inc()  # the reconciler enqueues it once it is due
         return
     try:
         resources.queue.enqueue(ValidateRun(claim.run.id))
@@ -170,7 +164,7 @@ def _given_back(resources: Resources, claim: Claim, outcome: Outcome, reason: st
         metrics.ENQUEUE_FAILURES.inc()
 
 
-def _discard(resources: Resources, run: Run, blob_key: str) -> None:
+def _delete_blob(resources: Resources, run: Run, blob_key: str) -> None:
     try:
         resources.blobs.delete(blob_key)
         faults.point("worker.blob.deleted")
@@ -181,8 +175,8 @@ def _discard(resources: Resources, run: Run, blob_key: str) -> None:
         log.warning("blob_not_deleted", run_id=str(run.id), **exception_fields(error))
 
 
-def _cure(outcome: Outcome, error: BaseException) -> dict[str, str]:
-    if outcome not in {Outcome.FAIL, Outcome.RETRY}:
+def _cure(action: FailureAction, error: BaseException) -> dict[str, str]:
+    if action not in {FailureAction.FAIL, FailureAction.RETRY}:
         return {}
     known = error if isinstance(error, FacnetError) else FacnetError(Reason.INTERNAL)
     return {"cure": error_text(known, Locale.EN).cure}

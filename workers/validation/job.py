@@ -1,4 +1,4 @@
-"""Works on one run from its message to its end. Never raises: a traceback in Redis or a log could quote a claim."""
+"""The validation job: claims a run, makes an attempt at it, and finalizes it."""
 
 from __future__ import annotations
 
@@ -25,26 +25,31 @@ log = get_logger(__name__)
 
 
 def validate(resources: Resources, run_id: UUID) -> None:
-    """Claim the run whose turn it is, and do all there is to do: the message about `run_id` only says that runs wait.
+    """Claim the next run in scheduling order and process it. Never raises: a traceback could quote a claim.
 
-    That is how a run of high priority, or of an owner who had less, gets ahead of messages that came before its own.
+    The message about `run_id` only says that runs are queued: so a run of high priority, or of an owner with fewer
+    active runs, gets ahead of runs whose messages came earlier.
     """
     try:
         claim = _claim(resources, run_id)
         if claim is not None:
-            with metrics.RUNS_ACTIVE.track_inprogress(), resources.busy.at(claim.run.id), _span(claim, run_id):
-                _work(resources, claim)
-            _pass_on(resources, claim.run)
+            with (
+                metrics.RUNS_ACTIVE.track_inprogress(),
+                resources.active_runs.track(claim.run.id),
+                _span(claim, run_id),
+            ):
+                _attempt(resources, claim)
+            _wake_worker(resources, claim.run)
     except BaseException as error:  # noqa: BLE001 - the last line of defence: dramatiq would keep the text
         log.error("job_failed", run_id=str(run_id), **exception_fields(error))  # noqa: TRY400 - no traceback, see above
     finally:
         release_memory()
 
 
-def _span(claim: Claim, asked: UUID) -> AbstractContextManager[Any]:
-    """The attempt belongs to the trace of whoever handed the run in, whichever message it was begun by."""
+def _span(claim: Claim, message_run_id: UUID) -> AbstractContextManager[Any]:
+    """Put the attempt into the trace of the caller who submitted the run, whichever message led to its claim."""
     run = claim.run
-    trace = run.traceparent or (tracing.inject() if run.id == asked else None)
+    trace = run.traceparent or (tracing.inject() if run.id == message_run_id else None)
     return tracing.joined(
         "attempt", trace, facnet__run_id=str(run.id), facnet__attempt=run.attempt, facnet__bytes=run.size_bytes
     )
@@ -62,7 +67,7 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
                 max_attempts=settings.queue.max_attempts,
             )
             faults.point("worker.claim.taken")
-    except FacnetError as error:  # it still waits, and the reconciler will ask again
+    except FacnetError as error:  # the run stays queued, and the reconciler enqueues it again
         log.warning("run_not_claimed", run_id=str(run_id), **exception_fields(error))
         return None
     if claim is None:
@@ -75,8 +80,8 @@ def _claim(resources: Resources, run_id: UUID) -> Claim | None:
     return claim
 
 
-def _pass_on(resources: Resources, ended: Run) -> None:
-    """Wake a worker if what has ended kept others back: the messages about those found nothing that could be begun."""
+def _wake_worker(resources: Resources, ended: Run) -> None:
+    """Enqueue a message if the end of a run lets others start that were over a limit: their messages are used up."""
     settings, rules = resources.settings, SchedulingPolicy.of(resources.settings.queue)
     if not ended.large and not rules.most_active(ended.owner):
         return
@@ -85,20 +90,20 @@ def _pass_on(resources: Resources, ended: Run) -> None:
             state = queue.queue(conn, rules, max_attempts=settings.queue.max_attempts)
         if state.order(rules):
             resources.queue.enqueue(ValidateRun(ended.id, ended.traceparent))
-    except FacnetError as error:  # the reconciler finds out
+    except FacnetError as error:  # the reconciler enqueues it
         metrics.ENQUEUE_FAILURES.inc()
         log.warning("enqueue_failed", run_id=str(ended.id), **exception_fields(error))
 
 
-def _work(resources: Resources, claim: Claim) -> None:
-    control = LeaseGuard(resources.stopping)
-    board = ProgressTracker(claim.run.attempt, claim.run.size_bytes)
+def _attempt(resources: Resources, claim: Claim) -> None:
+    guard = LeaseGuard(resources.shutdown)
+    tracker = ProgressTracker(claim.run.attempt, claim.run.size_bytes)
     try:
-        with Reporter(resources, claim, board, control) as reporter:
-            Attempt(resources, claim, board, control).work(before_commit=reporter.stop)
+        with Reporter(resources, claim, tracker, guard) as reporter:
+            Attempt(resources, claim, tracker, guard).execute(before_commit=reporter.stop)
     except BaseException as error:  # noqa: BLE001 - every error means something for the run
-        # What was broken off because it had to stop fails in some way that means nothing.
-        finalize.failed(resources, claim, board.progress, control.error or error)
+        # An attempt that was stopped from outside may fail with any error: the guard knows the cause.
+        finalize.fail(resources, claim, tracker.progress, guard.error or error)
     else:
         metrics.RUNS.labels(RunStatus.COMPLETED).inc()
-        finalize.ended(resources, claim.run, RunStatus.COMPLETED, board.finished())
+        finalize.end(resources, claim.run, RunStatus.COMPLETED, tracker.finish())

@@ -1,62 +1,64 @@
-"""What may end an attempt from outside: somebody cancelled, another worker took over, or this process has to go.
+"""What can stop an attempt from outside: a cancellation, a lost lease, or the shutdown of the process.
 
-The thread that works asks between batches and between rules. Nothing is thrown into it from another thread: that could
-hit anywhere, also while it holds a lock or a connection.
+The working thread calls `LeaseGuard.check` between batches and between rules. Nothing is raised in it from another
+thread: that could happen anywhere, also while it holds a lock or a connection.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from dramatiq.middleware import Shutdown
 
 from facnet_grpc.errors import FacnetError, LeaseLost, RunCancelled
 
 
-class Stopping:
-    """Whether this process has to go. Shared by all attempts of the process."""
+class GracefulShutdown:
+    """Whether this process is shutting down, and until when its attempts may go on. Shared by all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._deadline: float | None = None
 
     def request(self, grace_seconds: float) -> None:
-        """Let work go on for `grace_seconds` and no longer."""
-        self._deadline = time.monotonic() + grace_seconds
+        """Begin: attempts may go on for `grace_seconds`."""
+        self._deadline = self._clock() + grace_seconds
 
     @property
     def requested(self) -> bool:
-        """Whether the process is on its way out."""
+        """Whether the process is shutting down."""
         return self._deadline is not None
 
     @property
-    def due(self) -> bool:
-        """Whether the grace is over."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+    def expired(self) -> bool:
+        """Whether attempts have to stop."""
+        return self._deadline is not None and self._clock() >= self._deadline
 
 
 class LeaseGuard:
-    """What has become known about one attempt while it works."""
+    """Tells one attempt whether it has to stop. Written by the reporter's thread, read by the working one."""
 
-    def __init__(self, stopping: Stopping) -> None:
-        self._stopping = stopping
+    def __init__(self, shutdown: GracefulShutdown) -> None:
+        self._shutdown = shutdown
         self._error: FacnetError | None = None
 
     def cancel(self) -> None:
-        """Note that somebody asked for the work to stop."""
+        """Record that a caller cancelled the run; a lost lease takes precedence."""
         self._error = self._error or RunCancelled()
 
     def lose_lease(self) -> None:
-        """Note that the run may be another worker's by now."""
+        """Record that another worker may have the run."""
         self._error = LeaseLost()
 
     @property
     def error(self) -> FacnetError | None:
-        """Why the work has to stop, None unless it was cancelled or has lost its lease."""
+        """Why the attempt has to stop; None unless it was cancelled or has lost its lease."""
         return self._error
 
     def check(self) -> None:
-        """Raise `LeaseLost`, `RunCancelled` or dramatiq's `Shutdown` if the work has to stop."""
+        """Raise `LeaseLost`, `RunCancelled` or dramatiq's `Shutdown` if the attempt has to stop."""
         if self._error is not None:
             raise self._error
-        if self._stopping.due:
+        if self._shutdown.expired:
             raise Shutdown

@@ -1,22 +1,15 @@
-"""How far an attempt is, in figures and as one percentage that never steps back.
+"""Progress of an attempt: its figures, and the thread beside it that publishes them and renews the lease.
 
-Parsing is worth 50 %, loading 25 %, rules 15 %, storing results 10 %. Parsing and loading overlap, so their shares
-add up rather than follow each other.
-
-When to say something: by time, not by rows.
-
-The thread beside an attempt: keeps its lease, learns of a cancel, tells watchers how far it is.
-
-The attempt itself looks between batches and rules whether it has to stop. One that does not come to it, because a COPY
-waits or a rule takes long, is ended from here: the run is settled, and the session that holds its rows is ended.
+Parsing counts for 50 %, loading for 25 %, rules for 15 % and storing results for 10 %. Parsing and loading overlap, so
+their shares are added.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,11 +26,16 @@ from workers.validation.lease_guard import LeaseGuard
 from workers.validation.resources import Resources
 
 PARSING, LOADING, RULES, RESULTS = 50.0, 25.0, 15.0, 10.0
+MIN_PUBLISH_SECONDS = 0.1  # at most ten events a second
+MAX_PUBLISH_SECONDS = 1.0  # at least one a second, also when nothing changes
+CANCEL_GRACE_SECONDS = 0.3  # for a cancelled attempt to stop by itself
+CONNECTION_SECONDS = 2.0  # to wait for a connection; publishing waits as well
 _STORED = ("percent", "bytes_parsed", "rows_parsed", "rows_loaded", "rows_rejected")
+log = get_logger(__name__)
 
 
 class ProgressTracker:
-    """Written by the threads that work, read by the one that reports."""
+    """Written by the threads of the attempt, read by the reporter. The percentage never decreases."""
 
     def __init__(self, attempt: int, total_bytes: int) -> None:
         self._lock = Lock()
@@ -57,41 +55,43 @@ class ProgressTracker:
         severities = {name: getattr(counts, name) for name in ("error", "warning", "optimization", "info")}
         return {"phase": self._phase, **figures, **severities}
 
-    def parsed(self, *, bytes_parsed: int, rows_parsed: int, rows_rejected: int) -> None:
-        """Note how far the parser is: figures for the file so far."""
-        self._move(bytes_parsed=bytes_parsed, rows_parsed=rows_parsed, rows_rejected=rows_rejected)
+    def update_parsed(self, *, bytes_parsed: int, rows_parsed: int, rows_rejected: int) -> None:
+        """Set how much of the file has been parsed so far."""
+        self._update(bytes_parsed=bytes_parsed, rows_parsed=rows_parsed, rows_rejected=rows_rejected)
 
-    def loaded(self, *, bytes_loaded: int, rows_loaded: int) -> None:
-        """Note what PostgreSQL has taken: the position in the file and the rows, both so far."""
+    def update_loaded(self, *, bytes_loaded: int, rows_loaded: int) -> None:
+        """Set how much of the file PostgreSQL has received so far."""
         self._bytes_loaded = bytes_loaded
-        self._move(rows_loaded=rows_loaded)
+        self._update(rows_loaded=rows_loaded)
 
-    def judged(self, *, done: int, total: int, counts: SeverityCounts, preview: tuple[ResultPreview, ...] = ()) -> None:
-        """Note that `done` of `total` rules have run, and what they found so far; `preview` is the last one's."""
+    def update_rules(
+        self, *, done: int, total: int, counts: SeverityCounts, preview: tuple[ResultPreview, ...] = ()
+    ) -> None:
+        """Set that `done` of `total` rules were evaluated, with all results so far; `preview` is of the last rule."""
         percent = PARSING + LOADING + RULES * _share(done, total)
-        shown = len(self._progress.preview)
-        added = [_preview(number, result) for number, result in enumerate(preview, shown + 1)][: MAX_PREVIEWS - shown]
-        self._move(percent, RunPhase.RULES, result_counts=asdict(counts), preview=added)
+        count = len(self._progress.preview)
+        added = [_preview(number, result) for number, result in enumerate(preview, count + 1)][: MAX_PREVIEWS - count]
+        self._update(percent, RunPhase.RULES, result_counts=asdict(counts), preview=added)
 
-    def stored(self, *, done: int, total: int) -> None:
-        """Note that `done` of `total` results are stored."""
-        self._move(PARSING + LOADING + RULES + RESULTS * _share(done, total), RunPhase.STORING_RESULTS)
+    def update_results(self, *, done: int, total: int) -> None:
+        """Set that `done` of `total` results have been stored."""
+        self._update(PARSING + LOADING + RULES + RESULTS * _share(done, total), RunPhase.STORING_RESULTS)
 
-    def finished(self) -> RunProgress:
-        """Note that everything is committed, and return the last figures."""
-        self.stored(done=1, total=1)
+    def finish(self) -> RunProgress:
+        """Set that everything is committed, and return the final figures."""
+        self.update_results(done=1, total=1)
         return self.progress
 
-    def _move(self, percent: float | None = None, phase: RunPhase | None = None, **figures: Any) -> None:
+    def _update(self, percent: float | None = None, phase: RunPhase | None = None, **figures: Any) -> None:
         """Replace the progress by one with these figures. Figures only grow, and a preview is added to the others."""
         with self._lock:
             self._phase = phase or self._phase
-            moved = RunProgress()
-            moved.CopyFrom(self._progress)
-            moved.MergeFrom(RunProgress(**figures, **_phase(self._phase)))
-            reached = self._load_percent(moved) if percent is None else percent
-            moved.percent = min(100.0, max(moved.percent, reached))
-            self._progress = moved
+            updated = RunProgress()
+            updated.CopyFrom(self._progress)
+            updated.MergeFrom(RunProgress(**figures, **_phase(self._phase)))
+            new_percent = self._load_percent(updated) if percent is None else percent
+            updated.percent = min(100.0, max(updated.percent, new_percent))
+            self._progress = updated
 
     def _load_percent(self, progress: RunProgress) -> float:
         total = progress.total_bytes
@@ -119,128 +119,114 @@ def _share(done: int, total: int) -> float:
     return min(1.0, done / total) if total > 0 else 1.0
 
 
-LEAST_GAP = 0.1  # seconds: at most ten a second
-MOST_GAP = 1.0  # seconds: at least one a second, also when nothing moves
-
-
-class Throttle:
-    """Decides whether an event is due; the caller brings the clock, in seconds."""
-
-    def __init__(self) -> None:
-        self._if_changed = self._in_any_case = float("-inf")
-
-    def due(self, now: float, *, changed: bool) -> bool:
-        """Return whether to publish now."""
-        return now >= (self._if_changed if changed else self._in_any_case)
-
-    def sent(self, now: float) -> None:
-        """Note that something was published."""
-        self._if_changed = now + LEAST_GAP
-        self._in_any_case = now + MOST_GAP
-
-    def failed(self, now: float) -> None:
-        """Note that publishing failed: the next try is after the longest gap."""
-        self._if_changed = self._in_any_case = now + MOST_GAP
-
-
-CANCEL_PATIENCE_SECONDS = 0.3  # for an attempt to stop by itself
-BEAT_PATIENCE_SECONDS = 2.0  # for a connection: events wait for the heartbeat
-log = get_logger(__name__)
-
-
 class Reporter:
-    """Reports while the context lasts. Trouble with Redis is logged once and never stops the work."""
+    """A thread beside an attempt: it publishes progress, renews the lease, and notices that the run was cancelled.
 
-    def __init__(self, resources: Resources, claim: Claim, board: ProgressTracker, control: LeaseGuard) -> None:
+    The attempt checks its guard between batches and rules. One that does not get there soon after a cancellation (a
+    COPY waits, a rule takes long) is ended from here: the run is finalized and the database session of its rows killed.
+    Redis being unavailable is logged once and never stops the attempt.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        claim: Claim,
+        tracker: ProgressTracker,
+        guard: LeaseGuard,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._resources = resources
         self._claim = claim
-        self._board = board
-        self._control = control
-        self._throttle = Throttle()
+        self._tracker = tracker
+        self._guard = guard
+        self._clock = clock
         self._published: RunProgress | None = None
         self._publishing_failed = False
-        self._last_beat = time.monotonic()  # the claim was the first
+        self._due_if_changed = self._due_if_unchanged = float("-inf")
+        self._last_beat = clock()  # the claim was the first
         self._cancelled_at: float | None = None
-        self._stopped = Flag()
+        self._stopped = Event()
         self._thread = Thread(target=self._run, name="reporter", daemon=True)
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop; nothing is published and no heartbeat sent after this."""
+        """Stop the thread and wait for it: no event and no heartbeat is sent after this."""
         self.stop()
         self._thread.join()
 
     def stop(self) -> None:
-        """Begin nothing more. Called before the run ends: a heartbeat after that would be a lost lease."""
+        """Begin nothing more. To be called before the run ends: a later heartbeat would find the lease lost."""
         self._stopped.set()
+
+    def step(self) -> None:
+        """Do what is due now."""
+        now = self._clock()
+        self._publish(now)
+        if self._cancelled_at is not None:
+            self._enforce_cancel(now - self._cancelled_at)
+        elif self._clock() - self._last_beat >= self._beat_seconds:
+            self._beat(now)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            now = time.monotonic()
-            self._publish(now)
-            if self._cancelled_at is not None:
-                self._insist(now - self._cancelled_at)
-            elif time.monotonic() - self._last_beat >= self._beat_seconds:
-                self._beat(now)
-            self._stopped.wait(min(LEAST_GAP, self._beat_seconds))
+            self.step()
+            self._stopped.wait(min(MIN_PUBLISH_SECONDS, self._beat_seconds))
 
     @property
     def _beat_seconds(self) -> float:
         return self._resources.settings.queue.lease_beat_seconds
 
     def _publish(self, now: float) -> None:
-        progress = self._board.progress
-        if not self._throttle.due(now, changed=progress is not self._published):
+        progress = self._tracker.progress
+        if now < (self._due_if_unchanged if progress is self._published else self._due_if_changed):
             return
+        self._due_if_changed = self._due_if_unchanged = now + MAX_PUBLISH_SECONDS
         try:
             self._resources.events.publish(RunEvent(self._claim.run.id, RunStatus.PROCESSING, progress))
             faults.point("worker.progress.published")
         except FacnetError as error:
-            self._throttle.failed(now)
-            self._note_silence(error)
+            metrics.EVENT_PUBLISH_FAILURES.inc()
+            if not self._publishing_failed:
+                log.warning("events_not_published", run_id=str(self._claim.run.id), reason=error.reason)
+            self._publishing_failed = True
         else:
-            self._throttle.sent(now)
+            self._due_if_changed = now + MIN_PUBLISH_SECONDS
             self._published = progress
-
-    def _note_silence(self, error: FacnetError) -> None:
-        metrics.EVENT_PUBLISH_FAILURES.inc()
-        if not self._publishing_failed:
-            log.warning("events_not_published", run_id=str(self._claim.run.id), reason=error.reason)
-        self._publishing_failed = True
 
     def _beat(self, now: float) -> None:
         lease_seconds = self._resources.settings.queue.lease_seconds
         try:
             faults.point("worker.heartbeat")
-            with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
-                cancelled = leases.extend(conn, self._claim, self._board.columns(), lease_seconds=lease_seconds)
+            with self._resources.database.connection(timeout=CONNECTION_SECONDS) as conn:
+                cancelled = leases.extend(conn, self._claim, self._tracker.columns(), lease_seconds=lease_seconds)
         except LeaseLost:
-            self._control.lose_lease()
+            self._guard.lose_lease()
         except FacnetError as error:
             log.warning("heartbeat_failed", run_id=str(self._claim.run.id), reason=error.reason)
-            if time.monotonic() - self._last_beat >= lease_seconds:
-                self._control.lose_lease()
+            if self._clock() - self._last_beat >= lease_seconds:
+                self._guard.lose_lease()
         else:
             self._last_beat = now
             if cancelled:
-                self._control.cancel()
+                self._guard.cancel()
                 self._cancelled_at = now
 
-    def _insist(self, waited: float) -> None:
-        """End a cancelled run without the thread that works on it; that one finds its lease lost."""
-        if waited < CANCEL_PATIENCE_SECONDS or self._stopped.is_set():
+    def _enforce_cancel(self, seconds: float) -> None:
+        """Finalize a run whose attempt has not stopped `seconds` after its cancellation; it finds its lease lost."""
+        if seconds < CANCEL_GRACE_SECONDS or self._stopped.is_set():
             return
         self.stop()
-        finalize.failed(self._resources, self._claim, self._board.progress, RunCancelled())
-        self._control.lose_lease()
+        finalize.fail(self._resources, self._claim, self._tracker.progress, RunCancelled())
+        self._guard.lose_lease()
         try:
-            with self._resources.database.connection(timeout=BEAT_PATIENCE_SECONDS) as conn:
+            with self._resources.database.connection(timeout=CONNECTION_SECONDS) as conn:
                 records.evict(conn, self._claim.run.id)
         except FacnetError as error:
             log.warning("session_not_ended", run_id=str(self._claim.run.id), reason=error.reason)

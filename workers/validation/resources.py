@@ -1,9 +1,4 @@
-"""The reference data as runs see it: the version in force when work begins, read once per version and process.
-
-Which runs this process is at.
-
-What an attempt needs from outside, made once per process by `workers.main`.
-"""
+"""What attempts use, made once per process by `workers.main`."""
 
 from __future__ import annotations
 
@@ -23,52 +18,56 @@ from facnet_grpc.settings import Settings
 from facnet_grpc.storage.blobs.api import BlobStore
 from facnet_grpc.storage.postgres import reference
 from facnet_grpc.storage.postgres.database import Database
-from workers.validation.lease_guard import Stopping
+from workers.validation.lease_guard import GracefulShutdown
+
+MIN_PARALLEL_LINES = 100_000  # with fewer, threads wait for the interpreter as long as they save
+# Lines over all rules that are evaluated beside the first one: each needs 40 to 80 bytes a line while it is evaluated.
+MAX_PARALLEL_LINES = 2_500_000
 
 
-class References:
-    """Remembers the last version that was asked for: a new one is used from the next run on."""
+class ReferenceCache:
+    """The reference data in force, read from PostgreSQL once per version. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._last: ReferenceSnapshot | None = None
+        self._snapshot: ReferenceSnapshot | None = None
 
     def in_force(self, conn: Connection) -> ReferenceSnapshot:
         """Return the version in force. Raises `TransientError`."""
         version = reference.in_force(conn).version
         with self._lock:
-            if self._last is None or self._last.version != version:
-                self._last = reference.snapshot(conn, version)
-            return self._last
+            if self._snapshot is None or self._snapshot.version != version:
+                self._snapshot = reference.snapshot(conn, version)
+            return self._snapshot
 
 
-class Busy:
-    """Remembers runs for as long as somebody works on them. Thread-safe."""
+class ActiveRuns:
+    """The runs that this process works on. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._at: list[UUID] = []
+        self._run_ids: list[UUID] = []
 
     @contextmanager
-    def at(self, run_id: UUID) -> Iterator[None]:
-        """Remember a run in a `with` statement."""
+    def track(self, run_id: UUID) -> Iterator[None]:
+        """Count a run as active for as long as the context lasts."""
         with self._lock:
-            self._at.append(run_id)
+            self._run_ids.append(run_id)
         try:
             yield
         finally:
             with self._lock:
-                self._at.remove(run_id)
+                self._run_ids.remove(run_id)
 
     def run_ids(self) -> tuple[UUID, ...]:
-        """Return the runs."""
+        """Return the ids of the active runs."""
         with self._lock:
-            return tuple(self._at)
+            return tuple(self._run_ids)
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Ready things; whoever made them opens and closes them."""
+    """Everything is ready for use; whoever made it opens and closes it."""
 
     settings: Settings
     database: Database
@@ -76,6 +75,17 @@ class Resources:
     events: EventStream
     queue: JobQueue
     rules: Registry
-    references: References
-    stopping: Stopping
-    busy: Busy = field(default_factory=Busy)
+    references: ReferenceCache
+    shutdown: GracefulShutdown
+    active_runs: ActiveRuns = field(default_factory=ActiveRuns)
+    min_parallel_lines: int = MIN_PARALLEL_LINES
+    results_per_copy: int = 50_000
+
+    def rule_concurrency(self, lines: int) -> int:
+        """Return how many rules of a run with so many lines to evaluate in parallel."""
+        return rule_concurrency(lines, self.settings.rules.rule_threads, self.min_parallel_lines)
+
+
+def rule_concurrency(lines: int, max_threads: int, min_lines: int = MIN_PARALLEL_LINES) -> int:
+    """Return how many rules to evaluate in parallel: 1 for small files, and for very large ones, to save memory."""
+    return 1 if lines < min_lines else min(max_threads, 1 + MAX_PARALLEL_LINES // max(lines, 1))

@@ -24,8 +24,8 @@ from facnet_grpc.rules import registry
 from facnet_grpc.server import app
 from facnet_grpc.server.main import Tuning
 from workers.validation.job import validate
-from workers.validation.lease_guard import Stopping
-from workers.validation.resources import References
+from workers.validation.lease_guard import GracefulShutdown
+from workers.validation.resources import ReferenceCache
 from workers.validation.resources import Resources as WorkerResources
 
 pytestmark = pytest.mark.system
@@ -121,8 +121,8 @@ def work(server: Server, run_id: UUID) -> None:
             events=resources.events,
             queue=resources.queue,
             rules=registry.load(None),
-            references=References(),
-            stopping=Stopping(),
+            references=ReferenceCache(),
+            shutdown=GracefulShutdown(),
         ),
         run_id,
     )

@@ -76,7 +76,7 @@ def reconciler(bench, redis_client, **changes):
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),
-        changed=lambda run: finalize.changed(parts, run),
+        changed=lambda run: finalize.publish_change(parts, run),
     )
 
 

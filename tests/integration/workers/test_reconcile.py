@@ -52,7 +52,7 @@ def reconciler(bench, redis_client, monkeypatch):
         parts.database,
         parts.queue,
         messages=lambda: redis_client.llen(READY),
-        changed=lambda run: finalize.changed(parts, run),
+        changed=lambda run: finalize.publish_change(parts, run),
         others=Retention(parts.database, parts.blobs, failed_blob_seconds=KEPT).chores,
     )
 

@@ -194,7 +194,7 @@ def test_what_crashes_workers_ends(bench, revalidator, completed):
 
 def test_a_worker_that_has_to_go_leaves_it_to_another(bench, revalidator, completed):
     asked = ask(bench, completed.id)
-    bench.resources.stopping.request(0)
+    bench.resources.shutdown.request(0)
     revalidator.work(asked)
     found, _ = answer(bench, asked)
     assert (found.done, found.error_code) == (False, None)

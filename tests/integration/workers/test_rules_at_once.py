@@ -32,12 +32,11 @@ class Meeting:
 
 
 @pytest.fixture
-def met(bench, monkeypatch):
-    """The names of rules that have met another one; every file is worth it."""
-    monkeypatch.setattr("workers.validation.attempt._WORTH_IT", 0)
+def met(bench):
+    """The names of rules that have met another one; no file is too small."""
     names, barrier = [], Barrier(2)
     rules = Registry.of(*(Meeting(name, barrier, names) for name in ("a_rule", "b_rule")))
-    bench.resources = replace(bench.resources, rules=rules)
+    bench.resources = replace(bench.resources, rules=rules, min_parallel_lines=0)
     return names
 
 
@@ -51,10 +50,10 @@ def test_two_rules_of_an_attempt_and_of_a_revalidation_are_evaluated_at_once(ben
     assert sorted(met) == ["a_rule", "a_rule", "b_rule", "b_rule"]
 
 
-def test_as_many_as_there_are_threads_find_what_one_finds(bench, sample, monkeypatch):
+def test_as_many_as_there_are_threads_find_what_one_finds(bench, sample):
     alone = bench.submit(sample)
     bench.validate(alone)
-    monkeypatch.setattr("workers.validation.attempt._WORTH_IT", 0)
+    bench.resources = replace(bench.resources, min_parallel_lines=0)
     several = bench.submit(sample)
     bench.validate(several)
     assert _results(bench, several) == _results(bench, alone)

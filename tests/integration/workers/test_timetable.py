@@ -168,9 +168,9 @@ def test_a_worker_that_stops_begins_no_further_step(database, did):
 def test_a_worker_knows_what_it_is_at(bench, held, sample):
     run_id = bench.submit(sample)
     with held(run_id) as attempt:
-        assert bench.resources.busy.run_ids() == (run_id,)
+        assert bench.resources.active_runs.run_ids() == (run_id,)
         attempt.finish()
-    assert bench.resources.busy.run_ids() == ()
+    assert bench.resources.active_runs.run_ids() == ()
 
 
 def seen(database):

@@ -121,8 +121,8 @@ def test_a_rule_that_raises_costs_only_its_own_results(bench, rules):
     assert [(figures.scenario, figures.count) for figures in summary.passes] == [("found", 3)]
 
 
-def test_results_of_any_number_are_stored(bench, rules, monkeypatch):
-    monkeypatch.setattr("workers.validation.attempt.RESULTS_AT_ONCE", 1)
+def test_results_of_any_number_are_stored(bench, rules):
+    bench.resources = replace(bench.resources, results_per_copy=1)
     run_id = bench.submit(small())
     bench.validate(run_id)
     assert bench.count("validation_results", run_id) == 2
@@ -316,7 +316,7 @@ def test_a_bug_is_tried_again_and_its_text_is_told_nobody(bench, monkeypatch, ca
 def test_shutdown_gives_the_run_back_at_once_and_counts_nothing(bench, held, redis_client):
     run_id = bench.submit(small())
     with held(run_id) as attempt:
-        bench.resources.stopping.request(0.0)
+        bench.resources.shutdown.request(0.0)
         attempt.join()
     run = bench.run(run_id)
     assert (run.status, run.uncounted_attempts) == (RunStatus.QUEUED, 1)
@@ -356,7 +356,7 @@ def test_shutdown_without_redis_leaves_the_message_to_the_reconciler(bench, held
     bench.resources = replace(bench.resources, queue=JobQueue(make_broker("redis://127.0.0.1:1")))
     run_id = bench.submit(small())
     with held(run_id) as attempt:
-        bench.resources.stopping.request(0.0)
+        bench.resources.shutdown.request(0.0)
         attempt.join()
     assert bench.run(run_id).status is RunStatus.QUEUED
 
@@ -375,7 +375,7 @@ def test_not_even_a_bug_in_settling_gets_out(bench, monkeypatch):
         raise ValueError("ZTEST, ANA")
 
     run_id = bench.submit(b"")
-    monkeypatch.setattr("workers.validation.finalize.failed", fail)
+    monkeypatch.setattr("workers.validation.finalize.fail", fail)
     validate(bench.resources, run_id)
     assert bench.run(run_id).status is RunStatus.PROCESSING
 

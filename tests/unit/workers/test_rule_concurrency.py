@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.validation.attempt import rule_concurrency
+from workers.validation.resources import rule_concurrency
 
 
 @pytest.mark.parametrize(
