@@ -43,8 +43,13 @@ QUEUE_AGE = Gauge("facnet_queue_age_seconds", "How long the run has waited that 
 QUEUE_HELD = Gauge("facnet_queue_held", "Runs that wait for another one to end, as more would be over a limit.")
 RECONCILER_SEEN = Gauge("facnet_reconciler_timestamp_seconds", "When this process last reconciled, as Unix time.")
 LEASE_LOSSES = Counter("facnet_lease_losses_total", "Attempts given up because another worker has the run.")
-CHORES = Counter("facnet_chores_total", "What was done from time to time, and how it went.", ("chore", "outcome"))
-CHORES_FAILING = Gauge("facnet_chore_failing", "1: it went wrong the last time, on whichever worker.", ("chore",))
+_PERIODIC_JOBS = Counter("facnet_periodic_jobs_total", "Periodic jobs that ran.", ("periodic_job", "outcome"))
+_PERIODIC_JOB_FAILING = Gauge(
+    "facnet_periodic_job_failing", "1: the job failed when it ran last, on whichever worker.", ("periodic_job",)
+)
+# Former names of the two, for one release.
+_CHORES = Counter("facnet_chores_total", "Former name of facnet_periodic_jobs_total.", ("chore", "outcome"))
+_CHORE_FAILING = Gauge("facnet_chore_failing", "Former name of facnet_periodic_job_failing.", ("chore",))
 RECONCILED = Counter("facnet_reconciled_total", "What the reconciler set right, by kind.", ("kind",))
 EVENT_PUBLISH_FAILURES = Counter("facnet_event_publish_failures_total", "Progress events that could not be published.")
 EVENTS_UNREADABLE = Counter("facnet_events_unreadable_total", "Progress events that this release could not decode.")
@@ -54,6 +59,19 @@ NOTIFICATIONS = Counter(
 NOTIFICATIONS_PENDING = Gauge("facnet_notifications_pending", "Notifications that have not got through yet.")
 NOTIFICATIONS_AGE = Gauge("facnet_notifications_age_seconds", "How long the oldest of them has been owed.")
 ENQUEUE_FAILURES = Counter("facnet_enqueue_failures_total", "Jobs that could not be queued; the reconciler does it.")
+
+
+def count_periodic_job(name: str, outcome: str) -> None:
+    """Count a run of a periodic job."""
+    for counter in (_PERIODIC_JOBS, _CHORES):
+        counter.labels(name, outcome).inc()
+
+
+def set_periodic_job_failing(name: str, *, failing: bool) -> None:
+    """Set whether a periodic job failed when it ran last."""
+    for gauge in (_PERIODIC_JOB_FAILING, _CHORE_FAILING):
+        gauge.labels(name).set(failing)
+
 
 MAX_RULES = 300  # rules of the user's own included
 OTHER = "other"

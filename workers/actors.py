@@ -1,4 +1,4 @@
-"""The jobs that workers know, by name."""
+"""The actors: what dramatiq calls with a message of each job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def declare(broker: Broker, validate: Callable[[UUID], None]) -> Actor[..., None
     def validate_run(**payload: Any) -> None:
         run_id = _id(payload, "run_id")
         if run_id is None:
-            # The run still waits in PostgreSQL: the reconciler asks again until somebody understands.
+            # The run stays queued in PostgreSQL: the reconciler enqueues it until a newer worker takes it.
             log.warning("job_not_understood", version=str(payload.get("version"))[:20])
         else:
             with _span(payload, VALIDATE):

@@ -1,7 +1,7 @@
-"""Dramatiq as the workers use it: the job queue's broker with our own middleware, and nothing of dramatiq's.
+"""The broker of a worker process: that of the job queue with our own middleware, and none of dramatiq's.
 
-`Retries` would write tracebacks into messages; time and age limits throw into a thread at any point, and the lease in
-PostgreSQL does what they are for. Shutdown is told by a flag that jobs look at (`pipeline/control.py`).
+`Retries` would write tracebacks into messages in Redis. Time and age limits raise in a thread at any point; leases in
+PostgreSQL replace them. At shutdown, jobs check a flag (`workers.validation.lease_guard`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dramatiq.brokers.redis import RedisBroker
 from facnet_grpc.errors import TransientError
 from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import make_broker
-from workers.middleware.lifecycle import Component, Fetching, Lifecycle
+from workers.middleware.lifecycle import Component, Lifecycle, Prefetch
 from workers.middleware.metrics import JobMetrics
 
 
-def make(redis_url: str, components: Sequence[Component], stop_jobs: Callable[[], None]) -> RedisBroker:
-    """Return the broker of a worker process; `components` are open while it works."""
-    return make_broker(redis_url, middleware=[Lifecycle(components, stop_jobs), Fetching(), JobMetrics()])
+def make(redis_url: str, components: Sequence[Component], request_shutdown: Callable[[], None]) -> RedisBroker:
+    """Return the broker of a worker process; `components` are open while it works. `request_shutdown` stops jobs."""
+    return make_broker(redis_url, middleware=[Lifecycle(components, request_shutdown), Prefetch(), JobMetrics()])
 
 
-def messages(broker: RedisBroker) -> int:
-    """Return how many messages no worker has taken yet. Raises `TransientError`."""
+def count_messages(broker: RedisBroker) -> int:
+    """Return the number of messages that no worker has taken yet. Raises `TransientError`."""
     try:
         return int(broker.client.llen(f"{broker.namespace}:{QUEUE}"))
     except redis.RedisError:

@@ -1,4 +1,4 @@
-"""Says every few seconds that this process is there, and what it is at."""
+"""The heartbeat of a worker process: a row in PostgreSQL that says what it works on."""
 
 from __future__ import annotations
 
@@ -11,34 +11,42 @@ from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.storage.postgres import workers
 from facnet_grpc.storage.postgres.database import Database
 
-SAY_SECONDS = 5.0
-TTL_SECONDS = 20.0  # three may be missed
+BEAT_SECONDS = 5.0
+TTL_SECONDS = 20.0  # three heartbeats may be missed
 log = get_logger(__name__)
 
 
 class WorkerHeartbeat:
-    """One process; `run_ids` tells what it works on. The id is made up, so that it says nothing about the machine."""
+    """The row of one process; `run_ids` returns the runs that it works on. The id is random and names no machine."""
 
-    def __init__(self, database: Database, *, threads: int, run_ids: Callable[[], Collection[UUID]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        threads: int,
+        run_ids: Callable[[], Collection[UUID]],
+        ttl_seconds: float = TTL_SECONDS,
+    ) -> None:
         self._database = database
         self._threads = threads
         self._run_ids = run_ids
+        self._ttl_seconds = ttl_seconds
         self._release = version("facnet-grpc")
         self.id = uuid4()
 
     def open(self) -> None:
-        """Whoever owns this calls `say` from now on."""
+        """Do nothing: the scheduler calls `beat`."""
 
     def close(self) -> None:
-        """Say that it is gone; not being able to is no trouble, as it is forgotten anyway."""
+        """Remove the row. If that fails, the row expires."""
         try:
             with self._database.connection(timeout=1.0) as conn:
                 workers.delete(conn, self.id)
         except FacnetError as error:
-            log.info("worker_not_signed_off", **exception_fields(error))
+            log.info("worker_not_unregistered", **exception_fields(error))
 
-    def say(self) -> None:
-        """Say that it is there. Raises `TransientError`."""
+    def beat(self) -> None:
+        """Write the row. Raises `TransientError`."""
         with self._database.connection(durable=False) as conn:
             workers.heartbeat(
                 conn,
@@ -46,10 +54,10 @@ class WorkerHeartbeat:
                 release=self._release,
                 threads=self._threads,
                 run_ids=self._run_ids(),
-                ttl_seconds=TTL_SECONDS,
+                ttl_seconds=self._ttl_seconds,
             )
 
-    def forget_others(self) -> None:
-        """Remove those that have gone without a word; a chore. Raises `TransientError`."""
+    def remove_expired(self) -> None:
+        """Remove the rows of processes that were killed. Raises `TransientError`."""
         with self._database.connection() as conn:
             workers.delete_expired(conn)

@@ -1,7 +1,7 @@
-"""Where a worker process is put together: `dramatiq workers.main:setup --processes 2 --threads 1`.
+"""Composes a worker process: `dramatiq workers.main:setup --processes 2 --threads 1`.
 
-Dramatiq calls `setup` in each of its processes, after it has forked them: the parent never imports what starts threads
-(pyarrow, OpenSSL), so nothing is inherited half-way. Connections and threads are made when the worker boots.
+Dramatiq calls `setup` in each of its processes after forking them: the parent never imports what starts threads
+(pyarrow, OpenSSL), so no process inherits a half-made one. Connections and threads are made when the worker boots.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from facnet_grpc.jobs.queue import JobQueue, make_broker
 from facnet_grpc.rules import registry
 from facnet_grpc.settings import Settings
 from facnet_grpc.settings.environment import SettingsError
-from facnet_grpc.settings.schedule import ScheduleSettings
 from facnet_grpc.storage import factory
 from facnet_grpc.storage.postgres import locks
-from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.tracing import Traces
 from workers import actors, broker
-from workers.heartbeat import SAY_SECONDS, WorkerHeartbeat
+from workers.heartbeat import BEAT_SECONDS, WorkerHeartbeat
 from workers.middleware.metrics import MetricsPage
 from workers.notifier import Notifier
 from workers.periodic.key_rotation import KeyRotation
-from workers.periodic.reconcile import Reconciler
-from workers.periodic.reference_refresh import NAME, ReferenceRefresh
+from workers.periodic.reconcile import MESSAGE_SECONDS, Reconciler
+from workers.periodic.reference_refresh import NAME as REFERENCE
+from workers.periodic.reference_refresh import ReferenceRefresh
 from workers.periodic.retention import Retention
 from workers.process import configure_malloc, warmup
 from workers.revalidation import Revalidator
@@ -45,7 +44,7 @@ CANNOT_START = 2
 
 
 def setup() -> None:
-    """Make this process a worker: sets dramatiq's broker and declares the actor, or refuses to boot."""
+    """Make this process a worker: set dramatiq's broker and declare the actors, or raise `SystemExit`."""
     try:
         settings = Settings.from_env()
         logs.configure(settings.process.log_level, settings.process.log_format)
@@ -61,82 +60,80 @@ def setup() -> None:
         raise SystemExit(CANNOT_START) from None
 
 
-def assemble(settings: Settings) -> RedisBroker:
+def assemble(settings: Settings, *, message_seconds: float = MESSAGE_SECONDS) -> RedisBroker:
     """Return a worker's broker with everything behind it; nothing is connected yet.
 
-    Raises `FacnetError` if the directory of the files cannot be made.
+    After `message_seconds` the message of a run counts as lost. Raises `FacnetError` if the directory of the files
+    cannot be made.
     """
     resources = make_resources(settings)
+    database = resources.database
     revalidator = Revalidator(resources)
-    notifier = Notifier(settings.notify, resources.database)
-    presence = WorkerHeartbeat(
-        resources.database, threads=settings.worker.worker_threads, run_ids=resources.active_runs.run_ids
-    )
+    notifier = Notifier(settings.notify, database)
+    heartbeat = WorkerHeartbeat(database, threads=settings.worker.worker_threads, run_ids=resources.active_runs.run_ids)
     worker_broker: RedisBroker
     reconciler = Reconciler(
         settings.queue,
-        resources.database,
+        database,
         resources.queue,
-        messages=lambda: broker.messages(worker_broker),
-        changed=partial(finalize.publish_change, resources),
-        others=(presence.forget_others, *revalidator.chores, *notifier.chores),
+        count_messages=lambda: broker.count_messages(worker_broker),
+        on_change=partial(finalize.publish_change, resources),
+        message_seconds=message_seconds,
     )
-    timetable = Scheduler(
-        resources.database,
-        _chores(resources, reconciler),
-        own=((presence.say, SAY_SECONDS), (reconciler.measure, settings.schedule.reconcile_seconds)),
+    scheduler = Scheduler(
+        database,
+        periodic_jobs(
+            resources,
+            reconcile_steps=(
+                *reconciler.steps,
+                heartbeat.remove_expired,
+                revalidator.enqueue_next,
+                revalidator.delete_expired,
+                notifier.delete_old,
+            ),
+        ),
+        ((heartbeat.beat, BEAT_SECONDS), (reconciler.update_metrics, settings.schedule.reconcile_seconds)),
     )
     components = (
         Traces(settings.process.otlp_endpoint, "facnet-worker"),
-        resources.database,
-        MetricsPage(settings.process.metrics_listen, health.of(settings.storage, resources.database)),
-        presence,
-        timetable,
+        database,
+        MetricsPage(settings.process.metrics_listen, health.of(settings.storage, database)),
+        heartbeat,
+        scheduler,
         notifier,
     )
-    stop_jobs = partial(resources.shutdown.request, settings.process.shutdown_seconds)
-    worker_broker = broker.make(settings.storage.redis_url.get_secret_value(), components, stop_jobs)
+    request_shutdown = partial(resources.shutdown.request, settings.process.shutdown_seconds)
+    worker_broker = broker.make(settings.storage.redis_url.get_secret_value(), components, request_shutdown)
     actors.declare(worker_broker, partial(validate, resources))
-    actors.declare_revalidation(worker_broker, revalidator.work)
+    actors.declare_revalidation(worker_broker, revalidator.run)
     return worker_broker
 
 
-def _chores(resources: Resources, reconciler: Reconciler) -> list[PeriodicJob]:
-    settings, database = resources.settings, resources.database
-    retention = (*_retention(resources).chores, KeyRotation(database, settings.storage.blob_keys).look)
-    return [
-        _chore(settings.schedule, "reconcile", locks.RECONCILER, reconciler.chores),
-        _chore(settings.schedule, "retention", locks.RETENTION, retention),
-        *chores_of_reference(settings.schedule, database),
-    ]
-
-
-def _chore(settings: ScheduleSettings, name: str, lock: int, steps: Sequence[Step]) -> PeriodicJob:
-    return PeriodicJob(name, settings.chore_schedules[name], lock, steps)
-
-
-def chores_of_reference(settings: ScheduleSettings, database: Database) -> list[PeriodicJob]:
-    """Return the chore that looks into the folder with reference files, if there is one."""
-    folder = settings.reference_refresh_dir
-    if folder is None:
-        return []
-    return [_chore(settings, NAME, locks.REFRESH, (ReferenceRefresh(database, folder).look,))]
-
-
-def _retention(resources: Resources) -> Retention:
-    settings = resources.settings.schedule
-    return Retention(
-        resources.database,
+def periodic_jobs(resources: Resources, *, reconcile_steps: Sequence[Step] = ()) -> list[PeriodicJob]:
+    """Return all periodic jobs; the reference files are refreshed only if a folder is configured."""
+    settings, database = resources.settings.schedule, resources.database
+    retention = Retention(
+        database,
         resources.blobs,
         failed_blob_seconds=settings.failed_blob_seconds,
         retention_days=settings.retention_days,
     )
+    key_rotation = KeyRotation(database, resources.settings.storage.blob_keys)
+    schedules, folder = settings.job_schedules, settings.reference_refresh_dir
+    jobs = [
+        PeriodicJob("reconcile", schedules["reconcile"], locks.RECONCILER, reconcile_steps),
+        PeriodicJob("retention", schedules["retention"], locks.RETENTION, (*retention.steps, key_rotation.run)),
+    ]
+    if folder is not None:
+        refresh = ReferenceRefresh(database, folder)
+        jobs.append(PeriodicJob(REFERENCE, schedules[REFERENCE], locks.REFRESH, (refresh.run,)))
+    return jobs
 
 
 def make_resources(settings: Settings) -> Resources:
     """Return what attempts need; the database is not open yet."""
     redis_url = settings.storage.redis_url.get_secret_value()
-    # A worker that freezes in a transaction must let go as soon as one that freezes at work.
+    # A worker that freezes in a transaction must release its locks as soon as it would lose its lease.
     database = factory.database(settings.storage, "facnet-worker", idle_seconds=settings.queue.lease_seconds)
     return Resources(
         settings=settings,

@@ -1,12 +1,11 @@
-"""Judges a completed run again, by the present rules and reference, and keeps only the comparison.
+"""Revalidation: evaluates the current rules on a completed run, and stores only the differences.
 
-One at a time in all workers, under an advisory lock, so that whatever is asked, all other worker threads go on with
-runs. Whoever finds the lock taken leaves; whoever gives it back sends for the next one, at the end of the queue.
+One at a time in all workers, under an advisory lock, so that all other worker threads go on with runs. If the lock is
+taken, the job is dropped; the holder enqueues the next revalidation when it finishes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from uuid import UUID
 
 import pyarrow as pa
@@ -20,7 +19,7 @@ from facnet_grpc.jobs.contract import RevalidateRun
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Run
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
-from facnet_grpc.rules.engine import RuleOutcome, RulesReport, run_rules
+from facnet_grpc.rules.engine import RulesReport, run_rules
 from facnet_grpc.rules.registry import for_run
 from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.storage.postgres import locks, records, revalidations, runs
@@ -29,79 +28,74 @@ from workers.validation.resources import Resources
 
 MAX_ATTEMPTS = 2
 MESSAGE_SECONDS = 2.0  # a message that has not led to work after this may be lost
-TTL_SECONDS = 900.0  # an answer that nobody has come back for
+TTL_SECONDS = 900.0  # how long differences are kept that nobody reads
 FAILED_TTL_SECONDS = float(DAY_SECONDS)
-AT_ONCE = 100
+BATCH_SIZE = 100
 log = get_logger(__name__)
 
 
 class Revalidator:
-    """Works on revalidations. Nothing here raises, save the chores, which the reconciler calls."""
+    """The revalidation job, and two steps of a periodic job."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._database = resources.database
 
-    def work(self, revalidation_id: UUID) -> None:
-        """Do one, unless one is being done."""
+    def run(self, revalidation_id: UUID) -> None:
+        """Do a revalidation, unless another one is running. Never raises."""
         try:
-            if self._try(revalidation_id):
-                self.send_for_next()
+            if self._run_locked(revalidation_id):
+                self.enqueue_next()
         except BaseException as error:  # noqa: BLE001 - the last line of defence: dramatiq would keep the text
             log.error("revalidation_failed", **exception_fields(error))  # noqa: TRY400 - no traceback: it quotes
         finally:
             pa.default_memory_pool().release_unused()
 
-    @property
-    def chores(self) -> tuple[Callable[[], None], ...]:
-        """What is to be done from time to time. Each raises `FacnetError` if PostgreSQL or Redis does not answer."""
-        return (self.send_for_next, self.forget)
-
-    def send_for_next(self) -> None:
-        """Send for what has waited longest."""
+    def enqueue_next(self) -> None:
+        """Enqueue the revalidation that has waited longest. Raises `TransientError`."""
         with self._database.connection() as conn:
             ids = revalidations.queued(conn, older_than_seconds=MESSAGE_SECONDS, limit=1)
         for revalidation_id in ids:
             self._resources.queue.enqueue(RevalidateRun(revalidation_id))
 
-    def forget(self) -> None:
-        """Remove what nobody has come back for."""
+    def delete_expired(self) -> None:
+        """Delete differences that nobody has read. Raises `TransientError`."""
         with self._database.connection() as conn:
             ids = revalidations.expired(
-                conn, ttl_seconds=TTL_SECONDS, failed_ttl_seconds=FAILED_TTL_SECONDS, limit=AT_ONCE
+                conn, ttl_seconds=TTL_SECONDS, failed_ttl_seconds=FAILED_TTL_SECONDS, limit=BATCH_SIZE
             )
             if ids:
                 revalidations.delete(conn, ids)
                 metrics.RECONCILED.labels("revalidation").inc(len(ids))
 
-    def _try(self, revalidation_id: UUID) -> bool:
-        """Do one; False if another worker is at one."""
+    def _run_locked(self, revalidation_id: UUID) -> bool:
+        """Do a revalidation; return False if another one is running."""
         with self._database.connection(statement_timeout=None) as conn:
             if not locks.try_lock(conn, locks.REVALIDATION):
                 return False
-            with self._database.connection() as other:  # stays counted when the work fails, or takes its worker down
+            with self._database.connection() as other:  # the attempt is counted even if it kills the worker
                 run_id = revalidations.start_attempt(other, revalidation_id, max_attempts=MAX_ATTEMPTS)
             if run_id is not None:
                 with self._resources.active_runs.track(run_id):
-                    self._answer(conn, revalidation_id, run_id)
+                    self._revalidate(conn, revalidation_id, run_id)
         return True
 
-    def _answer(self, conn: PatientConnection, revalidation_id: UUID, run_id: UUID) -> None:
+    def _revalidate(self, conn: PatientConnection, revalidation_id: UUID, run_id: UUID) -> None:
         try:
             with conn.transaction():
-                self._judge_and_compare(conn, revalidation_id, run_id)
-        except (Shutdown, TransientError) as error:  # it waits on, and somebody else begins again
+                self._store_differences(conn, revalidation_id, run_id)
+        except (Shutdown, TransientError) as error:  # it stays queued, and another worker starts it again
             log.warning("revalidation_interrupted", run_id=str(run_id), **exception_fields(error))
-        except Exception as error:  # noqa: BLE001 - whoever asked has to hear of it
+        except Exception as error:  # noqa: BLE001 - the caller waits for an outcome
             reason = error.reason if isinstance(error, FacnetError) else Reason.INTERNAL
             log.error("revalidation_failed", run_id=str(run_id), **exception_fields(error))  # noqa: TRY400 - it quotes
             revalidations.fail(conn, revalidation_id, reason.value)
 
-    def _judge_and_compare(self, conn: PatientConnection, revalidation_id: UUID, run_id: UUID) -> None:
+    def _store_differences(self, conn: PatientConnection, revalidation_id: UUID, run_id: UUID) -> None:
         with self._database.connection() as other:
             reference = self._resources.references.in_force(other)
         run = runs.get(conn, run_id)
-        report = self._judge(conn, run, reference)
+        report = self._evaluate(conn, run, reference)
         revalidations.write(conn, revalidation_id, report.results)
         wanted = revalidations.finish(
             conn,
@@ -115,7 +109,7 @@ class Revalidator:
             raise Rollback
         log.info("run_revalidated", run_id=str(run_id), rows=run.processed_rows, results=report.results.num_rows)
 
-    def _judge(self, conn: PatientConnection, run: Run, reference: ReferenceSnapshot) -> RulesReport:
+    def _evaluate(self, conn: PatientConnection, run: Run, reference: ReferenceSnapshot) -> RulesReport:
         collector = LineCollector()
         for batch in records.read_for_rules(conn, run.id):
             self._check()
@@ -125,13 +119,10 @@ class Revalidator:
             table,
             reference,
             for_run(self._resources.rules.still(run.rule_ids), run.created_at),
-            between=self._between,
+            between=lambda _: self._check(),
             missing_columns=revalidations.missing_columns(conn, run.id),
             threads=self._resources.rule_concurrency(table.num_rows),
         )
-
-    def _between(self, _: RuleOutcome | None) -> None:
-        self._check()
 
     def _check(self) -> None:
         if self._resources.shutdown.expired:

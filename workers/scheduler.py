@@ -1,9 +1,7 @@
-"""What workers do from time to time: some of it each for itself, the rest one of them for all.
+"""Periodic jobs: APScheduler triggers them in every worker, a PostgreSQL lock picks the worker that runs them.
 
-APScheduler wakes every process at the moments of a schedule, each a little later than the others. Which of them then
-does a chore, PostgreSQL decides: whoever has its advisory lock looks into `scheduled_work` whether somebody has done it
-since the last moment, and notes that it is being done before it begins. So it is done once for each moment, whatever is
-killed; if no worker was there at a moment, or at several, the first one that is does it once.
+When a job started last is stored before it runs. So it runs once for each time of its schedule, whatever is killed; and
+if no worker was running at one or several of these times, the first one that starts runs it once.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Event as Flag
+from threading import Event
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -26,12 +24,12 @@ from facnet_grpc.storage.postgres import locks, periodic
 from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.periodic import JobOutcome
 
-THREADS = 4  # so that a long chore keeps no other one waiting
-JITTER = 0.1  # of the time between two moments
-MOST_JITTER = timedelta(seconds=10)
-MEASURE_SECONDS = 15.0
-OWN = "own"  # what each process does for itself, in logs
-AGAIN = timedelta(seconds=30)  # when PostgreSQL did not answer
+THREADS = 4  # so that a long job does not delay the others
+JITTER = 0.1  # of the time between two runs of a job
+MAX_JITTER = timedelta(seconds=10)
+METRICS_SECONDS = 15.0
+RETRY_SECONDS = 30.0  # when PostgreSQL did not answer
+LOCAL = "local"  # name in logs of what each process does for itself
 log = get_logger(__name__)
 
 Step = Callable[[], object]
@@ -39,7 +37,7 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class PeriodicJob:
-    """Steps that one worker does for all. A step that raises keeps no other from its turn, but the chore has failed."""
+    """Steps that one worker runs for all. If one raises, the others run all the same, and the job counts as failed."""
 
     name: str
     schedule: Schedule
@@ -48,108 +46,123 @@ class PeriodicJob:
 
 
 class Scheduler:
-    """Does chores once in all processes on one database, and `own` steps in each, by the seconds between two times."""
+    """Runs each of `jobs` in one process of all on a database, and `local` steps in this one, every so many seconds."""
 
-    def __init__(self, database: Database, chores: Sequence[PeriodicJob], own: Sequence[tuple[Step, float]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        jobs: Sequence[PeriodicJob],
+        local: Sequence[tuple[Step, float]] = (),
+        *,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
         self._database = database
-        self._chores = chores
-        self._own = own
-        self._stopped = Flag()
+        self._jobs = jobs
+        self._local = local
+        self._retry_after = timedelta(seconds=retry_seconds)
+        self._stopped = Event()
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(THREADS)},
-            # Late is better than never, and once is enough.
+            # A missed run is made up for, however late, and several missed runs once.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
 
     def open(self) -> None:
-        """Start. Everything is looked at once at the beginning: it may have been due while nobody was there."""
-        for chore in self._chores:
-            self._add(chore.name, chore.schedule, self._look, chore)
-        for number, (step, seconds) in enumerate(((self.measure, MEASURE_SECONDS), *self._own)):
-            self._add(f"{OWN}-{number}", Schedule.every(seconds), _succeeds, OWN, step)
+        """Start. Every job is checked at once: it may have been due while no worker was running."""
+        for job in self._jobs:
+            self._add(job.name, job.schedule, self._trigger, job)
+        for number, (step, seconds) in enumerate(((self.update_metrics, METRICS_SECONDS), *self._local)):
+            self._add(f"{LOCAL}-{number}", Schedule.every(seconds), _succeeds, LOCAL, step)
         self._scheduler.start()
 
     def close(self) -> None:
-        """Stop after the steps that are being done."""
+        """Stop after the steps that are running."""
         self._stopped.set()
         self._scheduler.shutdown()
 
-    def do(self, chore: PeriodicJob) -> bool:
-        """Do a chore if it is due and nobody else is at it; returns whether it did. Raises `TransientError`."""
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `close` was called."""
+        return self._stopped.is_set()
+
+    def run_if_due(self, job: PeriodicJob) -> bool:
+        """Run a job if it is due and no other process runs it; return whether it ran. Raises `TransientError`."""
         taken_at = datetime.now(UTC)
         with self._database.connection() as conn:
-            if not locks.try_lock(conn, chore.lock) or not self._take(chore, taken_at):
+            if not locks.try_lock(conn, job.lock) or not self._take(job, taken_at):
                 return False
-            outcome = self._work(chore)
+            outcome = self._run(job)
             if outcome is not None:
                 with self._database.connection(durable=False) as other:
-                    periodic.finish(other, chore.name, taken_at, outcome)
+                    periodic.finish(other, job.name, taken_at, outcome)
         return True
 
-    def measure(self) -> None:
-        """Tell Prometheus which chores failed the last time. Every worker does, whoever did them."""
+    def update_metrics(self) -> None:
+        """Export which jobs failed when they ran last, on whichever worker. Raises `TransientError`."""
         with self._database.connection() as conn:
-            known = [periodic.last_execution(conn, chore.name) for chore in self._chores]
-        for last in known:
+            found = [periodic.last_execution(conn, job.name) for job in self._jobs]
+        for last in found:
             if last is not None and last.outcome is not None:
-                metrics.CHORES_FAILING.labels(last.name).set(last.outcome is JobOutcome.FAILED)
+                metrics.set_periodic_job_failing(last.name, failing=last.outcome is JobOutcome.FAILED)
 
     def _add(self, name: str, schedule: Schedule, function: Callable[..., object], *args: object) -> None:
-        self._scheduler.add_job(function, _Moments(schedule), args, id=name, next_run_time=datetime.now(UTC))
+        self._scheduler.add_job(function, _JitteredSchedule(schedule), args, id=name, next_run_time=datetime.now(UTC))
 
-    def _take(self, chore: PeriodicJob, taken_at: datetime) -> bool:
+    def _take(self, job: PeriodicJob, taken_at: datetime) -> bool:
+        """Store that a job starts, if it is due, and return whether it is."""
         with self._database.connection(durable=False) as conn:
-            last = periodic.last_execution(conn, chore.name)
-            if last is not None and not _is_due(chore.schedule, last.taken_at, taken_at):
+            last = periodic.last_execution(conn, job.name)
+            if last is not None and not _is_due(job.schedule, last.taken_at, taken_at):
                 return False
-            periodic.start(conn, chore.name, taken_at)
+            periodic.start(conn, job.name, taken_at)
             return True
 
-    def _work(self, chore: PeriodicJob) -> JobOutcome | None:
-        """Do all steps; None if this process has to stop before the last one."""
+    def _run(self, job: PeriodicJob) -> JobOutcome | None:
+        """Run all steps; return None if this process stopped before the last one."""
         faults.point("reconciler.locked")
-        results = [_succeeds(chore.name, step) for step in chore.steps if not self._stopped.is_set()]
-        if len(results) < len(chore.steps):
+        results = [_succeeds(job.name, step) for step in job.steps if not self._stopped.is_set()]
+        if len(results) < len(job.steps):
             return None
         outcome = JobOutcome.DONE if all(results) else JobOutcome.FAILED
-        metrics.CHORES.labels(chore.name, outcome).inc()
+        metrics.count_periodic_job(job.name, outcome)
         return outcome
 
-    def _look(self, chore: PeriodicJob) -> None:
+    def _trigger(self, job: PeriodicJob) -> None:
         try:
-            self.do(chore)
+            self.run_if_due(job)
         except FacnetError as error:
-            log.warning("chore_interrupted", chore=chore.name, **exception_fields(error))
-            soon = datetime.now(UTC) + AGAIN
-            if not self._stopped.is_set() and chore.schedule.after(datetime.now(UTC)) > soon:
-                self._scheduler.modify_job(chore.name, next_run_time=soon)
+            log.warning("periodic_job_interrupted", periodic_job=job.name, **exception_fields(error))
+            retry_at = datetime.now(UTC) + self._retry_after
+            if not self._stopped.is_set() and job.schedule.after(datetime.now(UTC)) > retry_at:
+                self._scheduler.modify_job(job.name, next_run_time=retry_at)
 
 
 def _is_due(schedule: Schedule, last: datetime, now: datetime) -> bool:
-    """Whether there was a moment since; or else `last` is by a clock that was wrong."""
+    """Whether the schedule has a time since `last`, or `last` is in the future, written by a wrong clock."""
     return schedule.after(last) <= now or last > now + schedule.gap(now)
 
 
-class _Moments(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """The moments of a schedule, each a little later, so that not all processes ask at once."""
+class _JitteredSchedule(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """The times of a schedule, each a little later, so that not all processes ask PostgreSQL at once."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
 
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
-        most = min(self._schedule.gap(now) * JITTER, MOST_JITTER)
-        return self._schedule.after(now) + most * random.random()  # noqa: S311 - nothing secret
+        jitter = min(self._schedule.gap(now) * JITTER, MAX_JITTER)
+        return self._schedule.after(now) + jitter * random.random()  # noqa: S311 - nothing secret
 
 
-def _succeeds(chore: str, step: Step) -> bool:
-    """Do it and return whether it went well. What goes wrong is logged, and ends neither thread nor chore."""
+def _succeeds(job: str, step: Step) -> bool:
+    """Run a step and return whether it succeeded. An error is logged, and ends neither the thread nor the job."""
     try:
         step()
     except FacnetError as error:
-        log.warning("chore_failed", chore=chore, **exception_fields(error))
+        log.warning("periodic_job_failed", periodic_job=job, **exception_fields(error))
     except Exception as error:  # noqa: BLE001 - see above
-        log.error("chore_failed", chore=chore, **exception_fields(error))  # noqa: TRY400 - a traceback may quote a cell
+        fields = exception_fields(error)
+        log.error("periodic_job_failed", periodic_job=job, **fields)  # noqa: TRY400 - a traceback may quote a cell
     else:
         return True
     return False

@@ -105,8 +105,8 @@ class ScheduleSettings(SettingsGroup):
         return value
 
     @cached_property
-    def chore_schedules(self) -> dict[str, Schedule]:
-        """When each chore is done, by its name."""
+    def job_schedules(self) -> dict[str, Schedule]:
+        """The schedule of each periodic job, by its name."""
         return {
             "reconcile": Schedule.every(self.reconcile_seconds),
             "retention": Schedule.parse(self.retention_schedule),

@@ -38,13 +38,13 @@ TRIED_ALREADY = ["worker.failure.settling", "worker.failure.settled", "reconcile
 NOT_TRIED = ["worker.claim.before", "worker.claim.taken", "reconciler.queued_again"]
 # While workers do what is to be done for all.
 NOTIFYING = ["worker.notification.sent"]
-CHORES = ["reconciler.locked"]
+PERIODIC = ["reconciler.locked"]
 RETENTION = ["retention.blob_deleted"]
 
 ROWS = [
     *(SERVER, RETRIED, DELETED, EXPORTED),
     *(AT_WORK, COMMITTED, TRIED_ALREADY, NOT_TRIED),
-    *(NOTIFYING, CHORES, RETENTION),
+    *(NOTIFYING, PERIODIC, RETENTION),
 ]
 # Those that an upload chunk by chunk comes to as well.
 CHUNKED = [

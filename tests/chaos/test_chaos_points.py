@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from chaos_bench import AROUND, Bench, times
 from chaos_client import LARGE, SMALL
-from chaos_matrix import AT_WORK, CHORES, COMMITTED, NOT_TRIED, RETENTION, SERVER, TRIED_ALREADY
+from chaos_matrix import AT_WORK, COMMITTED, NOT_TRIED, PERIODIC, RETENTION, SERVER, TRIED_ALREADY
 from chaos_stack import eventually
 from chaos_truth import age, attempts, outcome
 
@@ -82,7 +82,7 @@ def test_something_breaks_while_a_worker_is_at(bench: Bench, point, fault):
 
 
 @pytest.mark.parametrize("fault", AROUND)
-@pytest.mark.parametrize("point", CHORES)
+@pytest.mark.parametrize("point", PERIODIC)
 def test_something_breaks_while_a_worker_puts_things_right(bench: Bench, point, fault):
     submission, took = bench.break_at(point, fault)
 
@@ -98,7 +98,7 @@ def test_a_worker_dies_while_it_deletes_what_another_did_not(bench: Bench, point
     eventually("somebody deletes it", lambda: bench.stack.hits(point))
 
 
-@pytest.mark.parametrize("point", CHORES)
+@pytest.mark.parametrize("point", PERIODIC)
 def test_the_worker_that_puts_things_right_stands_still(bench: Bench, point):
     """The other one is killed at work, starts again, and must not wait for the first."""
     bench.stack.arm(f"{point}=stop;worker.copy.mid=kill")

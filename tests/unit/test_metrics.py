@@ -23,6 +23,7 @@ CLOSED = {
     "channel",
     "outcome",
     "chore",
+    "periodic_job",
 }
 
 

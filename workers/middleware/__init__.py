@@ -1,1 +1,1 @@
-"""What happens around every job."""
+"""Dramatiq middleware of a worker process."""

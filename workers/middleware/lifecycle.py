@@ -1,7 +1,4 @@
-"""How a worker process takes messages: one for each thread that can work on it.
-
-Opens what a worker process needs before its first job, closes it after its last, and tells jobs when to stop.
-"""
+"""Dramatiq middleware: the components of a worker process, and how many messages it fetches."""
 
 from __future__ import annotations
 
@@ -14,36 +11,34 @@ from dramatiq.middleware import Middleware, MiddlewareError
 
 from facnet_grpc.logs import exception_fields, get_logger
 
-# The longest that threads with nothing to do go without looking up, so half of what an idle worker takes to stop. A
-# message wakes them at once (`facnet_grpc.jobs.queue`).
-WAIT_MILLISECONDS = 500
-
-
-class Fetching(Middleware):
-    """Sets what dramatiq otherwise reads from the environment while it is imported.
-
-    By default a worker takes twice as many messages as it has threads, and a run would wait behind a long one while
-    another process is idle.
-    """
-
-    def before_worker_boot(self, _broker: Broker, worker: Worker) -> None:
-        """Take no more than can be worked on."""
-        worker.queue_prefetch = worker.worker_threads
-        worker.delay_prefetch = worker.worker_threads
-        worker.worker_timeout = WAIT_MILLISECONDS
-
-
+# How often an idle thread checks whether to stop: about half of what an idle worker takes to stop. A message wakes it
+# at once (`facnet_grpc.jobs.queue`).
+IDLE_MILLISECONDS = 500
 log = get_logger(__name__)
 
 
+class Prefetch(Middleware):
+    """Makes a worker fetch one message per thread.
+
+    By default dramatiq fetches twice as many, so that a run would wait behind a long one while another process is idle.
+    Dramatiq reads these values from the environment when it is imported; here they are set later.
+    """
+
+    def before_worker_boot(self, _broker: Broker, worker: Worker) -> None:
+        """Set the numbers of messages, and how long idle threads wait."""
+        worker.queue_prefetch = worker.worker_threads
+        worker.delay_prefetch = worker.worker_threads
+        worker.worker_timeout = IDLE_MILLISECONDS
+
+
 class Component(Protocol):
-    """Something with connections or threads. Both are made in `open`, so in the process that uses them."""
+    """An object with connections or threads, which it makes in `open`: in the process that uses them."""
 
     def open(self) -> None:
-        """Get ready; raises if that is impossible."""
+        """Connect and start threads. Raises if that fails."""
 
     def close(self) -> None:
-        """Give everything back."""
+        """Stop threads and disconnect."""
 
 
 class Lifecycle(Middleware):
@@ -53,9 +48,9 @@ class Lifecycle(Middleware):
     cannot open its parts must not take jobs.
     """
 
-    def __init__(self, components: Sequence[Component], stop_jobs: Callable[[], None]) -> None:
+    def __init__(self, components: Sequence[Component], request_shutdown: Callable[[], None]) -> None:
         self._components = components
-        self._stop_jobs = stop_jobs
+        self._request_shutdown = request_shutdown
         self._opened = ExitStack()
 
     def before_worker_boot(self, _broker: Broker, worker: Worker) -> None:
@@ -68,8 +63,8 @@ class Lifecycle(Middleware):
         log.info("worker_ready", threads=worker.worker_threads)
 
     def before_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
-        """Tell jobs that the process has to go."""
-        self._stop_jobs()
+        """Ask jobs to stop."""
+        self._request_shutdown()
 
     def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
         """Close everything; the last job has ended."""
@@ -80,6 +75,6 @@ class Lifecycle(Middleware):
 def _open(component: Component) -> None:
     try:
         component.open()
-    except Exception as error:  # noqa: BLE001 - whatever it is, without its part the worker must not work
+    except Exception as error:  # noqa: BLE001 - a worker must not work without one of its components
         log.critical("worker_cannot_start", component=type(component).__name__, **exception_fields(error))
         raise MiddlewareError(f"{type(component).__name__} cannot be opened") from None

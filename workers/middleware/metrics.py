@@ -1,7 +1,4 @@
-"""Counts what dramatiq does with messages, under the names that its dashboards know.
-
-The Prometheus page of one worker process.
-"""
+"""Metrics of a worker process: counters of dramatiq's messages, and the page that Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -15,12 +12,15 @@ from facnet_grpc import metrics
 from facnet_grpc.health import Page, Readiness
 from facnet_grpc.logs import get_logger
 
+PORTS = 100
+log = get_logger(__name__)
+
 
 class JobMetrics(Middleware):
-    """Messages begun, ended and failed. Actors here never raise, so a failed one is a defect."""
+    """Counts messages, under the names of dramatiq's own dashboards. Actors never raise: an error is a bug."""
 
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
-        """Count a message that is begun."""
+        """Count a message whose processing starts."""
         metrics.MESSAGES_IN_PROGRESS.labels(message.queue_name, message.actor_name).inc()
 
     def after_process_message(
@@ -31,7 +31,7 @@ class JobMetrics(Middleware):
         result: object = None,  # noqa: ARG002 - dramatiq passes it
         exception: BaseException | None = None,
     ) -> None:
-        """Count a message that has ended."""
+        """Count a message whose processing ended."""
         labels = (message.queue_name, message.actor_name)
         metrics.MESSAGES_IN_PROGRESS.labels(*labels).dec()
         metrics.MESSAGES.labels(*labels).inc()
@@ -39,19 +39,15 @@ class JobMetrics(Middleware):
             metrics.MESSAGE_ERRORS.labels(*labels).inc()
 
     def after_nack(self, _broker: Broker, message: MessageProxy) -> None:
-        """Count a message that nobody could take."""
+        """Count a rejected message."""
         metrics.MESSAGES_REJECTED.labels(message.queue_name).inc()
 
 
-PORTS = 100
-log = get_logger(__name__)
-
-
 class MetricsPage:
-    """Serves the figures of this process at the first free port above the configured one.
+    """Serves the metrics of this process at the first free port above the configured one.
 
-    Each process of a worker has figures and a page of its own; the port is in the log, and Prometheus adds them up. The
-    configured port itself is left to a server on the same machine, which would not start without it.
+    Each process has a page of its own, and logs its port. The configured port itself is left to a server on the same
+    machine, which would not start without it.
     """
 
     def __init__(self, listen: str, readiness: Readiness | None = None) -> None:
@@ -61,11 +57,11 @@ class MetricsPage:
 
     @property
     def port(self) -> int | None:
-        """The port that the page is at, once open."""
+        """The port of the page, once open."""
         return self._page.port if self._page else None
 
     def open(self) -> None:
-        """Begin to serve, unless no address is configured. Having no free port is no reason not to work."""
+        """Start serving if an address is configured. Having no free port is logged, and no error."""
         host, _, first = self._listen.rpartition(":")
         for port in range(int(first) + 1, min(int(first) + 1 + PORTS, 65536)) if host else ():
             try:

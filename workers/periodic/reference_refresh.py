@@ -1,8 +1,8 @@
 """Imports reference files from a folder when they have changed: codes.csv, establishments.csv, contexts.csv.
 
-What `ImportReference` takes, this takes, all or nothing: a bad file changes nothing, and is told again at each look
-until it is mended. A file that was imported is not imported again until it changes: what somebody has brought into
-force since stays.
+Files are those that `ImportReference` accepts, and are imported all or none: a bad file changes nothing, and is
+reported each time until it is corrected. An imported file is not imported again until it changes, so a version that
+somebody else has put in force since stays in force.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from facnet_grpc.storage.postgres.database import Database
 from facnet_grpc.storage.postgres.reference import IMPORT_SECONDS
 
 NAME = "reference"
-SETTLE_SECONDS = 10.0  # a file that has just changed may still be on its way
+SETTLE_SECONDS = 10.0  # a file that changed less than this ago may still be being written
 log = get_logger(__name__)
 
 
 class ReferenceRefresh:
-    """Looks into one folder."""
+    """A step of a periodic job, for one folder."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> None:
         self._database = database
         self._folder = folder
+        self._max_file_bytes = max_file_bytes
 
-    def look(self) -> None:
+    def run(self) -> None:
         """Import what has changed.
 
         Raises `InvalidInput` (BAD_REFERENCE_FILE) with kind, line, column and problem, `LimitExceeded`
@@ -62,7 +63,7 @@ class ReferenceRefresh:
         )
 
     def _files(self) -> list[ReferenceFile]:
-        """Return the files that there are; none while one of them may still be written."""
+        """Return the files in the folder; none while one of them may still be being written."""
         try:
             paths = sorted(path for path in self._folder.iterdir() if path.suffix == ".csv")
             kinds = {path: _kind(path) for path in paths}
@@ -70,10 +71,17 @@ class ReferenceRefresh:
             now = datetime.now(UTC).timestamp()
             if any(abs(now - at) < SETTLE_SECONDS for at in changed_at.values()):
                 return []
-            return [ReferenceFile(kinds[path], _source(path, changed_at[path]), _read(path)) for path in paths]
+            return [ReferenceFile(kinds[path], _source(path, changed_at[path]), self._read(path)) for path in paths]
         except OSError:
             log.warning("reference_folder_unreadable")
             raise TransientError from None
+
+    def _read(self, path: Path) -> bytes:
+        with path.open("rb") as file:
+            data = file.read(self._max_file_bytes + 1)
+        if len(data) > self._max_file_bytes:
+            raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=self._max_file_bytes)
+        return data
 
 
 def _known(last: periodic.Execution | None) -> Mapping[str, str]:
@@ -92,11 +100,3 @@ def _kind(path: Path) -> ReferenceKind:
 
 def _source(path: Path, changed_at: float) -> str:
     return f"{path.name}, {day_in_quebec(datetime.fromtimestamp(changed_at, UTC)).isoformat()}"
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise LimitExceeded(Reason.FILE_TOO_LARGE, max_bytes=MAX_FILE_BYTES)
-    return data

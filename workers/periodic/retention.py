@@ -1,14 +1,12 @@
-"""Deletes what nobody needs any more: files of broken uploads, of ended runs, and of nobody; runs kept long enough.
+"""Retention: deletes expired uploads, files of ended runs, orphaned files, and runs past their retention.
 
-The file of a failed run is kept for a while, so that it can be tried again.
-
-Chores of the timetable: one worker does them for all. What fails in between is found again in the next round, as a file
-that belongs to nobody if not otherwise.
+The file of a failed run is kept for a while, so that the run can be retried. What fails halfway is repaired the next
+time, if not otherwise then as an orphaned file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -20,15 +18,15 @@ from facnet_grpc.storage.blobs.api import BlobInfo, BlobStore
 from facnet_grpc.storage.postgres import deletion, runs, uploads
 from facnet_grpc.storage.postgres.database import Database
 
-AT_ONCE = 500
-PURGE_SECONDS = 5.0  # of a round
-GRACE_SECONDS = 30.0  # the worker that ended a run is about to delete its file itself
-ORPHAN_AGE = timedelta(hours=1)  # a file is there before the row that it belongs to
+BATCH_SIZE = 500
+PURGE_SECONDS = 5.0  # each time
+GRACE_SECONDS = 30.0  # in which the worker that ended a run deletes its file itself
+ORPHAN_AGE = timedelta(hours=1)  # a file is stored before the row that it belongs to
 log = get_logger(__name__)
 
 
 class Retention:
-    """Each method is a chore and raises `FacnetError` if PostgreSQL or the disk does not answer."""
+    """The steps of a periodic job. Each raises `FacnetError` if PostgreSQL or the blob store does not answer."""
 
     def __init__(
         self,
@@ -37,38 +35,36 @@ class Retention:
         *,
         failed_blob_seconds: float,
         retention_days: int = 30,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._failed_blob_seconds = failed_blob_seconds
         self._retention_seconds = retention_days * DAY_SECONDS
+        self._grace_seconds = grace_seconds
+        self.steps = (self.delete_uploads, self.delete_blobs, self.delete_orphans, self.purge_runs)
 
-    @property
-    def chores(self) -> tuple[Callable[[], None], ...]:
-        """Everything that is to be done from time to time."""
-        return (self.forget_uploads, self.delete_ended, self.delete_orphans, self.purge)
-
-    def forget_uploads(self) -> None:
-        """Delete partial uploads past their date."""
+    def delete_uploads(self) -> None:
+        """Delete expired partial uploads."""
         with self._database.connection() as conn:
-            gone = [upload.id for upload in uploads.expired(conn, limit=AT_ONCE) if uploads.delete(conn, upload.id)]
+            gone = [upload.id for upload in uploads.expired(conn, limit=BATCH_SIZE) if uploads.delete(conn, upload.id)]
         for upload_id in gone:
             self._delete_part(upload_id)
-        _note("upload", len(gone))
+        _record("upload", len(gone))
 
-    def delete_ended(self) -> None:
-        """Delete files of ended runs whose worker did not come to it, and of failed ones that nobody tried again."""
+    def delete_blobs(self) -> None:
+        """Delete the files of ended runs that their workers did not delete, and of failed runs that nobody retried."""
         with self._database.connection() as conn:
             ended = runs.ended_with_blob(
                 conn,
-                older_than_seconds=GRACE_SECONDS,
+                older_than_seconds=self._grace_seconds,
                 failed_older_than_seconds=self._failed_blob_seconds,
-                limit=AT_ONCE,
+                limit=BATCH_SIZE,
             )
-        _note("blob_of_ended_run", sum(self._delete_blob(run_id, blob_key) for run_id, blob_key in ended))
+        _record("blob_of_ended_run", sum(self._delete_blob(run_id, blob_key) for run_id, blob_key in ended))
 
     def _delete_blob(self, run_id: UUID, blob_key: str) -> bool:
-        """Delete a file while the run is locked: whoever wants to try it again waits, and then finds it gone."""
+        """Delete a file while the row of the run is locked: a concurrent retry waits, and then finds no file."""
         with self._database.connection() as conn:
             gone = runs.forget_blob(conn, run_id, blob_key)
             if gone:
@@ -77,7 +73,7 @@ class Retention:
         return gone
 
     def delete_orphans(self) -> None:
-        """Delete files that belong to no run and parts that belong to no upload."""
+        """Delete files without a run and parts without an upload."""
         keys = _old(self._blobs.blobs())
         parts = [UUID(key) for key in _old(self._blobs.parts())]
         if not keys and not parts:
@@ -89,25 +85,25 @@ class Retention:
             self._blobs.delete(key)
         for upload_id in lost_parts:
             self._delete_part(upload_id)
-        _note("orphaned_file", len(orphans) + len(lost_parts))
+        _record("orphaned_file", len(orphans) + len(lost_parts))
 
-    def purge(self) -> None:
-        """Take runs away that have been kept long enough: a few, and some of their rows, in each round."""
-        taken = deletion.purge(self._database, older_than_seconds=self._retention_seconds, seconds=PURGE_SECONDS).runs
-        if taken:
-            metrics.RECONCILED.labels("purged_run").inc(taken)
-            log.info("runs_purged", count=taken)
+    def purge_runs(self) -> None:
+        """Delete runs past their retention: some of them, and some of their rows, each time."""
+        count = deletion.purge(self._database, older_than_seconds=self._retention_seconds, seconds=PURGE_SECONDS).runs
+        if count:
+            metrics.RECONCILED.labels("purged_run").inc(count)
+            log.info("runs_purged", count=count)
 
     def _delete_part(self, upload_id: UUID) -> None:
         try:
             self._blobs.delete_part(upload_id)
         except Conflict:
-            log.info("upload_still_going_on", upload_id=str(upload_id))
+            log.info("upload_in_progress", upload_id=str(upload_id))
 
 
 def _old(files: Iterable[BlobInfo]) -> list[str]:
     oldest = datetime.now(UTC) - ORPHAN_AGE
-    return [file.key for file in files if file.modified_at < oldest and _is_ours(file.key)][:AT_ONCE]
+    return [file.key for file in files if file.modified_at < oldest and _is_ours(file.key)][:BATCH_SIZE]
 
 
 def _is_ours(name: str) -> bool:
@@ -117,7 +113,7 @@ def _is_ours(name: str) -> bool:
         return False
 
 
-def _note(kind: str, count: int) -> None:
+def _record(kind: str, count: int) -> None:
     if count:
         metrics.RECONCILED.labels(kind).inc(count)
         log.info("files_deleted", kind=kind, count=count)

@@ -15,12 +15,12 @@ import structlog
 from prometheus_client import REGISTRY
 from receivers import CANARY
 
+from facnet_grpc.errors import TransientError
 from facnet_grpc.model.notification import DeliveryOutcome
 from facnet_grpc.model.run import NewRun
 from facnet_grpc.settings import Settings
-from facnet_grpc.storage.postgres import outbox, runs
-from workers import notifier
-from workers.notifier import Notifier, wait_seconds
+from facnet_grpc.storage.postgres import runs
+from workers.notifier import CONCURRENCY, Notifier, delivery_backoff
 
 SECRET = "s3cret-of-the-address"
 PATIENCE = 10.0
@@ -83,8 +83,8 @@ def make_due(database):
 
 def round_of(settings, database, **options):
     one = Notifier(settings.notify, database, **options)
-    one.look()
-    one.settle()
+    one.send_due()
+    one.wait()
 
 
 def counted(outcome, channel="webhook"):
@@ -117,8 +117,7 @@ def test_a_receiver_that_fails_is_told_again_under_the_same_id(settings, databas
     assert (len(hooks.received), attempts, outcome) == (4, 4, DeliveryOutcome.SENT)
 
 
-def test_the_waits_grow(settings, database, hooks, cancel, rows, make_due, monkeypatch):
-    monkeypatch.setattr(notifier.random, "uniform", lambda _, most: most)
+def test_the_waits_grow(settings, database, hooks, cancel, rows, make_due):
     cancel()
     waits = []
     for _ in range(3):
@@ -128,8 +127,8 @@ def test_the_waits_grow(settings, database, hooks, cancel, rows, make_due, monke
         waits.append(due_in.total_seconds())
         make_due()
     for wait, longest in zip(waits, (5, 10, 20), strict=True):
-        assert longest - 5 < wait <= longest  # some time has gone by since
-    assert all(wait_seconds(attempt) <= 3600 for attempt in (1, 12, 10_000))
+        assert longest / 2 - 5 < wait <= longest  # some time has gone by since
+    assert all(delivery_backoff(attempt) <= 3600 for attempt in (1, 12, 10_000))
 
 
 def test_it_is_given_up_after_a_while_and_said_so(settings, database, hooks, cancel, rows, make_due):
@@ -176,7 +175,7 @@ def test_a_defect_of_ours_loses_nothing(settings, database, cancel, rows):
         raise ZeroDivisionError(SECRET)
 
     with structlog.testing.capture_logs() as said:
-        round_of(settings, database, ways={"webhook": broken})
+        round_of(settings, database, senders={"webhook": broken})
     ((_, attempts, outcome, *_),) = rows()
     assert (attempts, outcome) == (1, None)
     assert said[0]["problem"] == "ZeroDivisionError"
@@ -188,25 +187,25 @@ def test_two_workers_do_not_say_the_same(settings, database, hooks, cancel, rows
         cancel()
     several = [Notifier(settings.notify, database) for _ in range(3)]
     for one in several:
-        one.look()
+        one.send_due()
     for one in several:
-        one.settle()
+        one.wait()
     assert sorted(got.event["id"] for got in hooks.received) == sorted(str(row[0]) for row in rows())
 
 
 def test_only_so_many_are_sent_at_once(settings, database, cancel, rows):
-    for _ in range(notifier.AT_ONCE + 1):
+    for _ in range(CONCURRENCY + 1):
         cancel()
     held, hold = [], Event()
-    one = Notifier(settings.notify, database, ways={"webhook": lambda got: held.append(got) or hold.wait(PATIENCE)})
-    one.look()
-    one.look()
-    assert sum(attempts for _, attempts, *_ in rows()) == notifier.AT_ONCE
+    one = Notifier(settings.notify, database, senders={"webhook": lambda got: held.append(got) or hold.wait(PATIENCE)})
+    one.send_due()
+    one.send_due()
+    assert sum(attempts for _, attempts, *_ in rows()) == CONCURRENCY
     hold.set()
-    one.settle()
-    one.look()
-    one.settle()
-    assert len(held) == notifier.AT_ONCE + 1
+    one.wait()
+    one.send_due()
+    one.wait()
+    assert len(held) == CONCURRENCY + 1
 
 
 KILLED = """
@@ -217,8 +216,8 @@ from workers.notifier import Notifier
 settings = Settings.from_env()
 with factory.database(settings.storage, "x") as database:
     one = Notifier(settings.notify, database, lease_seconds=0.1)
-    one.look()
-    one.settle()
+    one.send_due()
+    one.wait()
 """
 
 
@@ -251,36 +250,33 @@ def test_a_worker_that_dies_before_it_takes_note_leaves_it_to_another(
     assert rows()[0][1:3] == (2, DeliveryOutcome.SENT)
 
 
-def test_the_thread_finds_what_is_owed_and_tells_prometheus(settings, database, hooks, cancel, monkeypatch):
-    monkeypatch.setattr(notifier, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(notifier, "MEASURE_SECONDS", 0.0)
-    one = Notifier(settings.notify, database)
+def test_the_thread_finds_what_is_owed_and_tells_prometheus(settings, database, hooks, cancel):
+    one = Notifier(settings.notify, database, poll_seconds=0.02)
     one.open()
     try:
         cancel()
         hooks.wait_for(1)
     finally:
         one.close()
-    one.measure()
+    one.update_metrics()
     assert REGISTRY.get_sample_value("facnet_notifications_pending") == 0
     with database.connection() as conn:
         conn.execute("UPDATE notifications SET ended_at = NULL, created_at = now() - interval '1 hour'")
-    one.measure()
+    one.update_metrics()
     assert REGISTRY.get_sample_value("facnet_notifications_pending") == 1
     assert REGISTRY.get_sample_value("facnet_notifications_age_seconds") >= 3600
 
 
-def test_while_postgres_is_away_the_thread_goes_on(settings, database, hooks, cancel, monkeypatch):
-    monkeypatch.setattr(notifier, "POLL_SECONDS", 0.02)
-    real, failures = outbox.claim, iter([ZeroDivisionError(), None])
+def test_while_postgres_is_away_the_thread_goes_on(settings, database, hooks, cancel):
+    failures = [ZeroDivisionError(), TransientError()]
 
-    def claim(*args, **options):
-        if error := next(failures, None):
-            raise error
-        return real(*args, **options)
+    class Away:
+        def connection(self, **options):
+            if failures:
+                raise failures.pop()
+            return database.connection(**options)
 
-    monkeypatch.setattr(outbox, "claim", claim)
-    one = Notifier(settings.notify, database)
+    one = Notifier(settings.notify, Away(), poll_seconds=0.02)
     one.open()
     try:
         cancel()
@@ -293,6 +289,5 @@ def test_old_ones_are_forgotten(settings, database, cancel, rows):
     cancel()
     with database.connection() as conn:
         conn.execute("UPDATE notifications SET ended_at = now() - interval '8 days', outcome = 'sent'")
-    for chore in Notifier(settings.notify, database).chores:
-        chore()
+    Notifier(settings.notify, database).delete_old()
     assert rows() == []

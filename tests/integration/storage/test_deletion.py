@@ -103,8 +103,8 @@ def test_two_at_it_do_not_wait_for_each_other(database, old):
 def test_the_workers_do_it(database, old, blob_store):
     old()
     retention = Retention(database, blob_store, failed_blob_seconds=0, retention_days=30)
-    for chore in retention.chores:
-        chore()
+    for step in retention.steps:
+        step()
     assert counted(database) == [0] * len(KEPT)
 
 
@@ -157,7 +157,7 @@ def test_rows_that_a_deletion_leaves_are_removed_by_the_workers(database, old, b
     run = old(days=1)
     with database.connection() as conn:
         deletion.take(conn, run.id, "local")
-    Retention(database, blob_store, failed_blob_seconds=0).purge()
+    Retention(database, blob_store, failed_blob_seconds=0).purge_runs()
     assert counted(database) == [0] * len(KEPT)
 
 

@@ -27,12 +27,11 @@ def small(sample):
 
 
 @pytest.fixture
-def work(settings, monkeypatch, bench):
+def work(settings, bench):
     """Has a worker do what there is to do, woken by messages alone, until some runs have ended."""
-    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 3600.0)
 
     def until_ended(run_ids, *, threads=1, **changes):
-        worker = Worker(main.assemble(settings.replace(**changes)), worker_threads=threads)
+        worker = Worker(main.assemble(settings.replace(**changes), message_seconds=3600.0), worker_threads=threads)
         worker.start()
         try:
             for run_id in run_ids:
@@ -75,23 +74,23 @@ def reconciler(bench, redis_client, **changes):
         parts.settings.replace(**changes).queue,
         parts.database,
         parts.queue,
-        messages=lambda: redis_client.llen(READY),
-        changed=lambda run: finalize.publish_change(parts, run),
+        count_messages=lambda: redis_client.llen(READY),
+        on_change=lambda run: finalize.publish_change(parts, run),
+        message_seconds=0.0,
     )
 
 
-def test_nobody_is_woken_for_what_is_held_back(bench, redis_client, monkeypatch):
-    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 0.0)
+def test_nobody_is_woken_for_what_is_held_back(bench, redis_client):
     for _ in range(3):
         bench.submit(b"content")
-    reconciler(bench, redis_client, max_active_runs=2).queue_again()
+    reconciler(bench, redis_client, max_active_runs=2).enqueue_lost()
     assert redis_client.llen(READY) == 2
     with bench.resources.database.connection() as conn:
         leases.claim(conn, runs.page(conn, "local", limit=1)[0].id, lease_seconds=60, max_attempts=3)
     redis_client.delete(READY)
-    reconciler(bench, redis_client, max_active_runs=1).queue_again()
+    reconciler(bench, redis_client, max_active_runs=1).enqueue_lost()
     assert redis_client.llen(READY) == 0
-    reconciler(bench, redis_client).queue_again()
+    reconciler(bench, redis_client).enqueue_lost()
     assert redis_client.llen(READY) == 2
 
 

@@ -72,7 +72,7 @@ def shipped_day():
 def test_the_same_rules_find_the_same(bench, revalidator, completed):
     before = everything(bench, completed.id)
     asked = ask(bench, completed.id)
-    revalidator.work(asked)
+    revalidator.run(asked)
     found, changes = answer(bench, asked)
     assert (found.done, found.error_code, changes) == (True, None, [])
     assert (found.added, found.gone, found.changed) == (0, 0, 0)
@@ -92,7 +92,7 @@ def vars_of(counts):
 def test_a_new_reference_is_used_without_a_restart(bench, revalidator, completed, sample):
     version = import_gmf(bench, completed.id)
     asked = ask(bench, completed.id)
-    revalidator.work(asked)
+    revalidator.run(asked)
     found, changes = answer(bench, asked)
     assert found.reference_version == version.version != completed.reference_version
     added = [change.after for change in changes if change.kind is ChangeKind.ADDED]
@@ -115,7 +115,7 @@ def test_rules_that_went_and_figures_that_changed(bench, revalidator, completed,
         completed.id,
     )
     asked = ask(bench, completed.id)
-    revalidator.work(asked)
+    revalidator.run(asked)
     found, changes = answer(bench, asked)
     kinds = {(change.kind, (change.before or change.after).rule_id) for change in changes}
     assert kinds == {(ChangeKind.GONE, "visit_duration"), (ChangeKind.CHANGED, "annual_visit")}
@@ -133,7 +133,7 @@ def test_rules_that_went_and_figures_that_changed(bench, revalidator, completed,
 def test_only_the_rules_of_the_run_are_asked(bench, revalidator, sample):
     run = bench.validate(bench.submit(sample, rule_ids=("annual_visit", "F01")))
     asked = ask(bench, run.id)
-    revalidator.work(asked)
+    revalidator.run(asked)
     found, changes = answer(bench, asked)
     assert (changes, found.unchanged) == ([], sum(vars_of(run.result_counts)))
 
@@ -144,7 +144,7 @@ def test_a_file_without_a_column_is_still_without_it(bench, revalidator):
     run = bench.validate(bench.submit((header + line).encode()))
     assert run.status is RunStatus.COMPLETED, run.error_code
     asked = ask(bench, run.id)
-    revalidator.work(asked)
+    revalidator.run(asked)
     found, changes = answer(bench, asked)
     assert (found.done, changes, found.error_code) == (True, [], None)
 
@@ -154,9 +154,9 @@ def test_one_at_a_time_and_the_next_is_sent_for(bench, revalidator, completed, r
     bench.execute("UPDATE revalidations SET asked_at = asked_at - interval '1 minute'")
     with bench.resources.database.connection() as conn:
         assert locks.try_lock(conn, locks.REVALIDATION)
-        revalidator.work(first)  # somebody else is at one
+        revalidator.run(first)  # somebody else is at one
         assert not answer(bench, first)[0].done
-    revalidator.work(first)
+    revalidator.run(first)
     assert answer(bench, first)[0].done
     assert not answer(bench, second)[0].done
     messages = redis_client.hvals("facnet:jobs:validation.msgs")
@@ -173,7 +173,7 @@ def test_a_rule_that_raises_is_told_as_in_a_run(bench, revalidator, completed, m
 
     monkeypatch.setattr(bench.resources.rules, "listed", Registry.of(Raises()).listed)
     asked = ask(bench, completed.id)
-    revalidator.work(asked)
+    revalidator.run(asked)
     found, changes = answer(bench, asked)
     assert found.added == 1
     assert [change.after.scenario for change in changes if change.after] == ["system_error"]
@@ -181,21 +181,21 @@ def test_a_rule_that_raises_is_told_as_in_a_run(bench, revalidator, completed, m
 
 def test_a_run_that_is_gone_ends_with_a_reason(bench, revalidator):
     asked = ask(bench, uuid4())
-    revalidator.work(asked)
+    revalidator.run(asked)
     assert answer(bench, asked)[0].error_code == "VALIDATION_NOT_FOUND"
 
 
 def test_what_crashes_workers_ends(bench, revalidator, completed):
     asked = ask(bench, completed.id)
     bench.execute("UPDATE revalidations SET attempts = %s", MAX_ATTEMPTS)
-    revalidator.work(asked)
+    revalidator.run(asked)
     assert answer(bench, asked)[0].error_code == "WORKER_CRASHED"
 
 
 def test_a_worker_that_has_to_go_leaves_it_to_another(bench, revalidator, completed):
     asked = ask(bench, completed.id)
     bench.resources.shutdown.request(0)
-    revalidator.work(asked)
+    revalidator.run(asked)
     found, _ = answer(bench, asked)
     assert (found.done, found.error_code) == (False, None)
     assert bench.count("revalidated_results", asked) == 0
@@ -211,19 +211,19 @@ def test_what_nobody_waits_for_leaves_nothing(bench, revalidator, completed, mon
 
     write = revalidations.write
     monkeypatch.setattr(revalidations, "write", forget_first)
-    revalidator.work(asked)
+    revalidator.run(asked)
     assert answer(bench, asked) == (None, [])
     assert bench.count("revalidated_results", asked) == 0
-    revalidator.work(uuid4())  # a message about nothing
+    revalidator.run(uuid4())  # a message about nothing
 
 
 def test_old_answers_are_forgotten(bench, revalidator, completed):
     asked = ask(bench, completed.id)
-    revalidator.work(asked)
-    revalidator.forget()
+    revalidator.run(asked)
+    revalidator.delete_expired()
     assert answer(bench, asked)[0].done
     bench.execute("UPDATE revalidations SET done_at = done_at - interval '1 hour'")
-    revalidator.forget()
+    revalidator.delete_expired()
     assert answer(bench, asked) == (None, [])
     assert bench.count("revalidated_results", asked) == 0
 
@@ -231,7 +231,7 @@ def test_old_answers_are_forgotten(bench, revalidator, completed):
 def test_a_run_that_is_deleted_takes_its_second_judgement_along(bench, revalidator, completed):
     import_gmf(bench, completed.id)
     asked = ask(bench, completed.id)
-    revalidator.work(asked)
+    revalidator.run(asked)
     assert answer(bench, asked)[1]
     with bench.resources.database.connection() as conn:
         deletion.take(conn, completed.id, None)

@@ -46,7 +46,7 @@ def test_nothing_needs_the_old_key_once_workers_have_looked(bench, with_keys, sa
 
     both = with_keys(NEW, OLD)
     assert patients(both, done) == seen
-    KeyRotation(both.database, both.settings.storage.blob_keys).look()
+    KeyRotation(both.database, both.settings.storage.blob_keys).run()
 
     bench.resources = with_keys(NEW)
     assert patients(bench.resources, done) == seen

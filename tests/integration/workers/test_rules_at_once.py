@@ -46,7 +46,7 @@ def test_two_rules_of_an_attempt_and_of_a_revalidation_are_evaluated_at_once(ben
     assert sorted(met) == ["a_rule", "b_rule"]
     with bench.resources.database.connection() as conn:
         revalidations.insert(conn, asked := uuid4(), run.id)
-    Revalidator(bench.resources).work(asked)
+    Revalidator(bench.resources).run(asked)
     assert sorted(met) == ["a_rule", "a_rule", "b_rule", "b_rule"]
 
 

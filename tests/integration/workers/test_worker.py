@@ -23,8 +23,10 @@ from workers.middleware.metrics import MetricsPage
 
 
 @pytest.fixture
-def worker(settings):
-    worker = Worker(main.assemble(settings), worker_threads=1)
+def worker(settings, request):
+    """A worker that takes messages for lost after a second, or after as many as the parameter says."""
+    seconds = getattr(request, "param", 1.0)
+    worker = Worker(main.assemble(settings, message_seconds=seconds), worker_threads=1)
     worker.start()
     yield worker
     worker.stop(10_000)
@@ -41,8 +43,8 @@ def end_of(bench, run_id, seconds=30.0):
     raise AssertionError("the run has not ended")
 
 
-def test_a_queued_run_is_worked_on_at_once(bench, worker, sample, monkeypatch):
-    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 3600.0)  # it is the message that wakes the worker
+@pytest.mark.parametrize("worker", [3600.0], indirect=True)  # it is the message that wakes the worker
+def test_a_queued_run_is_worked_on_at_once(bench, worker, sample):
     lines = sample.splitlines(keepends=True)
     took = []
     for _ in range(3):
@@ -54,8 +56,8 @@ def test_a_queued_run_is_worked_on_at_once(bench, worker, sample, monkeypatch):
     assert min(took) < 2.0  # usually a twentieth of that; machines that test are slow
 
 
-def test_a_run_whose_message_never_came_is_found(bench, worker, sample, monkeypatch):
-    monkeypatch.setattr("workers.periodic.reconcile.MESSAGE_SECONDS", 0.0)
+@pytest.mark.parametrize("worker", [0.0], indirect=True)
+def test_a_run_whose_message_never_came_is_found(bench, worker, sample):
     run_id = bench.submit(sample)
     assert end_of(bench, run_id).status is RunStatus.COMPLETED
 
@@ -94,7 +96,7 @@ def test_a_metrics_page_that_cannot_be_opened_keeps_nobody_from_work(listen):
 
 def test_without_redis_nobody_knows_how_many_messages_wait():
     with pytest.raises(TransientError):
-        broker.messages(make_broker("redis://127.0.0.1:1"))
+        broker.count_messages(make_broker("redis://127.0.0.1:1"))
 
 
 def test_setup_makes_this_process_a_worker(environment, monkeypatch):

@@ -74,11 +74,14 @@ def test_brackets_are_closed(expression):
     assert all(bare.count(one) == bare.count(other) for one, other in ("()", "[]", "{}"))
 
 
+FORMER_NAMES = {"facnet_chores", "facnet_chore_failing"}  # kept for one release
+
+
 def test_the_dashboard_shows_every_figure_of_ours():
     shown = {name for expression in QUERIES for name in names(expression)}
     families = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in shown}
     ours = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in KNOWN if not name.startswith("process_")}
-    assert ours <= families
+    assert ours - FORMER_NAMES <= families
 
 
 def test_panels_do_not_overlap_and_have_ids_of_their_own():

@@ -59,8 +59,8 @@ def test_days_with_another_number_of_hours_have_one_moment_each():
     assert days == [12, 13, 14, 15]
 
 
-def test_every_chore_has_its_schedule():
-    schedules = ScheduleSettings(reconcile_seconds=2, reference_refresh_schedule="0 4 * * *").chore_schedules
+def test_every_periodic_job_has_its_schedule():
+    schedules = ScheduleSettings(reconcile_seconds=2, reference_refresh_schedule="0 4 * * *").job_schedules
     assert schedules["reconcile"].gap(NOON) == timedelta(seconds=2)
     assert schedules["retention"].gap(NOON) == timedelta(minutes=1)
     assert schedules["reference"].after(NOON).hour == 4

@@ -7,7 +7,7 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import MiddlewareError
 from dramatiq.worker import Worker
 
-from workers.middleware.lifecycle import Fetching, Lifecycle
+from workers.middleware.lifecycle import Lifecycle, Prefetch
 from workers.middleware.metrics import MetricsPage
 
 
@@ -48,7 +48,7 @@ def test_a_part_that_does_not_open_keeps_the_worker_from_booting():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_worker_takes_no_more_messages_than_it_has_threads(threads):
-    worker = Worker(StubBroker(middleware=[Fetching()]), worker_threads=threads)
+    worker = Worker(StubBroker(middleware=[Prefetch()]), worker_threads=threads)
     worker.start()
     try:
         assert worker.queue_prefetch == threads
