@@ -22,7 +22,7 @@ def with_keys(settings, resources):
 
     def make(*keys):
         named = settings.replace(blob_key=",".join(keys))
-        database = factory.database(named, "facnet-test")
+        database = factory.database(named.storage, "facnet-test")
         database.open()
         opened.append(database)
         return replace(resources, settings=named, database=database, blobs=factory.blob_store(named.storage, database))
