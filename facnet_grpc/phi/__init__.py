@@ -1,1 +1,1 @@
-"""What of a person may leave the service, and in which form."""
+"""Protected health information (PHI): redaction in responses, scrubbing of logs."""

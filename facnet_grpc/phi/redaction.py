@@ -1,10 +1,8 @@
-"""What is shown in place of a person: a keyed pseudonym, or a name with all but its initial struck out.
+"""Redaction of persons in responses: keyed pseudonyms, and names reduced to an initial. `person_view` decides for whom.
 
-A pseudonym is the HMAC-SHA-256 of the person's key under the deployment's secret, cut to 128 bits. It is equal for
-equal keys within a deployment, so that lines can be grouped, and cannot be found by trying all NAMs without the secret.
-When the secret is changed all pseudonyms do; those under an older one are still understood where a caller names one.
-
-Who sees what of persons: the one place that decides.
+A pseudonym is the HMAC-SHA-256 of a person's key under the deployment's secret, truncated to 128 bits. Equal keys have
+equal pseudonyms within a deployment, so rows can be grouped, and without the secret no NAM can be found by trying all.
+After a change of the secret all pseudonyms change; those under an older secret are still accepted in filters.
 """
 
 from __future__ import annotations
@@ -17,10 +15,11 @@ from facnet_grpc.model.access import Caller
 from facnet_grpc.settings.keys import Keys
 
 DIGITS = 32  # hexadecimal: 128 bits
+MAX_RAW = 1000  # characters of a rejected line
 
 
 class Redactor:
-    """Turns persons into pseudonyms under one secret; knows those under older ones."""
+    """Replaces persons by pseudonyms under one secret; recognizes pseudonyms under older ones."""
 
     __slots__ = ("_key", "_older")
 
@@ -37,27 +36,27 @@ class Redactor:
         return cls(*(key.secret for key in keys.all))
 
     def __repr__(self) -> str:
-        """Say nothing of the secret."""
+        """Return a text without the secret."""
         return "Redactor(…)"
 
     def patient(self, key: str | None) -> str:
-        """Return `pt_` and 32 hexadecimal digits for a patient key; nothing for a line without a patient."""
+        """Return `pt_` and 32 hexadecimal digits; an empty text for a line without a patient."""
         return f"pt_{_pseudonym(self._key, 'patient', key)}" if key else ""
 
     def doctor_key(self, key: str | None) -> str:
-        """Return `dr_` and 32 hexadecimal digits for a doctor's number; nothing for none."""
+        """Return `dr_` and 32 hexadecimal digits; an empty text for no doctor."""
         return f"dr_{_pseudonym(self._key, 'doctor', key)}" if key else ""
 
-    def is_doctor(self, key: str, said: str) -> bool:
-        """Whether `said` is the doctor's pseudonym, under any of the secrets."""
-        return any(f"dr_{_pseudonym(secret, 'doctor', key)}" == said for secret in (self._key, *self._older))
+    def is_doctor(self, key: str, shown: str) -> bool:
+        """Whether `shown` is the doctor's pseudonym under any of the secrets."""
+        return any(f"dr_{_pseudonym(secret, 'doctor', key)}" == shown for secret in (self._key, *self._older))
 
-    def raw(self, text: str | None) -> str:  # noqa: ARG002 - others show it
-        """Return nothing: a line that could not be read may hold anything."""
+    def raw(self, text: str | None) -> str:  # noqa: ARG002 - `Unredacted` uses it
+        """Return an empty text: a rejected line may contain anything."""
         return ""
 
     def doctor_name(self, name: str | None) -> str:
-        """Return `Dr M***` for `Last, First`; nothing for no name."""
+        """Return `Dr L***` for `Last, First`; an empty text for no name."""
         if not name or not name.strip():
             return ""
         initial = next((character for character in name.partition(",")[0] if character.isalpha()), "")
@@ -65,35 +64,32 @@ class Redactor:
 
 
 def _pseudonym(secret: bytes, domain: str, value: str) -> str:
-    # The domain keeps a doctor and a patient of the same number apart.
+    # The domain separates a doctor and a patient with the same number.
     message = f"facnet.v1.{domain}\0{value}".encode()
     return hmac.new(secret, message, hashlib.sha256).hexdigest()[:DIGITS]
 
 
-MAX_RAW = 1000  # characters
-
-
 class PersonView(Protocol):
-    """What a caller may see of persons; nothing stands for nothing."""
+    """What a caller may see of persons. An empty text stands for no person."""
 
     def patient(self, key: str | None) -> str:
-        """Return what stands for a patient."""
+        """Return what is shown for a patient key."""
 
     def doctor_key(self, key: str | None) -> str:
-        """Return what stands for a doctor's number."""
+        """Return what is shown for a doctor's number."""
 
     def doctor_name(self, name: str | None) -> str:
-        """Return what stands for a doctor's name."""
+        """Return what is shown for a doctor's name."""
 
-    def is_doctor(self, key: str, said: str) -> bool:
-        """Whether `said` may be what the caller has seen of a doctor, also under an older key."""
+    def is_doctor(self, key: str, shown: str) -> bool:
+        """Whether `shown` is what the caller sees for a doctor's number, now or under an older secret."""
 
     def raw(self, text: str | None) -> str:
-        """Return what may be seen of a line that could not be read."""
+        """Return what is shown of a rejected line."""
 
 
 class Unredacted:
-    """Persons as the file names them: for callers with the scope `phi:read`, and noted in `phi_access_log`."""
+    """Persons as in the file, for callers with the scope `phi:read`; each access is recorded in `phi_access_log`."""
 
     def patient(self, key: str | None) -> str:
         """Return the NAM."""
@@ -107,12 +103,12 @@ class Unredacted:
         """Return the name."""
         return name or ""
 
-    def is_doctor(self, key: str, said: str) -> bool:
-        """Whether it is the doctor's number."""
-        return key == said
+    def is_doctor(self, key: str, shown: str) -> bool:
+        """Whether `shown` is the doctor's number."""
+        return key == shown
 
     def raw(self, text: str | None) -> str:
-        """Return the beginning of the line: a page of such lines has to fit into an answer."""
+        """Return the first `MAX_RAW` characters, so that a page of lines fits into a response."""
         return (text or "")[:MAX_RAW]
 
 
@@ -120,5 +116,5 @@ UNREDACTED = Unredacted()
 
 
 def person_view(caller: Caller, redactor: Redactor) -> PersonView:
-    """Return what `caller` may see: pseudonyms, unless their scope says otherwise."""
+    """Return what `caller` may see: pseudonyms, or with the scope `phi:read` persons as they are."""
     return UNREDACTED if caller.reads_phi else redactor

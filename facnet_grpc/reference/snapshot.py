@@ -1,8 +1,8 @@
-"""The reference as a run sees it: frozen, versioned, the same from the first rule to the last.
+"""Reference data as the rules use it: an immutable version, the same for all rules of a run.
 
 Shipped with the package: codes, places and tariffs of the RAMQ manual for general practitioners (fee for service,
 tariffs in force on 2019-10-01), and the RAMQ's list of context elements. Establishments are not shipped: the RAMQ
-publishes no list of GMF sites in a form that can be, so what needs them says that it could not look.
+publishes no list of GMF sites that can be redistributed, so rules that need one report that they were not evaluated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CABINET = "cabinet"
 ESTABLISHMENT = "etablissement"
 ANYWHERE = "all"
 
-# The manual that the shipped tariffs were read out of.
+# The date of the manual that the shipped tariffs are from.
 TARIFF_DATE = date(2019, 10, 1)
 _FILES = ("codes.csv", "contexts.csv")
 
@@ -59,7 +59,7 @@ class ContextElement:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSnapshot:
-    """Codes, establishments and contexts by number, and a version that changes whenever one of them does."""
+    """Codes, establishments and context elements by their keys, under a version name."""
 
     version: str
     codes: Mapping[str, tuple[CodeEntry, ...]] = field(default_factory=lambda: MappingProxyType({}))
@@ -68,8 +68,8 @@ class ReferenceSnapshot:
     _by_tab: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def codes_of_tab(self, tab: str) -> frozenset[str]:
-        """Return the codes that the manual lists in a tab."""
-        if tab not in self._by_tab:  # for a small file, looking through all codes takes longer than its rules
+        """Return the codes in a tab of the manual."""
+        if tab not in self._by_tab:  # cached: scanning all codes takes longer than the rules of a small file
             self._by_tab[tab] = frozenset(
                 code for code, entries in self.codes.items() if any(entry.tab == tab for entry in entries)
             )
@@ -90,7 +90,7 @@ class ReferenceSnapshot:
 
 @cache
 def shipped() -> ReferenceSnapshot:
-    """Return the reference that comes with the package."""
+    """Return the reference data in the package."""
     digest = hashlib.sha256()
     for name in _FILES:
         digest.update(_data(name).encode())

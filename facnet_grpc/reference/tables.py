@@ -1,11 +1,11 @@
-"""Reads reference files: CSV, UTF-8, whole columns at a time. One bad cell refuses the file, with its line and column.
+"""Reads reference files: CSV in UTF-8, a column at a time. One bad cell rejects the file, with its line and column.
 
     codes           code,place,tariff,base_units,tab,section,heading   and, if it matters, valid_from
     establishments  number,name,type,gmf                               gmf: 1, oui, yes, true; 0, non, no, false
     contexts        context,label,ends_on
 
-Columns may stand in any order, others are left alone. Cells are separated by commas, or by semicolons if the header
-is. Unlike claim files these hold nothing about persons; still, errors do not quote them.
+Columns may have any order; unknown ones are ignored. The delimiter is the header's: a comma or a semicolon. Reference
+files contain no persons, unlike claim files; still, errors do not quote them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAX_FILE_BYTES = 16 << 20  # the shipped codes take 0.4 MB
 MAX_CELL = 500  # characters
 _FIRST_LINE = 2  # the header is line 1
 
-# Whole cells; empty ones are looked at apart.
+# Patterns of whole cells; empty cells are checked apart.
 _CODE = r"^\d{4,5}$"
 _NUMBER = r"^\d{5}$"
 _AMOUNT = r"^\d{1,7}([.,]\d{1,2})?$"
@@ -72,7 +72,7 @@ def sources(files: Sequence[ReferenceFile]) -> str:
 
 
 def read(kind: ReferenceKind, data: bytes) -> Part:
-    """Return what a file holds, in the form that snapshots have it.
+    """Return the content of a file as a part of a snapshot.
 
     Raises `InvalidInput` (BAD_REFERENCE_FILE) with `kind`, `line` (1 is the header), `column` (or empty) and `problem`.
     """
@@ -87,11 +87,11 @@ def read(kind: ReferenceKind, data: bytes) -> Part:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Cells of a file, trimmed; rows are in the order of its lines, empty ones included."""
+    """The trimmed cells of a file by column; rows in the order of the lines, with empty lines."""
 
     kind: ReferenceKind
     columns: Mapping[str, pa.Array]
-    filled: pa.Array  # whether a line holds anything
+    filled: pa.Array  # whether a line has any cell that is not empty
     size: int
 
     @classmethod
@@ -109,26 +109,26 @@ class _Table:
         columns = {name: trimmed.get(name, pa.array([""] * raw.num_rows, pa.string())) for name in known}
         table = cls(kind, columns, filled, raw.num_rows)
         for name, column in columns.items():
-            table.demand(pc.less_equal(pc.utf8_length(column), MAX_CELL), name, "too_long")
+            table.require(pc.less_equal(pc.utf8_length(column), MAX_CELL), name, "too_long")
         if not pc.any(filled).as_py():
-            _refuse(kind, _FIRST_LINE, "empty")
+            _reject(kind, _FIRST_LINE, "empty")
         return table
 
-    def demand(self, good: pa.Array, column: str, problem: str) -> None:
-        """Refuse the file at the first filled line of which `good` is false."""
+    def require(self, good: pa.Array, column: str, problem: str) -> None:
+        """Reject the file at the first filled line where `good` is false."""
         bad = pc.and_(pc.invert(good), self.filled)
         if pc.any(bad).as_py():
-            _refuse(self.kind, pc.index(bad, True).as_py() + _FIRST_LINE, problem, column)
+            _reject(self.kind, pc.index(bad, True).as_py() + _FIRST_LINE, problem, column)
 
-    def demand_form(self, column: str, pattern: str, problem: str, *, optional: bool = False) -> None:
-        """Refuse the file at the first line whose cell has another form; an empty cell passes if it is `optional`."""
+    def require_form(self, column: str, pattern: str, problem: str, *, optional: bool = False) -> None:
+        """Reject the file at the first cell that does not match; an empty cell passes if it is `optional`."""
         cells = self.columns[column]
         good = pc.match_substring_regex(cells, pattern)
         if optional:
             good = pc.or_(good, pc.equal(cells, ""))
         else:
-            self.demand(pc.not_equal(cells, ""), column, "missing")
-        self.demand(good, column, problem)
+            self.require(pc.not_equal(cells, ""), column, "missing")
+        self.require(good, column, problem)
 
     def lines(self, *names: str) -> Sequence[tuple[int, tuple[str, ...]]]:
         """Return the cells of each filled line, with its number."""
@@ -141,11 +141,11 @@ def _text(kind: ReferenceKind, data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        _refuse(kind, data[: error.start].count(b"\n") + 1, "not_utf8")
+        _reject(kind, data[: error.start].count(b"\n") + 1, "not_utf8")
     if not text.strip():
-        _refuse(kind, 1, "empty")
+        _reject(kind, 1, "empty")
     if "\0" in text:
-        _refuse(kind, text[: text.index("\0")].count("\n") + 1, "not_utf8")
+        _reject(kind, text[: text.index("\0")].count("\n") + 1, "not_utf8")
     return text.replace("\r\n", "\n").rstrip() + "\n"
 
 
@@ -153,10 +153,10 @@ def _header(kind: ReferenceKind, cells: Sequence[str]) -> list[str]:
     names = [cell.strip().strip('"').lower() for cell in cells]
     for name in NEEDED[kind]:
         if name not in names:
-            _refuse(kind, 1, "column_missing", name)
+            _reject(kind, 1, "column_missing", name)
     for name in (*NEEDED[kind], *OPTIONAL[kind]):
         if names.count(name) > 1:
-            _refuse(kind, 1, "column_twice", name)
+            _reject(kind, 1, "column_twice", name)
     # What is not ours may be called anything, also twice.
     known = {*NEEDED[kind], *OPTIONAL[kind]}
     return [name if name in known else f"column {number}" for number, name in enumerate(names)]
@@ -176,25 +176,25 @@ def _cells(kind: ReferenceKind, text: str, names: Sequence[str], delimiter: str)
         parse_options=csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False, invalid_row_handler=skip),
         convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
     )
-    # A cell over several lines: an open quote, most likely; the numbers of the lines after it would be wrong.
-    broken = [
+    # A cell with a line break is most likely an open quote, and would shift the numbers of the lines after it.
+    multiline = [
         pc.index(found, True).as_py() + _FIRST_LINE
         for name in names
         if pc.any(found := pc.match_substring(table.column(name), "\n")).as_py()
     ]
-    if torn or broken:
-        first = min(torn + broken)
-        _refuse(kind, first, "open_quote" if first in broken else "wrong_field_count")
+    if torn or multiline:
+        first = min(torn + multiline)
+        _reject(kind, first, "open_quote" if first in multiline else "wrong_field_count")
     return table
 
 
 def _codes(table: _Table) -> dict[str, tuple[CodeEntry, ...]]:
-    table.demand_form("code", _CODE, "bad_code")
-    table.demand_form("place", _WORD, "bad_word")
-    table.demand_form("tariff", _AMOUNT, "bad_amount", optional=True)
-    table.demand_form("base_units", _COUNT, "bad_count", optional=True)
-    table.demand_form("tab", _WORD, "bad_word")
-    table.demand_form("valid_from", _DAY, "bad_day", optional=True)
+    table.require_form("code", _CODE, "bad_code")
+    table.require_form("place", _WORD, "bad_word")
+    table.require_form("tariff", _AMOUNT, "bad_amount", optional=True)
+    table.require_form("base_units", _COUNT, "bad_count", optional=True)
+    table.require_form("tab", _WORD, "bad_word")
+    table.require_form("valid_from", _DAY, "bad_day", optional=True)
     found: dict[str, list[CodeEntry]] = {}
     names = ("code", "place", "tariff", "base_units", "tab", "section", "heading", "valid_from")
     for line, (code, place, tariff, units, tab, section, heading, since) in table.lines(*names):
@@ -208,7 +208,7 @@ def _codes(table: _Table) -> dict[str, tuple[CodeEntry, ...]]:
             valid_from=_day(table.kind, line, "valid_from", since) if since else TARIFF_DATE,
         )
         found.setdefault(entry.code, []).append(entry)
-    # Entries for one place and day keep the order of the file: the first of them counts.
+    # A stable sort: of several entries for one place and day, the first in the file counts.
     return {code: tuple(sorted(entries, key=_place_and_day)) for code, entries in found.items()}
 
 
@@ -217,23 +217,23 @@ def _place_and_day(entry: CodeEntry) -> tuple[str, date]:
 
 
 def _establishments(table: _Table) -> dict[str, Establishment]:
-    table.demand_form("number", _NUMBER, "bad_number")
+    table.require_form("number", _NUMBER, "bad_number")
     flags = pc.utf8_lower(table.columns["gmf"])
-    table.demand(pc.is_in(flags, pa.array(sorted(YES | NO))), "gmf", "bad_flag")
+    table.require(pc.is_in(flags, pa.array(sorted(YES | NO))), "gmf", "bad_flag")
     found: dict[str, Establishment] = {}
     for line, (number, name, kind, gmf) in table.lines("number", "name", "type", "gmf"):
         if number in found:
-            _refuse(table.kind, line, "twice", "number")
+            _reject(table.kind, line, "twice", "number")
         found[number] = Establishment(number, gmf=gmf.lower() in YES, name=name, type=kind)
     return found
 
 
 def _contexts(table: _Table) -> dict[str, ContextElement]:
-    table.demand_form("context", _WORD, "bad_word")
-    table.demand_form("ends_on", _DAY, "bad_day", optional=True)
+    table.require_form("context", _WORD, "bad_word")
+    table.require_form("ends_on", _DAY, "bad_day", optional=True)
     found: dict[str, ContextElement] = {}
     for line, (token, label, ends_on) in table.lines("context", "label", "ends_on"):
-        # The RAMQ lists an element again that it takes up again: the last line counts.
+        # The RAMQ lists a reinstated element again: the last line counts.
         until = _day(table.kind, line, "ends_on", ends_on) if ends_on else None
         found[token.upper()] = ContextElement(token.upper(), label, until)
     return found
@@ -248,10 +248,10 @@ def _day(kind: ReferenceKind, line: int, column: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        _refuse(kind, line, "bad_day", column)
+        _reject(kind, line, "bad_day", column)
 
 
-def _refuse(kind: ReferenceKind, line: int, problem: str, column: str = "") -> Never:
+def _reject(kind: ReferenceKind, line: int, problem: str, column: str = "") -> Never:
     place = f"{kind}[{line}]" + (f".{column}" if column else "")
     raise InvalidInput(
         Reason.BAD_REFERENCE_FILE, field=place, kind=kind.value, line=line, column=column, problem=problem

@@ -1,4 +1,4 @@
-"""Snapshots compared: by a hash of all that is in them, and part by part."""
+"""Comparison of snapshots: a content hash, and the changes between two of them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from facnet_grpc.model.reference import ReferenceChanges
 from facnet_grpc.reference.snapshot import TARIFF_DATE, ReferenceSnapshot
 
-SHOWN = 12  # hexadecimal digits of the hash in the name of a version
+HASH_DIGITS = 12  # hexadecimal digits of the hash in the name of a version
 
 SHIPPED_SOURCE = f"RAMQ, manuel des omnipraticiens (rémunération à l'acte), tarifs du {TARIFF_DATE}; RAMQ, contextes"
 
 
 def content_hash(snapshot: ReferenceSnapshot) -> str:
-    """Return a hash of everything in a snapshot but its name: the same content has the same hash in any order of rows.
+    """Return a hash of the content of a snapshot, without its name. The order of codes does not matter.
 
-    Entries of one code keep their order, since the first of several for the same place and day is the one that counts.
+    The order of a code's entries does: of several for the same place and day, the first counts.
     """
     digest = hashlib.sha256()
     for part in _parts(snapshot):
@@ -31,11 +31,11 @@ def content_hash(snapshot: ReferenceSnapshot) -> str:
 
 def imported_name(content: str, day: date) -> str:
     """Return the name of a version that was imported on `day` and has the hash `content`."""
-    return f"imported-{day.isoformat()}-{content[:SHOWN]}"
+    return f"imported-{day.isoformat()}-{content[:HASH_DIGITS]}"
 
 
 def changes(before: ReferenceSnapshot, after: ReferenceSnapshot) -> ReferenceChanges:
-    """Return how many codes, establishments and contexts are new, gone or different."""
+    """Return how many codes, establishments and contexts were added, removed or changed."""
     parts = zip(_parts(before), _parts(after), strict=True)
     return sum((_compare(old, new) for old, new in parts), ReferenceChanges())
 

@@ -1,4 +1,4 @@
--- Runs under a lease. Every change of a status names the statuses that it may come from (%(sources)s, from model/run.py)
+-- Runs under a lease. Each change of a status names the statuses that it may come from (%(sources)s, see model/run.py),
 -- and every change by a worker names its lease token, so that a worker that lost its lease changes nothing. Times are
 -- clock_timestamp(): now() is when the transaction began, minutes before the end of a load.
 

@@ -11,14 +11,14 @@ CREATE TABLE validation_runs (
     sha256 text NOT NULL,
     blob_key text,                                    -- null once the file is deleted
     priority text NOT NULL DEFAULT 'NORMAL',
-    large boolean NOT NULL DEFAULT false,             -- waits behind the small files of its owner and priority
+    large boolean NOT NULL DEFAULT false,             -- claimed after the small files of its owner and priority
     labels jsonb NOT NULL DEFAULT '{}',
-    rule_ids text[] NOT NULL DEFAULT '{}',            -- empty: all that are on
-    webhook_url text,                                 -- where to say that it has ended
-    notify_by_mail boolean NOT NULL DEFAULT false,    -- to whom, the settings say
+    rule_ids text[] NOT NULL DEFAULT '{}',            -- empty: all enabled rules
+    webhook_url text,                                 -- receives a notification when the run ends
+    notify_by_mail boolean NOT NULL DEFAULT false,    -- to the addresses of the settings
     encoding_hint text,
     delimiter_hint text,
-    traceparent text,                                 -- the span that its attempts belong under
+    traceparent text,                                 -- the parent span of its attempts
     encoding text,
     delimiter text,
     status text NOT NULL DEFAULT 'QUEUED'
@@ -34,8 +34,8 @@ CREATE TABLE validation_runs (
     optimization_count bigint NOT NULL DEFAULT 0,
     info_count bigint NOT NULL DEFAULT 0,
     summary jsonb,                                    -- model/summary.py, once COMPLETED
-    attempt integer NOT NULL DEFAULT 0,               -- how many times work has begun; only grows
-    uncounted_attempts integer NOT NULL DEFAULT 0,    -- of these, given back by a worker that had to stop
+    attempt integer NOT NULL DEFAULT 0,               -- number of claims; never decreases
+    uncounted_attempts integer NOT NULL DEFAULT 0,    -- of these, released by a worker that had to stop
     lease_token uuid,
     lease_expires_at timestamptz,
     next_attempt_at timestamptz,
@@ -64,28 +64,28 @@ CREATE INDEX validation_runs_blobs ON validation_runs (blob_key) WHERE blob_key 
 CREATE INDEX validation_runs_failed ON validation_runs (finished_at, id) WHERE status = 'FAILED';
 CREATE INDEX validation_runs_ended ON validation_runs (finished_at) WHERE finished_at IS NOT NULL;
 
--- What is owed to those who want to hear that a run has ended: a row for each way of saying it, made by the transaction
--- that ends the run. Ids, counts and codes only, no file name, no labels, no amounts, no PHI.
+-- The outbox: one row per channel of a notification, inserted by the transaction that ends the run. Ids, counts and
+-- codes only, no file name, no labels, no amounts, no PHI.
 CREATE TABLE notifications (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),    -- the event's id, the same however often it is sent
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),    -- the event's id, the same for every attempt
     run_id uuid NOT NULL REFERENCES validation_runs (id) ON DELETE CASCADE,
     channel text NOT NULL CHECK (channel IN ('webhook', 'mail')),
     owner text NOT NULL,
-    status text NOT NULL,                             -- that the run ended in
+    status text NOT NULL,                             -- the final status of the run
     url text,                                         -- of a webhook
     data jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    attempts integer NOT NULL DEFAULT 0,              -- how many times sending has begun
-    due_at timestamptz NOT NULL DEFAULT clock_timestamp(), -- when to try; nobody else does before
+    attempts integer NOT NULL DEFAULT 0,              -- number of claims
+    due_at timestamptz NOT NULL DEFAULT clock_timestamp(), -- the next attempt; after a claim, the end of its lease
     ended_at timestamptz,
-    outcome text                                      -- what became of it
+    outcome text                                      -- delivery outcome
 );
 
 CREATE INDEX notifications_due ON notifications (due_at) WHERE ended_at IS NULL;
 CREATE INDEX notifications_ended ON notifications (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX notifications_run ON notifications (run_id);
 
-CREATE FUNCTION owe_notifications() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION insert_notifications() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO notifications (run_id, channel, owner, status, url, data)
     SELECT NEW.id, way.channel, NEW.owner, NEW.status, way.url, jsonb_strip_nulls(jsonb_build_object(
@@ -114,17 +114,17 @@ BEGIN
 END
 $$;
 
--- Whichever statement ends a run.
-CREATE TRIGGER validation_runs_owe AFTER UPDATE OF status ON validation_runs FOR EACH ROW
+-- For every statement that ends a run.
+CREATE TRIGGER validation_runs_notify AFTER UPDATE OF status ON validation_runs FOR EACH ROW
     WHEN (NEW.status IN ('COMPLETED', 'FAILED', 'CANCELLED') AND OLD.status <> NEW.status
         AND (NEW.webhook_url IS NOT NULL OR NEW.notify_by_mail))
-    EXECUTE FUNCTION owe_notifications();
+    EXECUTE FUNCTION insert_notifications();
 
 CREATE TABLE uploads (
     id uuid PRIMARY KEY,
     owner text NOT NULL,
     file_name text NOT NULL,
-    committed_bytes bigint NOT NULL DEFAULT 0,        -- as of the last pause; the part file itself is the truth
+    committed_bytes bigint NOT NULL DEFAULT 0,        -- as of the last pause; the size of the part is authoritative
     run_id uuid,                                      -- the run that it became
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL
@@ -133,8 +133,8 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_owner ON uploads (owner);
 CREATE INDEX uploads_expiry ON uploads (expires_at);
 
--- The keys of encrypted files, each by the upload that the file came with, wrapped with a key of the settings. Without
--- its row a file cannot be read any more.
+-- File keys: the key of each encrypted file, by its upload, wrapped by a key of the settings. Without its row nobody
+-- can read a file.
 CREATE TABLE data_keys (
     upload_id uuid PRIMARY KEY,
     run_id uuid,                                      -- the run that the file belongs to
@@ -144,20 +144,20 @@ CREATE TABLE data_keys (
 
 CREATE INDEX data_keys_run ON data_keys (run_id);
 
--- The keys of patients' columns, each by the run (or the second judgement) whose rows they are in, wrapped likewise.
+-- Row keys: the key of the patients' columns of each run (or revalidation), wrapped likewise.
 CREATE TABLE row_keys (
     run_id uuid PRIMARY KEY,
     key_id text NOT NULL,
     wrapped bytea NOT NULL
 );
 
--- Runs that are gone and whose rows are still to be removed, piece by piece.
+-- Deleted runs whose rows are still to be swept.
 CREATE TABLE erasures (
     run_id uuid PRIMARY KEY,
     taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Who has seen persons as they are: subject, call, run and how many rows; nothing of what was seen.
+-- Accesses to patients in clear text: subject, call, run and number of rows; nothing of what was read.
 CREATE TABLE phi_access_log (
     id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -171,7 +171,7 @@ CREATE TABLE phi_access_log (
 
 CREATE INDEX phi_access_log_run ON phi_access_log (run_id, id);
 
--- No foreign key and no further index: each costs as much as the load itself.
+-- No foreign key and no further index: each would double the duration of the load.
 CREATE TABLE billing_records (
     run_id uuid NOT NULL,
     record_number integer NOT NULL,
@@ -242,13 +242,13 @@ CREATE TABLE validation_logs (
     PRIMARY KEY (run_id, log_number)
 );
 
--- What the RAMQ publishes, by version. A version's rows never change; `adoption` alone says which is in force: the
--- highest. Content that was there before comes into force again under its old name.
+-- Reference data of the RAMQ, by version. The rows of a version never change; the version with the highest `adoption`
+-- is in force. Content that was stored before comes into force again under its old name.
 CREATE TABLE reference_versions (
     version text PRIMARY KEY,
     origin text NOT NULL CHECK (origin IN ('shipped', 'imported')),
-    source text NOT NULL,                             -- where its parts are from, and of which date
-    content_hash text NOT NULL UNIQUE,                -- of all its rows: the same content is the same version
+    source text NOT NULL,                             -- sources of its parts, with dates
+    content_hash text NOT NULL UNIQUE,                -- of all its rows; equal content is one version
     adoption bigint NOT NULL UNIQUE,
     code_count bigint NOT NULL,                       -- distinct codes, which may have several tariffs
     establishment_count bigint NOT NULL,
@@ -286,48 +286,47 @@ CREATE TABLE contexts (
     PRIMARY KEY (version, token)
 );
 
--- Worker processes that are alive: each moves its own expiry on. Not worth a write-ahead log: after a crash they say so
--- again.
+-- Live worker processes: each extends its own expiry. Unlogged: after a crash of PostgreSQL they register again.
 CREATE UNLOGGED TABLE workers (
-    id uuid PRIMARY KEY,                              -- made up by the process; says nothing about its machine
+    id uuid PRIMARY KEY,                              -- random, per process
     release text NOT NULL,
     threads integer NOT NULL,
-    run_ids uuid[] NOT NULL DEFAULT '{}',             -- runs that it is at, or judges again
+    run_ids uuid[] NOT NULL DEFAULT '{}',             -- runs that it validates or revalidates
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 );
 
--- What is to be done from time to time, by one worker for all of them: when it was done last, and how it went.
+-- Periodic jobs, each done by one worker for all: the last execution and its outcome.
 CREATE TABLE scheduled_work (
     name text PRIMARY KEY,
-    taken_at timestamptz NOT NULL,                    -- the last time, by the clock of who does it
+    taken_at timestamptz NOT NULL,                    -- by the clock of the worker that does it
     started_at timestamptz NOT NULL,
-    finished_at timestamptz,                          -- null: is being done, or was broken off
+    finished_at timestamptz,                          -- null: in progress or interrupted
     outcome text CHECK (outcome IN ('done', 'failed')),
-    state jsonb NOT NULL DEFAULT '{}',                -- what it remembers for the next time
+    state jsonb NOT NULL DEFAULT '{}',                -- what the job keeps for its next execution
     CONSTRAINT finished_has_outcome CHECK ((finished_at IS NULL) = (outcome IS NULL))
 );
 
--- What would be different if a run were judged today: asked for by the server, worked out by a worker, read by the
--- server, deleted. Not worth a write-ahead log: after a crash the caller asks again.
+-- Revalidations: requested by the server, done by a worker, read by the server, deleted. Unlogged: after a crash of
+-- PostgreSQL the caller requests it again.
 CREATE UNLOGGED TABLE revalidations (
     id uuid PRIMARY KEY,
     run_id uuid NOT NULL,
     asked_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
-    began_at timestamptz,                             -- the last attempt
+    began_at timestamptz,                             -- start of the last attempt
     done_at timestamptz,
-    error_code text,                                  -- if it ended badly
+    error_code text,                                  -- set if it failed
     added bigint NOT NULL DEFAULT 0,
     gone bigint NOT NULL DEFAULT 0,
     changed bigint NOT NULL DEFAULT 0,
     unchanged bigint NOT NULL DEFAULT 0,
-    rule_set_version text,                            -- that it was judged by
+    rule_set_version text,                            -- used by the revalidation
     reference_version text
 );
 
--- The results of the second judgement.
+-- The results of revalidations.
 CREATE UNLOGGED TABLE revalidated_results (
     run_id uuid NOT NULL,                             -- the id of the revalidation
     result_number integer NOT NULL,
@@ -359,7 +358,7 @@ CREATE UNLOGGED TABLE revalidation_changes (
     PRIMARY KEY (revalidation_id, change_number)
 );
 
--- What was done to runs that may be gone. It outlives them: ids, counts and codes only, no file name, no PHI.
+-- The audit log of runs, which outlives them: ids, counts and codes only, no file name, no PHI.
 CREATE TABLE audit_log (
     id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
