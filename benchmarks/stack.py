@@ -56,7 +56,7 @@ def running(more: Mapping[str, str] = NOTHING, token: str | None = None) -> Iter
         given = {**os.environ, **more}
         if "DATABASE_URL" not in given:
             given["DATABASE_URL"] = opened.enter_context(start_postgres(durable=True))
-        variables = Environment(data_dir, opened, ephemeral=True, given=given).variables
+        variables = Environment(data_dir, opened, ephemeral=True, environ=given).variables
         migrate(variables["DATABASE_URL"])
         server = _start("serve", variables, data_dir, opened)
         worker = _start("worker", {**variables, "FACNET_METRICS_LISTEN": ""}, data_dir, opened)

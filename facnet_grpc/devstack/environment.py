@@ -32,13 +32,13 @@ class Environment:
     """
 
     def __init__(
-        self, data_dir: Path, opened: ExitStack, *, ephemeral: bool, given: Mapping[str, str] = os.environ
+        self, data_dir: Path, opened: ExitStack, *, ephemeral: bool, environ: Mapping[str, str] = os.environ
     ) -> None:
-        """Start what is not there yet; what is `given` wins over what is usual."""
-        self._kept = None if ephemeral else data_dir
+        """Start the servers that `environ` does not name; its other variables override the defaults."""
+        self._data_dir = None if ephemeral else data_dir
         self._opened = opened
         self.notes: list[tuple[str, str]] = []
-        usual = {
+        defaults = {
             "FACNET_PSEUDONYM_KEY": _key(data_dir / "pseudonym.key"),
             "FACNET_BLOB_KEY_FILE": _key_file(data_dir / "blob.key"),
             "FACNET_LISTEN": f"127.0.0.1:{_free_port(0 if ephemeral else USUAL_PORT)}",
@@ -50,28 +50,28 @@ class Environment:
             "FACNET_LOG_FORMAT": "json",
             "PYTHONUNBUFFERED": "1",
         }
-        # Never those of somebody else: what a stack stores only its own keys can read, and of files that its database
-        # does not know it would think that nobody needs them.
+        # Never shared: only the keys of this stack decrypt what it stores, and it deletes files that its database does
+        # not know.
         own = {
-            "DATABASE_URL": self._database(given.get("DATABASE_URL")),
-            "REDIS_URL": self._redis(given.get("REDIS_URL")),
+            "DATABASE_URL": self._database(environ.get("DATABASE_URL")),
+            "REDIS_URL": self._redis(environ.get("REDIS_URL")),
             "FACNET_BLOB_DIR": str(data_dir / "blobs"),
         }
-        self.variables: Mapping[str, str] = {**usual, **given, **own}
+        self.variables: Mapping[str, str] = {**defaults, **environ, **own}
 
     def _database(self, server: str | None) -> str:
         if server:
             try:
-                if self._kept is None:
+                if self._data_dir is None:
                     return self._opened.enter_context(temporary_database(server))
-                name = f"facnet_dev_{_key(self._kept / 'database')[:12]}"
+                name = f"facnet_dev_{_key(self._data_dir / 'database')[:12]}"
                 url = persistent_database(server, name)
             except DatabaseUnavailable:
                 self.notes.append(("postgres_embedded", ""))
             else:
                 self.notes.append(("postgres_kept", name))
                 return url
-        postgres = start_postgres(self._kept and self._kept / "postgres", durable=self._kept is not None)
+        postgres = start_postgres(self._data_dir and self._data_dir / "postgres", durable=self._data_dir is not None)
         return self._opened.enter_context(postgres)
 
     def _redis(self, server: str | None) -> str:
@@ -80,7 +80,7 @@ class Environment:
                 return self._opened.enter_context(redis_database(server))
             except DatabaseUnavailable:
                 self.notes.append(("redis_embedded", ""))
-        valkey = start_valkey(self._kept and self._kept / "valkey", durable=self._kept is not None)
+        valkey = start_valkey(self._data_dir and self._data_dir / "valkey", durable=self._data_dir is not None)
         return self._opened.enter_context(valkey)
 
 
