@@ -1,1 +1,1 @@
-"""PostgreSQL: the only truth. Everything of psycopg is in here."""
+"""PostgreSQL, the source of truth. Only this package uses psycopg."""

@@ -1,4 +1,4 @@
-"""Turns the driver's errors into ours, without the driver's text: it may quote a cell."""
+"""Translates psycopg's errors into ours, without their text, which may quote a cell."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import psycopg
 
 from facnet_grpc.errors import FacnetError, Reason, TransientError
 
-# SQLSTATEs, and classes of them, of which the same request may succeed later.
+# SQLSTATEs and their classes of transient errors: the same request may succeed later.
 DISK_FULL = "53100"
-PASSING = (
+_TRANSIENT = (
     "08",  # connection exception
     "40",  # serialization failure, deadlock
     "53",  # insufficient resources
@@ -21,19 +21,19 @@ PASSING = (
 
 
 def translate(error: psycopg.Error) -> FacnetError:
-    """Return what `error` means; raise it `from None`."""
+    """Return our error for `error`; raise it `from None`."""
     state = error.sqlstate
     if state == DISK_FULL:
         return TransientError(Reason.DISK_FULL, sqlstate=state)
-    if state is None and isinstance(error, psycopg.OperationalError):  # the connection is gone, or the pool timed out
+    if state is None and isinstance(error, psycopg.OperationalError):  # connection lost, or pool timeout
         return TransientError(Reason.BACKEND_UNAVAILABLE)
-    if state is not None and state.startswith(PASSING):
+    if state is not None and state.startswith(_TRANSIENT):
         return TransientError(Reason.BACKEND_UNAVAILABLE, sqlstate=state)
     return FacnetError(Reason.INTERNAL, sqlstate=state or "", **_names(error))
 
 
 def _names(error: psycopg.Error) -> dict[str, str]:
-    # Names of the schema, which say what happened without saying to whom.
+    # Names in the schema identify the mistake and contain no data.
     found = {
         "table": error.diag.table_name,
         "column": error.diag.column_name,

@@ -7,8 +7,7 @@
     -- fragment: run_columns
     id, owner, …
 
-A `{fragment}` of the same file, or of `shared.sql`, is put in where it is named; values are psycopg parameters,
-`%(name)s`.
+A `{fragment}` of the same file, or of `shared.sql`, replaces its name; values are psycopg parameters, `%(name)s`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def load(subject: str) -> Mapping[str, str]:
 
 
 def _blocks(subject: str) -> dict[str, dict[str, str]]:
-    """Return the blocks of a file by their kind, name or fragment, and by what they are called."""
+    """Return the blocks of a file by kind (`name` or `fragment`) and name."""
     text = (files(__package__) / f"{subject}.sql").read_text(encoding="utf-8")
     _, *pieces = _BLOCK.split(text)
     found: dict[str, dict[str, str]] = {"name": {}, "fragment": {}}
@@ -45,5 +44,5 @@ def _blocks(subject: str) -> dict[str, dict[str, str]]:
 
 
 def name_of(query: str) -> str | None:
-    """Return `subject.name` of a query that was loaded, None of any other text."""
+    """Return `subject.name` of a loaded query, None for any other text."""
     return _NAMES.get(query)

@@ -1,4 +1,4 @@
-"""A span for each query under the span of whoever asks, by the query's name. Its text and parameters never leave."""
+"""Traces queries: a child span per query, with its name and number of rows, never its text or parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNKNOWN = "postgresql"
 
 
 class TracingCursor(psycopg.Cursor[Row_co]):
-    """A cursor whose queries and COPYs are spans, while there is one that they belong to."""
+    """A cursor that records a span per query and COPY, if there is a parent span."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
         """Run a query."""
@@ -26,18 +26,18 @@ class TracingCursor(psycopg.Cursor[Row_co]):
         if span is None:
             return super().execute(query, params, **options)
         try:
-            answer = super().execute(query, params, **options)
+            cursor = super().execute(query, params, **options)
             span.set_attribute("facnet.rows", self.rowcount)
         except BaseException as error:
             tracing.fail(span, error)
             raise
         finally:
             span.end()
-        return answer
+        return cursor
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, **options: Any) -> Iterator[Copy]:
-        """Copy rows in or out; the span lasts as long as that does."""
+        """Copy rows in or out; the span ends with the copy."""
         span = tracing.child("COPY", db__system__name="postgresql")
         try:
             with super().copy(statement, params, **options) as copying:
@@ -54,7 +54,7 @@ class TracingCursor(psycopg.Cursor[Row_co]):
 
 
 def _name(query: object) -> str:
-    """Return the name of a query, or the first word of one that has none."""
+    """Return the name of a query, or the first word of a query without a name."""
     if not isinstance(query, str):
         return _UNKNOWN
     return sql_loader.name_of(query) or next(iter(query.split(maxsplit=1)), _UNKNOWN)
