@@ -1,11 +1,11 @@
-"""Core dumps: none. A process that crashes while it reads claims would leave them, and its keys, on the disk."""
+"""Core dumps are disabled: that of a crashed process would put claims and keys on the disk."""
 
 from __future__ import annotations
 
 import resource
 
 
-def forbid() -> None:
-    """Let this process and its children leave no core, whatever the shell or the container allows."""
-    if resource.getrlimit(resource.RLIMIT_CORE) != (0, 0):  # a sandbox may have said so, and forbid saying more
+def disable_core_dumps() -> None:
+    """Disable core dumps of this process and its children, whatever the shell or the container allows."""
+    if resource.getrlimit(resource.RLIMIT_CORE) != (0, 0):  # in a sandbox it may be 0 and not settable
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

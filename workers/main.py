@@ -48,7 +48,7 @@ def setup() -> None:
     try:
         settings = Settings.from_env()
         logs.configure(settings.process.log_level, settings.process.log_format)
-        process.forbid()
+        process.disable_core_dumps()
         configure_malloc()
         dramatiq.set_broker(assemble(settings))
         warmup(registry.load(settings.rules.rule_packs_dir))

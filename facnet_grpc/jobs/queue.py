@@ -1,6 +1,6 @@
-"""The receiving end of the queue: waits in Redis until there is a message, instead of looking again and again.
+"""The job queue on Redis: a dramatiq broker whose consumers block instead of polling, and the sender of jobs.
 
-Puts jobs on the queue by name: whoever enqueues knows a job's name and payload, never its code.
+Jobs are enqueued by name: the sender knows the name and payload of a job, never its code.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class WaitingConsumer(_RedisConsumer):
             self._acknowledged.set()
 
     def nack(self, message: Any) -> None:
-        """Put a message aside that nobody could take."""
+        """Reject a message."""
         try:
             super().nack(message)  # type: ignore[no-untyped-call]
         finally:
@@ -72,7 +72,7 @@ class WaitingConsumer(_RedisConsumer):
         self._client.close()
 
     def _wait(self) -> None:
-        """Wait until something can be fetched: for room if all threads have work, else for a message."""
+        """Wait until a message can be fetched: if all threads are busy for one of them, else for a message."""
         self._acknowledged.clear()
         if self.outstanding_message_count >= self.prefetch:
             self._acknowledged.wait(self._seconds)
@@ -86,19 +86,19 @@ class WaitingConsumer(_RedisConsumer):
 NAMESPACE = "facnet:jobs"
 TIMEOUT_SECONDS = 0.45
 
-# Longer than all workers may be away without losing sight of who left a message unacknowledged.
+# Longer than all workers may be down without losing track of unacknowledged messages.
 KEEP_SECONDS = DAY_SECONDS
 _RENEW_SECONDS = 1.0
-# Commands out of a million with which Redis looks for messages of workers that are gone. Dramatiq's own share, a
-# thousand, is for consumers that look again and again: of those that wait, messages would stay with the dead for hours.
+# Commands out of a million at which dramatiq's script requeues the messages of dead workers. Its default, a thousand,
+# is meant for consumers that poll: with consumers that block, messages would stay with dead workers for hours.
 MAINTENANCE_CHANCE = 200_000
 
 
 class _Broker(RedisBroker):
-    """A Redis broker that leaves nothing behind for ever, and whose consumers wait instead of looking.
+    """A Redis broker whose consumers block instead of polling, and whose keys all expire.
 
-    Dramatiq keeps a list of everyone who has ever sent a command; its other keys go away when they are empty. Here the
-    list goes away too, a day after the last command. A message that is lost with it is found by the reconciler.
+    Dramatiq keeps a list of every client that has ever sent a command. Here that list expires a day after the last
+    command. The reconciler enqueues a run whose message is lost with it.
     """
 
     def __init__(self, redis_url: str, middleware: Sequence[dramatiq.Middleware]) -> None:
@@ -150,7 +150,7 @@ def _connect(redis_url: str, wait_seconds: float) -> redis.Redis:
 
 
 class JobQueue:
-    """The sending end of the queue. Thread-safe."""
+    """Sends jobs. Thread-safe."""
 
     def __init__(self, broker: dramatiq.Broker) -> None:
         self._broker = broker

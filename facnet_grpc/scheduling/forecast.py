@@ -1,4 +1,4 @@
-"""When runs will probably have ended: from their own progress, or from their place in the line and the pace of late."""
+"""Estimates of when runs end: from their own progress, or from their queue position and recently completed runs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from heapq import heapify, heappop, heappush
 from typing import Self
 from uuid import UUID
 
-from facnet_grpc.scheduling.order import Turn
+from facnet_grpc.scheduling.order import ScheduledRun
 
-MIN_PERCENT = 5.0  # before that the past of a run says nothing about its rest
-SPREAD = 4  # the largest file must be so many times the smallest one for the two to tell what a byte costs
+MIN_PERCENT = 5.0  # below that, the progress of a run is no basis for an estimate
+MIN_SIZE_RATIO = 4  # of the largest to the smallest file, for a linear fit
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A run that was completed lately."""
+    """A recently completed run."""
 
     size_bytes: int
     seconds: float
@@ -36,19 +36,19 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long a file takes: something for each, and something for each byte."""
+    """The processing time of a file: a constant, and a time per byte."""
 
     base_seconds: float
     seconds_per_byte: float
 
     @classmethod
     def of(cls, done: Sequence[Done]) -> Self | None:
-        """Return the pace of runs: by least squares if sizes differ enough, else by the byte; None without any."""
+        """Return a least-squares fit if file sizes differ enough, else the mean time per byte; None without any run."""
         octets, seconds = sum(run.size_bytes for run in done), sum(run.seconds for run in done)
         if not octets or seconds <= 0:
             return None
         sizes = [run.size_bytes for run in done]
-        if max(sizes) >= SPREAD * min(sizes):
+        if max(sizes) >= MIN_SIZE_RATIO * min(sizes):
             mean_size, mean_seconds = octets / len(done), seconds / len(done)
             spread = sum((size - mean_size) ** 2 for size in sizes)
             slope = sum((run.size_bytes - mean_size) * (run.seconds - mean_seconds) for run in done) / spread
@@ -58,66 +58,66 @@ class Pace:
         return cls(0.0, seconds / octets)
 
     def seconds(self, size_bytes: int) -> float:
-        """Return how long a file of this size takes."""
+        """Return the processing time of a file of this size."""
         return self.base_seconds + self.seconds_per_byte * size_bytes
 
     def left(self, run: Running) -> float:
-        """Return how long a run in progress still takes, in seconds."""
+        """Return the remaining seconds of a run in progress."""
         rest = left(timedelta(seconds=run.seconds), run.percent)
         return max(0.0, self.seconds(run.size_bytes) - run.seconds) if rest is None else rest.total_seconds()
 
 
 def left(spent: timedelta, percent: float) -> timedelta | None:
-    """Return how long the rest takes if it goes on like the part that is done; None if that says nothing yet."""
+    """Return the remaining time, extrapolated from the time `spent` so far; None below `MIN_PERCENT`."""
     return spent * ((100 - percent) / percent) if percent >= MIN_PERCENT else None
 
 
 class SlotHeap:
-    """Lets no more than `places` runs be in progress at once."""
+    """The slots for runs of one kind, by when they become free."""
 
-    def __init__(self, places: int, ends: Iterable[float]) -> None:
-        """Begin with runs in progress that end in so many seconds."""
-        self._places = places
+    def __init__(self, slots: int, ends: Iterable[float]) -> None:
+        """Make so many slots; `ends` are the seconds until the runs in progress end."""
+        self._slots = slots
         self._ends = list(ends)
         heapify(self._ends)
 
-    def opens(self) -> float:
-        """Return when there is a place, in seconds, and take it."""
-        return heappop(self._ends) if len(self._ends) >= self._places else 0.0
+    def pop(self) -> float:
+        """Take the slot that is free first, and return in how many seconds that is."""
+        return heappop(self._ends) if len(self._ends) >= self._slots else 0.0
 
-    def closes(self, end: float) -> None:
-        """Give the place back at `end`."""
+    def push(self, end: float) -> None:
+        """Free a slot in `end` seconds."""
         heappush(self._ends, end)
 
 
 def forecast(
-    line: Sequence[Turn],
+    line: Sequence[ScheduledRun],
     running: Sequence[Running],
     pace: Pace,
     *,
     slots: int,
     most_active: Callable[[str], int],
-    places_for_large: int,
+    max_large_running: int,
 ) -> dict[UUID, float]:
-    """Return in how many seconds each waiting run will have ended.
+    """Return in how many seconds each queued run will have ended.
 
-    Each is begun in its turn, by whichever worker is free first; and if it is large, or its owner may have so many in
-    progress only, once there is a place for it.
+    `line` is in scheduling order. Each run starts as soon as a worker is free and the limits of large files and of its
+    owner allow it.
     """
     ends = [(run, pace.left(run)) for run in running]
-    everybody = SlotHeap(max(slots, len(ends)), [end for _, end in ends])
-    large = SlotHeap(places_for_large, [end for run, end in ends if run.large])
+    all_slots = SlotHeap(max(slots, len(ends)), [end for _, end in ends])
+    large = SlotHeap(max_large_running, [end for run, end in ends if run.large])
     owners: dict[str, SlotHeap] = {}
     found: dict[UUID, float] = {}
-    for turn in line:
-        owner, _, is_large = turn.run.lane
-        gates = [everybody, large] if is_large else [everybody]
+    for queued in line:
+        owner, _, is_large = queued.run.lane
+        heaps = [all_slots, large] if is_large else [all_slots]
         if most := most_active(owner):
             if owner not in owners:
                 owners[owner] = SlotHeap(most, [end for run, end in ends if run.owner == owner])
-            gates.append(owners[owner])
-        end = max(gate.opens() for gate in gates) + pace.seconds(turn.run.size_bytes)
-        for gate in gates:
-            gate.closes(end)
-        found[turn.run.id] = end
+            heaps.append(owners[owner])
+        end = max(heap.pop() for heap in heaps) + pace.seconds(queued.run.size_bytes)
+        for heap in heaps:
+            heap.push(end)
+        found[queued.run.id] = end
     return found

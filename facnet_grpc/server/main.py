@@ -265,7 +265,7 @@ async def serve(settings: Settings) -> None:
 def run(settings: Settings) -> None:
     """Configure logging and run the server."""
     logs.configure(settings.process.log_level, settings.process.log_format)
-    process.forbid()
+    process.disable_core_dumps()
     asyncio.run(serve(settings))
 
 

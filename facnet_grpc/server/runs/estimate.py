@@ -16,7 +16,7 @@ from facnet_grpc.errors import FacnetError
 from facnet_grpc.logs import exception_fields, get_logger
 from facnet_grpc.model.run import Run, RunStatus
 from facnet_grpc.scheduling.forecast import Pace, forecast, left
-from facnet_grpc.scheduling.order import SchedulingPolicy, places_for_large
+from facnet_grpc.scheduling.order import SchedulingPolicy, max_large_running
 from facnet_grpc.settings.queue import QueueSettings
 from facnet_grpc.storage.postgres import queue
 from facnet_grpc.storage.postgres.database import Database
@@ -101,14 +101,14 @@ class QueueForecast:
             running, done = queue.running(conn), queue.recently_completed(conn)
         pace, now = Pace.of(done), datetime.now(UTC)
         ends: Mapping[UUID, float] = {}
-        if pace is not None and state.fleet.slots > 0:
+        if pace is not None and state.capacity.slots > 0:
             ends = forecast(
                 line,
                 running,
                 pace,
-                slots=state.fleet.slots,
+                slots=state.capacity.slots,
                 most_active=self._policy.most_active,
-                places_for_large=places_for_large(state.fleet, self._policy),
+                max_large_running=max_large_running(state.capacity, self._policy),
             )
         estimates = {
             turn.run.id: Estimate(position, now + timedelta(seconds=ends[turn.run.id]) if ends else None)

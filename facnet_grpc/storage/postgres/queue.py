@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from facnet_grpc.model.run import Claim, Priority
 from facnet_grpc.scheduling.forecast import Done, Running
-from facnet_grpc.scheduling.order import Capacity, Lane, Queue, SchedulingPolicy, Turn, WaitingRun
+from facnet_grpc.scheduling.order import Capacity, Lane, Queue, ScheduledRun, SchedulingPolicy, WaitingRun
 from facnet_grpc.storage.postgres import leases, locks
 from facnet_grpc.storage.postgres.fetch import fetch_all, fetch_objects, fetch_one, fetch_value, fetch_values
 from facnet_grpc.storage.postgres.sql_loader import load
@@ -48,7 +48,7 @@ def queue(conn: Connection, rules: SchedulingPolicy, *, max_attempts: int) -> Qu
 
 def runs_in_order(
     conn: Connection, rules: SchedulingPolicy, *, max_attempts: int, older_than_seconds: float = 0.0
-) -> tuple[Queue, list[Turn]]:
+) -> tuple[Queue, list[ScheduledRun]]:
     """Return the state of the queue, and its runs in the order in which they will start if nothing else happens.
 
     Only runs that have been due for `older_than_seconds`. Reads all queued runs.
@@ -59,7 +59,7 @@ def runs_in_order(
         WaitingRun(row["id"], (row["owner"], Priority(row["priority"]), row["large"]), row["size_bytes"])
         for row in fetch_all(conn, SQL["select_due_runs"], params)
     ]
-    return state, state.line_up(waiting, rules)
+    return state, state.order_runs(waiting, rules)
 
 
 def running(conn: Connection) -> list[Running]:

@@ -38,8 +38,8 @@ def queue(*lanes, slots=0, large_running=0, small_seen=False):
     return Queue(lanes, Capacity(slots, large_running, small_seen), NOW)
 
 
-def order(*lanes, under=None, **fleet):
-    return queue(*lanes, **fleet).order(under or rules())
+def order(*lanes, under=None, **capacity):
+    return queue(*lanes, **capacity).order(under or rules())
 
 
 def line(state, counts, under=None):
@@ -48,7 +48,7 @@ def line(state, counts, under=None):
     waiting = [
         WaitingRun(next(ids), one.name, 1) for one, many in zip(state.lanes, counts, strict=True) for _ in range(many)
     ]
-    return [turn.run.lane[0] for turn in state.line_up(waiting, under or rules())]
+    return [turn.run.lane[0] for turn in state.order_runs(waiting, under or rules())]
 
 
 def test_priority_comes_before_everything_else():
@@ -120,15 +120,15 @@ def test_an_owner_who_has_as_much_as_allowed_is_passed_over():
 )
 def test_the_last_place_is_kept_free_of_large_files_while_small_ones_are_about(slots, large_running, small_seen, begun):
     large = lane(large=True)
-    fleet = {"slots": slots, "large_running": large_running, "small_seen": small_seen}
-    assert order(large, **fleet) == ([large] if begun else [])
-    assert order(large, under=rules(small_file_seconds=0), **fleet) == [large]
+    capacity = {"slots": slots, "large_running": large_running, "small_seen": small_seen}
+    assert order(large, **capacity) == ([large] if begun else [])
+    assert order(large, under=rules(small_file_seconds=0), **capacity) == [large]
 
 
 def test_large_files_beyond_their_places_are_at_the_end_of_the_line():
     state = queue(lane("a", large=True), lane("b"), lane("c", large=True), slots=2, small_seen=True)
     ids = (UUID(int=number) for number in count())
-    turns = state.line_up([WaitingRun(next(ids), one.name, 1) for one in state.lanes for _ in range(2)], rules())
+    turns = state.order_runs([WaitingRun(next(ids), one.name, 1) for one in state.lanes for _ in range(2)], rules())
     assert [(turn.run.lane[0], turn.held_back) for turn in turns] == [
         ("a", False),
         ("b", False),
@@ -156,20 +156,20 @@ OWNERS = st.fixed_dictionaries(
 
 @given(LANES, OWNERS, st.integers(0, 4), st.integers(0, 3), st.integers(0, 3), st.booleans())
 def test_the_line_is_what_claims_one_by_one_would_make_of_it(lanes, owners, slots, large_running, most, small_seen):
-    under, fleet = rules(most=most), Capacity(slots, large_running, small_seen)
+    under, capacity = rules(most=most), Capacity(slots, large_running, small_seen)
     left, state = {}, []
     for (owner, priority, large), (many, quiet) in lanes.items():
         running, served = owners[owner]
         state.append(lane(owner, priority, large=large, running=running, served=served, quiet=quiet))
         left[state[-1].name] = many
     waiting = [WaitingRun(UUID(int=0), name, 1) for name, many in left.items() for _ in range(many)]
-    line = [turn.run.lane for turn in Queue(state, fleet, NOW).line_up(waiting, under) if not turn.held_back]
+    line = [turn.run.lane for turn in Queue(state, capacity, NOW).order_runs(waiting, under) if not turn.held_back]
     claimed, now = [], NOW
-    while possible := Queue([one for one in state if left[one.name]], fleet, NOW).order(under):
+    while possible := Queue([one for one in state if left[one.name]], capacity, NOW).order(under):
         name, now = possible[0].name, now + timedelta(microseconds=1)
         claimed.append(name)
         left[name] -= 1
-        fleet = replace(fleet, large_running=fleet.large_running + name[2])
+        capacity = replace(capacity, large_running=capacity.large_running + name[2])
         state = [one.after(name, now) if one.owner == name[0] else one for one in state]
     assert line == claimed
 

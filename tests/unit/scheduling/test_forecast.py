@@ -9,7 +9,7 @@ import pytest
 
 from facnet_grpc.model.run import Priority
 from facnet_grpc.scheduling.forecast import Done, Pace, Running, forecast, left
-from facnet_grpc.scheduling.order import ANY, Turn, WaitingRun
+from facnet_grpc.scheduling.order import ANY, ScheduledRun, WaitingRun
 
 BY_THE_BYTE = Pace(0.0, 1.0)
 
@@ -17,19 +17,19 @@ BY_THE_BYTE = Pace(0.0, 1.0)
 def line(*runs):
     """A line of runs, each an owner and a size; large from 100 on."""
     return [
-        Turn(WaitingRun(UUID(int=number), (owner, Priority.NORMAL, size >= 100), size), held_back=False)
+        ScheduledRun(WaitingRun(UUID(int=number), (owner, Priority.NORMAL, size >= 100), size), held_back=False)
         for number, (owner, size) in enumerate(runs)
     ]
 
 
-def ends(runs, running=(), *, slots=1, places_for_large=ANY, pace=BY_THE_BYTE, **most):
+def ends(runs, running=(), *, slots=1, max_large_running=ANY, pace=BY_THE_BYTE, **most):
     found = forecast(
         line(*runs),
         running,
         pace,
         slots=slots,
         most_active=lambda owner: most.get(owner, 0),
-        places_for_large=places_for_large,
+        max_large_running=max_large_running,
     )
     return [round(end, 6) for end in found.values()]
 
@@ -83,4 +83,4 @@ def test_workers_share_the_line():
 def test_limits_of_owners_and_of_large_files_delay_what_they_hold_back():
     assert ends([("a", 5), ("a", 5), ("b", 5)], slots=3, a=1) == [5, 10, 5]
     assert ends([("a", 5)], [Running("a", False, 20, 50.0, 10.0)], slots=3, a=1) == [15]
-    assert ends([("a", 100), ("b", 100), ("c", 9)], slots=3, places_for_large=1) == [100, 200, 9]
+    assert ends([("a", 100), ("b", 100), ("c", 9)], slots=3, max_large_running=1) == [100, 200, 9]
