@@ -258,8 +258,9 @@ class ValidationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteValidation(self, request, context):
-        """Deletes a terminal run with its lines, results, logs and file. Fails with WRONG_STATE while the run is QUEUED or
-        PROCESSING. Repeating the call after success fails with VALIDATION_NOT_FOUND.
+        """Deletes a terminal run with its lines, results, logs and file. The run is gone when the call returns; lines and results of a
+        large run, no longer readable, are deleted in the background. Fails with WRONG_STATE while the run is QUEUED or PROCESSING.
+        Repeating the call after success fails with VALIDATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -516,8 +516,9 @@ class ValidationServiceStub(typing.Generic[_ValidationServiceSubmitValidationTyp
     """
 
     DeleteValidation: _ValidationServiceDeleteValidationType
-    """Deletes a terminal run with its lines, results, logs and file. Fails with WRONG_STATE while the run is QUEUED or
-    PROCESSING. Repeating the call after success fails with VALIDATION_NOT_FOUND.
+    """Deletes a terminal run with its lines, results, logs and file. The run is gone when the call returns; lines and results of a
+    large run, no longer readable, are deleted in the background. Fails with WRONG_STATE while the run is QUEUED or PROCESSING.
+    Repeating the call after success fails with VALIDATION_NOT_FOUND.
     """
 
 ValidationServiceAsyncStub: typing_extensions.TypeAlias = ValidationServiceStub[
@@ -751,8 +752,9 @@ class ValidationServiceServicer(metaclass=abc.ABCMeta):
         request: facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationRequest,
         context: _ServicerContext,
     ) -> typing.Union[facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse, collections.abc.Awaitable[facnet_grpc.gen.facnet.v1.validation_service_pb2.DeleteValidationResponse]]:
-        """Deletes a terminal run with its lines, results, logs and file. Fails with WRONG_STATE while the run is QUEUED or
-        PROCESSING. Repeating the call after success fails with VALIDATION_NOT_FOUND.
+        """Deletes a terminal run with its lines, results, logs and file. The run is gone when the call returns; lines and results of a
+        large run, no longer readable, are deleted in the background. Fails with WRONG_STATE while the run is QUEUED or PROCESSING.
+        Repeating the call after success fails with VALIDATION_NOT_FOUND.
         """
 
 def add_ValidationServiceServicer_to_server(servicer: ValidationServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
