@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from docs_markdown import anchor, head, table
 
-from facnet_grpc.rules import checks, registry
+from facnet_grpc.rules import registry
 from facnet_grpc.rules.api import Parameter, Rule, RuleInfo
+from facnet_grpc.rules.checks import packs
 from facnet_grpc.rules.registry import Listed
 from facnet_grpc.texts.catalogue import OPTIONAL, extend, load
 from facnet_grpc.texts.language import Locale
@@ -83,7 +84,7 @@ WORDS: Mapping[Locale, Mapping[str, str]] = {
 def page(language: str) -> str:
     """Return the page in `fr` or `en`."""
     locale = Locale(language)
-    extend(locale, checks.entries(language))
+    extend(locale, packs.entries(language))
     rules = registry.load().listed
     words = WORDS[locale]
     lines = head(words["title"], words["source"], locale.value)

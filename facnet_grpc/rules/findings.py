@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facnet_grpc.model.result import FINDING_SCHEMA, Severity
-from facnet_grpc.rules.table.claims import Claims, Ints, Mask
+from facnet_grpc.rules.table.arrays import Ints, Mask
+from facnet_grpc.rules.table.claims import Claims
 from facnet_grpc.rules.table.groups import Groups
 
 # A fact of every finding: integers (counts, cents), texts without PHI (codes), or ISO days.

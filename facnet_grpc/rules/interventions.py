@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facnet_grpc.rules.table.claims import Claims, Column, Ints, Mask
+from facnet_grpc.rules.table.arrays import Column, Ints, Mask
+from facnet_grpc.rules.table.claims import Claims
 
 FIRST_PERIOD = 30  # minutes, P.G. 2.2.6 B
 NEXT_PERIOD = 15

@@ -20,16 +20,16 @@ from typing import Self
 from facnet_grpc.calendar import day_in_quebec
 from facnet_grpc.errors import InvalidInput, NotFound, Reason
 from facnet_grpc.model.result import Certainty
-from facnet_grpc.rules import checks
 from facnet_grpc.rules.api import Rule, RuleInfo
 from facnet_grpc.rules.catalog.annual_visit import AnnualVisit
 from facnet_grpc.rules.catalog.clinical_intervention import ClinicalIntervention
 from facnet_grpc.rules.catalog.gmf_supplement import GmfSupplement
 from facnet_grpc.rules.catalog.office_fee.rule import OfficeFee
 from facnet_grpc.rules.catalog.visit_duration import VisitDuration
-from facnet_grpc.rules.checks import Check, Status
+from facnet_grpc.rules.checks import packs
 from facnet_grpc.rules.checks.compile import CheckRule
 from facnet_grpc.rules.checks.packs import ENTRY_POINTS
+from facnet_grpc.rules.checks.schema import Check, Status
 from facnet_grpc.settings.environment import SettingsError, variable
 
 RULES: tuple[Rule, ...] = (
@@ -112,8 +112,8 @@ def load(folder: Path | None = None) -> Registry:
     """
     folders = [folder] if folder else []
     try:
-        listed = [Listed(rule.info, rule) for rule in (*RULES, *checks.discover())]
-        listed += [_check(check) for check in checks.load_checks(folders).checks]
+        listed = [Listed(rule.info, rule) for rule in (*RULES, *packs.discover())]
+        listed += [_check(check) for check in packs.load_checks(folders).checks]
         return Registry(listed, _version(folders))
     except ValueError as error:
         raise SettingsError(f"{variable('rule_packs_dir')}: these packs cannot be used.\n{error}") from None
@@ -126,7 +126,7 @@ def select(rule_ids: Iterable[str]) -> tuple[Rule, ...]:
 
 def for_run(rules: Sequence[Rule], created_at: datetime) -> tuple[Rule, ...]:
     """Return rules ready for one run. Drop them with it: they hold on to its lines."""
-    return checks.for_run(rules, day_in_quebec(created_at))
+    return packs.for_run(rules, day_in_quebec(created_at))
 
 
 @cache

@@ -18,10 +18,10 @@ from facnet_grpc.calendar import EPOCH
 from facnet_grpc.model.result import Severity
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, ScenarioFigures
-from facnet_grpc.rules import checks
 from facnet_grpc.rules.api import Outcome, Rule
-from facnet_grpc.rules.table.arrays import slices
-from facnet_grpc.rules.table.claims import Claims, Ints
+from facnet_grpc.rules.checks import packs
+from facnet_grpc.rules.table.arrays import Ints, slices
+from facnet_grpc.rules.table.claims import Claims
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import sentence
 
@@ -149,10 +149,10 @@ def _flat(findings: pa.Table, column: str) -> Ints:
 def report(verb: str, pack: Path, write: Callable[[str], object], *, language: str, as_json: bool) -> bool:
     """Write what is wrong with a pack (`validate`), or how its cases go (`test`); return whether all is well."""
     if verb == "test":
-        outcome = checks.test_pack(pack)
+        outcome = packs.test_pack(pack)
         problems, passed = outcome.failures, outcome.passed
     else:
-        problems, passed = checks.validate_pack(pack), 0
+        problems, passed = packs.validate_pack(pack), 0
     for problem in problems:
         said = {"file": str(problem.path), "line": problem.line, "problem": problem.sentence}
         write((json.dumps(said, ensure_ascii=False) if as_json else str(problem)) + "\n")

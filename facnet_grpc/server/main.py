@@ -19,7 +19,8 @@ from facnet_grpc.logs import get_logger
 from facnet_grpc.notify import url_policy
 from facnet_grpc.phi.redaction import Redactor
 from facnet_grpc.reference.tables import MAX_FILE_BYTES
-from facnet_grpc.rules import checks, registry
+from facnet_grpc.rules import registry
+from facnet_grpc.rules.checks import packs
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.server import app as apps
 from facnet_grpc.server.access import identity
@@ -236,7 +237,7 @@ def _rules(folder: Path | None) -> Registry:
     """Load the rules, and add the texts of their packs to the catalogues."""
     rules = registry.load(folder)
     for locale in Locale:
-        extend(locale, checks.entries(locale.value, [folder] if folder else []))
+        extend(locale, packs.entries(locale.value, folder))
     return rules
 
 

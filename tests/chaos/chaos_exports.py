@@ -19,14 +19,14 @@ from facnet_grpc.export import tables
 from facnet_grpc.export.formats import Format, Sink, make_writer
 from facnet_grpc.export.tables import export_lines, export_results
 from facnet_grpc.phi.redaction import Redactor
-from facnet_grpc.rules import checks
+from facnet_grpc.rules.checks import packs
 from facnet_grpc.settings.keys import Keys
 from facnet_grpc.storage.postgres import records as records_module
 from facnet_grpc.storage.postgres import results
 from facnet_grpc.texts.catalogue import extend
 from facnet_grpc.texts.language import Locale
 
-extend(Locale.EN, checks.entries(Locale.EN.value, []))  # as the server does
+extend(Locale.EN, packs.entries(Locale.EN.value))  # as the server does
 _PERSONS = Redactor.of(Keys.parse(SOON["FACNET_PSEUDONYM_KEY"]))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -14,7 +16,7 @@ from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.rules.catalog.office_fee import days
 from facnet_grpc.rules.engine import columns_of, run_rules
 from facnet_grpc.rules.registry import RULES, for_run, select
-from facnet_grpc.rules.table import arrays, text_ids
+from facnet_grpc.rules.table import arrays
 from facnet_grpc.rules.table.columns import LineCollector
 from tests.rules.compare import with_sites
 
@@ -54,7 +56,7 @@ def _widened(column, kind):
 
 def test_slices_give_the_same(monkeypatch, lines, report):
     monkeypatch.setattr(arrays, "_AT_ONCE", 700)
-    monkeypatch.setattr(text_ids, "_AT_ONCE", 300)
+    monkeypatch.setattr(arrays, "_SHARE_ROWS", 300)
     monkeypatch.setattr(days, "_LINES_AT_ONCE", 500)
     assert judged(lines, select(())) == report
 
@@ -70,5 +72,19 @@ def test_core_rules_name_the_columns_that_they_need(rule):
     assert {*rule.info.needs, *rule.info.reads} <= rule.info.columns <= set(RULE_SCHEMA.names)
 
 
+def test_the_columns_that_all_rules_name_are_enough(report):
+    some = collected(columns_of(select(())))
+    assert set(some.column_names) == set(RULE_SCHEMA.names)  # each column is read by one of the shipped checks
+    assert judged(some, select(())) == report
+
+
+def test_a_check_keeps_only_the_columns_that_it_reads(lines):
+    rules = select(("A11", "G01"))
+    some = collected(columns_of(rules))
+    assert {"patient_name", "payment_period", "role", "invoice"}.isdisjoint(some.column_names)
+    assert judged(some, rules) == judged(lines, rules)
+
+
 def test_a_rule_that_does_not_say_keeps_all_columns():
-    assert columns_of(select(("F04",))) == set(RULE_SCHEMA.names)
+    silent = SimpleNamespace(info=replace(RULES[0].info, columns=None))
+    assert columns_of([silent]) == set(RULE_SCHEMA.names)

@@ -43,7 +43,8 @@ from facnet_grpc.rules import findings
 from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.findings import Fact, FindingGroup
 from facnet_grpc.rules.parameters import named
-from facnet_grpc.rules.table.claims import WORDS, Claims, Column, Ints, Mask
+from facnet_grpc.rules.table.arrays import Column, Ints, Mask
+from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups, keep_one
 
 # The periodic visit of the same age band and tier as a follow-up.
@@ -68,7 +69,7 @@ class AnnualVisit:
         ),
         needs=("patient_key",),
         source="P.G. 2.2.6 A c) 1), 2)",
-        columns=WORDS,
+        columns=CLAIM_COLUMNS,
         parameters=named("take_charge_codes", "periodic_codes", "vulnerable_follow_up_codes"),
     )
 
@@ -103,16 +104,16 @@ class _Check:
 
     def periodic_twice(self) -> tuple[FindingGroup, int]:
         groups = self._groups(self.periodic, self.a_year)
-        twice = groups.having(groups.sizes > 1)
+        twice = groups.filter(groups.sizes > 1)
         paid = twice.total(self.claims.paid)
         return self._one_too_many("periodic_twice", twice, paid > 1, {}), len(groups) - len(twice)
 
     def take_charge_twice(self) -> tuple[FindingGroup, int]:
         years = self._groups(self.take_charge, self.a_year)
         paid_twice = np.zeros(len(self.claims), np.bool_)
-        paid_twice[years.having(years.total(self.claims.paid) > 1).rows] = True
+        paid_twice[years.filter(years.total(self.claims.paid) > 1).rows] = True
         groups = self._groups(self.take_charge, (self.claims.doctor, self.claims.patient))
-        twice = groups.having(groups.sizes > 1)
+        twice = groups.filter(groups.sizes > 1)
         last_year = self.claims.year[twice.rows[twice.starts[1:] - 1]]
         one_year = last_year == self.claims.year[twice.first]
         facts: dict[str, Fact] = {"last_year": pa.array(last_year, mask=one_year)}
@@ -122,7 +123,7 @@ class _Check:
     def periodic_after_take_charge(self) -> tuple[FindingGroup, int]:
         groups = self._groups(self.periodic | self.take_charge, self.a_year)
         periodic, take_charge = groups.total(self.periodic) > 0, groups.total(self.take_charge) > 0
-        both = groups.having(periodic & take_charge)
+        both = groups.filter(periodic & take_charge)
         paid = self.claims.paid
         both_paid = (both.total(self.periodic & paid) > 0) & (both.total(self.take_charge & paid) > 0)
         facts: dict[str, Fact] = {
@@ -138,7 +139,7 @@ class _Check:
         one_each[doctors.first] = True
         groups = self._groups(self.periodic, (self.claims.patient, self.claims.year))
         several = groups.total(one_each) > 1
-        shared = groups.having(several)
+        shared = groups.filter(several)
         never = np.zeros(len(shared), np.bool_)
         facts: dict[str, Fact] = {"doctors": shared.total(one_each)}
         return self._one_too_many("periodic_other_doctor", shared, never, facts), int((~several).sum())
@@ -147,9 +148,9 @@ class _Check:
         had = self.periodic | self.take_charge
         groups = self._groups(self.follow_up | had, self.a_year)
         followed = groups.total(self.follow_up) > 1
-        missing = groups.having(followed & (groups.total(had) == 0))
+        missing = groups.filter(followed & (groups.total(had) == 0))
         tariff = self._periodic_tariffs(missing.first, reference)
-        missing, tariff = missing.having(tariff > 0), tariff[tariff > 0]
+        missing, tariff = missing.filter(tariff > 0), tariff[tariff > 0]
         batch = FindingGroup(
             "periodic_missing",
             Severity.INFO,

@@ -37,7 +37,7 @@ from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.interventions import PARAMETERS, find_interventions
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.table.claims import WORDS, Claims
+from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups
 
 _SCENARIO = "daily_limit"
@@ -56,7 +56,7 @@ class ClinicalIntervention:
         needs=(),
         reads=("context",),
         source="P.G. 2.2.6 B",
-        columns=WORDS,
+        columns=CLAIM_COLUMNS,
         parameters=named(*PARAMETERS),
     )
 
@@ -72,8 +72,8 @@ class ClinicalIntervention:
         beyond = np.zeros(len(claims), np.bool_)
         beyond[days.rows] = so_far > limit
         exceeded = days.total(beyond) > 0
-        over = days.having(exceeded)
-        affected = over.only(beyond)
+        over = days.filter(exceeded)
+        affected = over.filter_rows(beyond[over.rows])
         total = over.total(found.minutes)
         allowed = numbers("intervention_daily_minutes", claims.day[over.first])
         batch = FindingGroup(

@@ -39,7 +39,8 @@ from facnet_grpc.rules import findings
 from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.table.claims import WORDS, Claims, Mask
+from facnet_grpc.rules.table.arrays import Mask
+from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups, keep_one
 
 _CODES = frozenset({"08875"})
@@ -57,7 +58,7 @@ class GmfSupplement:
         scenarios=("duplicate", "missed"),
         needs=("patient_key",),
         source="EP 33, annexe V (RAMQ Acte-info 109, 2019-09-26)",
-        columns=WORDS,
+        columns=CLAIM_COLUMNS,
         parameters=named("gmf_supplement_cents", "appointment_visit_codes", "gmf_excluded_contexts"),
         scenario_certainty=MappingProxyType({"missed": Certainty.LIKELY}),
     )
@@ -75,7 +76,7 @@ class GmfSupplement:
 
 def _duplicate(claims: Claims, supplement: Mask) -> tuple[FindingGroup, int]:
     groups = _by_patient_and_year(claims, supplement)
-    twice = groups.having(groups.sizes > 1)
+    twice = groups.filter(groups.sizes > 1)
     kept = keep_one(claims, twice)
     about = kept.affected.first
     paid = twice.total(claims.paid)
@@ -104,7 +105,7 @@ def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> t
     visit &= ~claims.has_context("gmf_excluded_contexts")
     groups = _by_patient_and_year(claims, visit | supplement)
     visited, claimed = groups.total(visit) > 0, groups.total(supplement) > 0
-    first = Groups.single(groups.having(visited & ~claimed).first)
+    first = Groups.single(groups.filter(visited & ~claimed).first)
     batch = FindingGroup(
         "missed",
         Severity.OPTIMIZATION,

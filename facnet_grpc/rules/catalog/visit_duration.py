@@ -42,8 +42,8 @@ from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.interventions import FIRST_PERIOD, NEXT_PERIOD, PARAMETERS, find_interventions, is_exempt
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.table.arrays import ask
-from facnet_grpc.rules.table.claims import WORDS, Claims, Ints, Mask
+from facnet_grpc.rules.table.arrays import Ints, Mask, test_in_slices
+from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups
 
 _SCENARIO = "advantageous"
@@ -69,7 +69,7 @@ class VisitDuration:
         needs=("patient_key", "start_time", "end_time", "place"),
         reads=("context",),
         source="P.G. 2.2.6 B; manual, tab B",
-        columns=WORDS,
+        columns=CLAIM_COLUMNS,
         parameters=named("walk_in_visit_codes", "appointment_visit_codes", *PARAMETERS, *_TARIFFS),
     )
 
@@ -118,7 +118,7 @@ def _visits(claims: Claims) -> Ints:
     visit = claims.has_code("walk_in_visit_codes") | claims.has_code("appointment_visit_codes")
     place = claims.in_cabinet | claims.in_establishment
     rows = np.flatnonzero(claims.billed & claims.has_patient & visit & place & ~is_exempt(claims))
-    rows = rows[ask(rows, lambda some: _is_long(claims.minutes[some]))]
+    rows = rows[test_in_slices(rows, lambda some: _is_long(claims.minutes[some]))]
     own, others = _meetings(claims, rows), np.sort(_meetings(claims, _of_same_patients(claims, rows)))
     same = np.searchsorted(others, own, "right") - np.searchsorted(others, own, "left")
     alone: Ints = rows[same == 1]

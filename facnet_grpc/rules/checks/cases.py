@@ -20,7 +20,7 @@ from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules.api import Outcome
 from facnet_grpc.rules.checks.compile import CheckRule, SharedCache
-from facnet_grpc.rules.checks.model import Check
+from facnet_grpc.rules.checks.schema import Check
 
 TODAY = date(2025, 6, 30)
 
@@ -54,7 +54,7 @@ class CaseError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CaseFinding:
     """What a case expects or what was found: money only where the case speaks of it."""
 
     record_number: int
@@ -80,15 +80,15 @@ class Case:
     title: str
     line: int
     rows: list[dict[str, Any]] = field(default_factory=list)
-    expected: list[Finding] = field(default_factory=list)
-    lacking: tuple[str, ...] = ()
+    expected: list[CaseFinding] = field(default_factory=list)
+    missing: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
         """`hit`, `miss` or `not_evaluable`."""
         if self.expected:
             return "hit"
-        return "not_evaluable" if self.lacking else "miss"
+        return "not_evaluable" if self.missing else "miss"
 
     def failure(self, reference: ReferenceSnapshot) -> str:
         """Return what is found instead of what is expected; "" if they agree."""
@@ -98,9 +98,9 @@ class Case:
         found = sorted(_found(outcome), key=str)
         wanted = sorted(self.expected, key=str)
         seen = [_comparable(one, wanted) for one in found]
-        if sorted(seen, key=str) == wanted and set(outcome.not_evaluable) == set(self.lacking):
+        if sorted(seen, key=str) == wanted and set(outcome.not_evaluable) == set(self.missing):
             return ""
-        return f"expected {_listed(wanted, self.lacking)}; found {_listed(found, outcome.not_evaluable)}"
+        return f"expected {_listed(wanted, self.missing)}; found {_listed(found, outcome.not_evaluable)}"
 
 
 def of_check(check: Check) -> list[Case]:
@@ -109,14 +109,14 @@ def of_check(check: Check) -> list[Case]:
         return []
     names = check.cases.columns.split()
     cases: list[Case] = []
-    for number, text in _lines(check.cases.tables, check.cases.line):
+    for number, text in _lines(check.cases.tables, check.cases_line):
         try:
             if text.startswith("#"):
                 cases.append(Case(check, text[1:].strip(), number))
             elif not cases:
                 raise ValueError("a table begins with a title after #")  # noqa: TRY301 - one place adds the line
             elif text.startswith("?"):
-                cases[-1].lacking = tuple(text[1:].split())
+                cases[-1].missing = tuple(text[1:].split())
             else:
                 _add(cases[-1], names, text)
         except ValueError as error:
@@ -145,14 +145,14 @@ def _add(case: Case, names: list[str], text: str) -> None:
     case.expected += [_mark(case.check, len(case.rows), mark) for mark in marks]
 
 
-def _mark(check: Check, record: int, text: str) -> Finding:
+def _mark(check: Check, record: int, text: str) -> CaseFinding:
     scenario, *amounts = text.split()
     name, _, severity = scenario.partition("/")
     usual = next((test.severity for test in check.tests if test.scenario == name), None)
     if usual is None:
         raise ValueError(f"there is no scenario {name!r}")
     money = {amount[0]: _cents(amount[1:]) for amount in amounts}
-    return Finding(record, name, severity or usual.value, money.get("="), money.get("+"))
+    return CaseFinding(record, name, severity or usual.value, money.get("="), money.get("+"))
 
 
 def _value(column: str, text: str) -> Any:
@@ -187,9 +187,9 @@ def _today(check: Check) -> date:
     return (check.cases.today if check.cases else None) or TODAY
 
 
-def _found(outcome: Outcome) -> list[Finding]:
+def _found(outcome: Outcome) -> list[CaseFinding]:
     return [
-        Finding(
+        CaseFinding(
             row["affected_records"][0],
             row["scenario"],
             row["severity"],
@@ -200,9 +200,9 @@ def _found(outcome: Outcome) -> list[Finding]:
     ]
 
 
-def _comparable(found: Finding, wanted: Iterable[Finding]) -> Finding:
+def _comparable(found: CaseFinding, wanted: Iterable[CaseFinding]) -> CaseFinding:
     """Leave out the amounts that the expected finding does not speak of."""
-    twin = next(
+    expected = next(
         (
             one
             for one in wanted
@@ -210,15 +210,15 @@ def _comparable(found: Finding, wanted: Iterable[Finding]) -> Finding:
         ),
         found,
     )
-    return Finding(
+    return CaseFinding(
         found.record_number,
         found.scenario,
         found.severity,
-        None if twin.at_risk_cents is None else found.at_risk_cents,
-        None if twin.gain_cents is None else found.gain_cents,
+        None if expected.at_risk_cents is None else found.at_risk_cents,
+        None if expected.gain_cents is None else found.gain_cents,
     )
 
 
-def _listed(findings: Iterable[Finding], lacking: Iterable[str]) -> str:
-    said = [str(one) for one in findings] + [f"not evaluable without {name}" for name in lacking]
-    return ", ".join(said) or "nothing"
+def _listed(findings: Iterable[CaseFinding], missing: Iterable[str]) -> str:
+    shown = [str(one) for one in findings] + [f"not evaluable without {name}" for name in missing]
+    return ", ".join(shown) or "nothing"

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facnet_grpc.rules.checks import calendar
+from facnet_grpc.rules.checks import days_off
 from facnet_grpc.rules.checks.nam import NO_DAY, Nams
-from facnet_grpc.rules.table.arrays import figure, look_up
-from facnet_grpc.rules.table.cached import cached
-from facnet_grpc.rules.table.claims import Claims, Column, Ints, Mask
+from facnet_grpc.rules.table.arrays import Column, Ints, Mask, in_slices, look_up
+from facnet_grpc.rules.table.claims import Claims
+from facnet_grpc.rules.table.parallel import cached
 
 # Columns that checks read and that are dictionaries in `RULE_SCHEMA`.
 DICTIONARIES = frozenset(
@@ -98,7 +98,7 @@ class ClaimTable:
     @cached
     def _days_off(self) -> Mask:
         first, last = self.claims.days
-        return calendar.is_off(np.arange(first, last + 1))
+        return days_off.is_off(np.arange(first, last + 1))
 
     @cached
     def nams(self) -> Nams:
@@ -115,7 +115,7 @@ class ClaimTable:
 
     def ages(self, rows: Ints, unit: str) -> Ints:
         """Return the patients' ages on the day of service in completed days, months or years, `NO_AGE` if unknown."""
-        return figure(rows, lambda some: self._ages(some, unit))
+        return in_slices(rows, lambda some: self._ages(some, unit))
 
     def _ages(self, rows: Ints, unit: str) -> Ints:
         born, days = self.born(rows), self.claims.day[rows]

@@ -9,134 +9,97 @@ from threading import Lock
 import numpy as np
 import pyarrow as pa
 
-from facnet_grpc.calendar import day_number
 from facnet_grpc.model.result import Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
 from facnet_grpc.rules.api import Outcome, Parameter, RuleInfo
 from facnet_grpc.rules.checks.claim_table import ClaimTable
-from facnet_grpc.rules.checks.model import Check, Test, Where
-from facnet_grpc.rules.checks.primitives.base import Hits, Work
+from facnet_grpc.rules.checks.primitives.base import CheckTest, Evaluation, Matches
+from facnet_grpc.rules.checks.schema import Check
 from facnet_grpc.rules.findings import Fact, FindingGroup
-from facnet_grpc.rules.table.claims import Ints, Mask
+from facnet_grpc.rules.table.arrays import Mask
 
-_MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
+_ONE_LOWER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
 
 
 @dataclass(slots=True)
 class SharedCache:
-    """What the checks of one run share: the last file's sheet, so that it is worked out once."""
+    """The claim table of a run's lines, shared by its checks so that each column is prepared once."""
 
     _lines: pa.Table | None = None
-    _sheet: ClaimTable | None = None
+    _table: ClaimTable | None = None
     _lock: Lock = field(default_factory=Lock)
 
-    def sheet(self, lines: pa.Table) -> ClaimTable:
-        """Return the sheet of `lines`."""
+    def table(self, lines: pa.Table) -> ClaimTable:
+        """Return the claim table of `lines`, a table of `RULE_SCHEMA`."""
         with self._lock:
-            if self._sheet is None or self._lines is not lines:
-                self._lines, self._sheet = lines, ClaimTable(lines)
-            return self._sheet
+            if self._table is None or self._lines is not lines:
+                self._lines, self._table = lines, ClaimTable(lines)
+            return self._table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckRule:
     """A check of a pack, ready to be evaluated.
 
-    `today` is the day of the run: without it, tests that look at the age of a claim are not evaluable. `desk` is
-    shared by the checks of a run; without one, each evaluation works the file out anew.
+    `today` is the day of the run: without it, tests that look at the age of a claim are not evaluable. `cache` is
+    shared by the checks of a run; without one, each evaluation prepares the columns again.
     """
 
     check: Check
     info: RuleInfo
     today: date | None = None
-    desk: SharedCache | None = None
+    cache: SharedCache | None = None
 
     @classmethod
     def of(cls, check: Check) -> CheckRule:
         """Make a rule of a check."""
         return cls(check, _info(check))
 
-    def for_run(self, today: date, desk: SharedCache) -> CheckRule:
-        """Return the rule as of a day, sharing what the others of its run work out."""
-        return replace(self, today=today, desk=desk)
+    def for_run(self, today: date, cache: SharedCache) -> CheckRule:
+        """Return the rule as of a day, with the cache that the checks of a run share."""
+        return replace(self, today=today, cache=cache)
 
     def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
         """Run every test whose columns are there; see `Rule.evaluate`."""
-        sheet = (self.desk or SharedCache()).sheet(lines)
-        batches: list[FindingGroup] = []
+        table = (self.cache or SharedCache()).table(lines)
+        groups: list[FindingGroup] = []
         passes: dict[str, int] = {}
-        lacking: list[str] = []
+        not_evaluable: list[str] = []
         for test in self.check.tests:
-            if missing := [column for column in test.needs if not sheet.has(column)]:
-                lacking += missing
+            if missing := [column for column in test.needs if not table.has(column)]:
+                not_evaluable += missing
                 continue
-            hits = test.primitive.run(_work(sheet, test, reference, self.today))
-            lacking += hits.lacking
-            passes[test.scenario] = passes.get(test.scenario, 0) + hits.seen - len(hits)
-            batches += _batches(sheet, test, hits)
+            matches = type(test).evaluate(Evaluation(test, table, test.select(table), reference, self.today))
+            not_evaluable += matches.missing
+            passes[test.scenario] = passes.get(test.scenario, 0) + matches.examined - len(matches)
+            groups += _finding_groups(table, test, matches)
         return Outcome(
-            findings.table(sheet.claims, batches),
+            findings.table(table.claims, groups),
             passes={scenario: count for scenario, count in passes.items() if count > 0},
-            not_evaluable=tuple(dict.fromkeys(lacking)),
+            not_evaluable=tuple(dict.fromkeys(not_evaluable)),
         )
 
 
-def _work(sheet: ClaimTable, test: Test, reference: ReferenceSnapshot, today: date | None) -> Work:
-    def narrow(rows: Ints) -> Ints:
-        return _narrow(sheet, rows, test.where)
-
-    if test.primitive.reads_all:
-        rows = np.zeros(0, np.int64)
-    elif test.where.codes:
-        rows = narrow(sheet.with_codes(test.where.codes))
-    else:
-        rows = narrow(sheet.billed)
-    return Work(sheet, rows, test.group, test.params, reference, today, narrow)
-
-
-def _narrow(sheet: ClaimTable, rows: Ints, where: Where) -> Ints:
-    """Keep the rows that a test is about."""
-    if where.except_codes:
-        rows = rows[~sheet.where("code", where.except_codes.__contains__)[rows]]
-    if where.first_day:
-        rows = rows[sheet.claims.day[rows] >= day_number(where.first_day)]
-    if where.last_day:
-        rows = rows[sheet.claims.day[rows] <= day_number(where.last_day)]
-    if where.at:
-        rows = rows[(sheet.claims.in_cabinet if where.at == "cabinet" else sheet.claims.in_establishment)[rows]]
-    return _narrow_by_text(sheet, rows, where)
-
-
-def _narrow_by_text(sheet: ClaimTable, rows: Ints, where: Where) -> Ints:
-    if where.places:
-        rows = rows[sheet.where("place", where.places.__contains__)[rows]]
-    if where.roles:
-        rows = rows[sheet.where("role", lambda text: text.lstrip("0") in where.roles)[rows]]
-    if where.context:
-        rows = rows[sheet.where("context", lambda text: not where.context.isdisjoint(text.split(",")))[rows]]
-    if where.except_context:
-        rows = rows[~sheet.where("context", lambda text: not where.except_context.isdisjoint(text.split(",")))[rows]]
-    return rows
-
-
-def _batches(sheet: ClaimTable, test: Test, hits: Hits) -> list[FindingGroup]:
-    if not len(hits):
+def _finding_groups(table: ClaimTable, test: CheckTest, matches: Matches) -> list[FindingGroup]:
+    if not len(matches):
         return []
-    milder = np.zeros(len(hits), np.bool_) if hits.milder is None else hits.milder
+    downgraded = np.zeros(len(matches), np.bool_) if matches.downgraded is None else matches.downgraded
     found = []
-    for severity, which in ((test.severity, ~milder), (_MILDER.get(test.severity, test.severity), milder)):
+    for severity, which in ((test.severity, ~downgraded), (_ONE_LOWER.get(test.severity, test.severity), downgraded)):
         if which.any():
-            found.append(_batch(sheet, test, hits, severity, which))
+            found.append(_finding_group(table, test, matches, severity, which))
     return found
 
 
-def _batch(sheet: ClaimTable, test: Test, hits: Hits, severity: Severity, which: Mask) -> FindingGroup:
-    affected = hits.affected.having(which)
-    risk = hits.risk.having(which) if hits.risk is not None and test.at_risk else None
+def _finding_group(
+    table: ClaimTable, test: CheckTest, matches: Matches, severity: Severity, which: Mask
+) -> FindingGroup:
+    affected = matches.affected.filter(which)
+    risk = matches.risk.filter(which) if matches.risk is not None and test.at_risk else None
     cents = None
-    if risk is not None and hits.risk is not None and hits.risk_cents is not None:
-        cents = hits.risk_cents[which[hits.risk.owner]]
+    if risk is not None and matches.risk is not None and matches.risk_cents is not None:
+        cents = matches.risk_cents[which[matches.risk.owner]]
     about = affected.first
     return FindingGroup(
         scenario=test.scenario,
@@ -145,8 +108,8 @@ def _batch(sheet: ClaimTable, test: Test, hits: Hits, severity: Severity, which:
         affected=affected,
         risk=risk,
         risk_cents=cents,
-        gain_cents=0 if hits.gain_cents is None else hits.gain_cents[which],
-        facts={"code": sheet.text("code", about), **{name: _pick(fact, which) for name, fact in hits.facts.items()}},
+        gain_cents=0 if matches.gain_cents is None else matches.gain_cents[which],
+        facts={"code": table.text("code", about), **{name: _pick(fact, which) for name, fact in matches.facts.items()}},
         of_patient="patient" in test.group or test.group == ("line",),
     )
 
@@ -163,7 +126,11 @@ def _info(check: Check) -> RuleInfo:
     needs = set.intersection(*(set(test.needs) for test in check.tests))
     severities = {test.severity for test in check.tests}
     scenarios = tuple(dict.fromkeys(test.scenario for test in check.tests))
-    certainties = {test.scenario: test.certainty for test in check.tests if test.certainty != check.certainty}
+    certainties = {
+        test.scenario: test.certainty
+        for test in check.tests
+        if test.certainty is not None and test.certainty is not check.certainty
+    }
     return RuleInfo(
         id=check.id,
         version=check.version,
@@ -176,17 +143,19 @@ def _info(check: Check) -> RuleInfo:
         reads=tuple(sorted({column for test in check.tests for column in test.reads} - needs)),
         parameters=tuple(_parameters(check)),
         scenario_certainty=certainties,
+        columns=frozenset().union(*(test.columns for test in check.tests)),
     )
 
 
 def _parameters(check: Check) -> list[Parameter]:
     found = []
     for test in check.tests:
-        span = (test.where.first_day, test.where.last_day)
-        if test.where.codes:
-            codes = tuple(sorted(test.where.codes))
+        span = (test.first_day, test.last_day)
+        if test.codes:
+            codes = tuple(sorted(test.codes))
             found.append(Parameter(f"{test.scenario}.codes", codes, "codes", check.source, *span))
-        for name, value in test.params.items():
+        for name, key in test.parameters().items():
+            value = getattr(test, key)
             if isinstance(value, int) and not isinstance(value, bool):
                 found.append(Parameter(f"{test.scenario}.{name}", value, name.rpartition("_")[2], check.source, *span))
     return found

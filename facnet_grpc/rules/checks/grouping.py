@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from facnet_grpc.calendar import DAY_SECONDS
-from facnet_grpc.rules.checks import calendar
+from facnet_grpc.rules.checks import days_off
 from facnet_grpc.rules.checks.claim_table import ClaimTable
-from facnet_grpc.rules.table.claims import Column, Ints, Mask
+from facnet_grpc.rules.table.arrays import Column, Ints, Mask, number
 from facnet_grpc.rules.table.groups import Groups
-from facnet_grpc.rules.table.text_ids import number
 
 # What a group may be made of, and the column that a line must have to be in one.
 PARTS = {
@@ -36,7 +35,7 @@ _ROOM = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
+class GroupedRows:
     """Rows with the number of the group that each is in, from 0 to `count` - 1."""
 
     rows: Ints
@@ -44,11 +43,11 @@ class Keyed:
     count: int
 
     @classmethod
-    def of(cls, sheet: ClaimTable, rows: Ints, group: tuple[str, ...]) -> Keyed:
+    def of(cls, table: ClaimTable, rows: Ints, group: tuple[str, ...]) -> GroupedRows:
         """Group the rows that have all that the group is made of."""
         columns = {column for part in group if (column := PARTS[part])} - {"service_date"}
-        rows = sheet.where_known(rows, sorted(columns))
-        ids, count = number(combine(_part(sheet, rows, part) for part in group))
+        rows = table.where_known(rows, sorted(columns))
+        ids, count = number(combine(_part(table, rows, part) for part in group))
         return cls(rows, ids, count)
 
     def sizes(self, counted: Mask | None = None) -> Ints:
@@ -56,10 +55,10 @@ class Keyed:
         ids = self.ids if counted is None else self.ids[counted]
         return np.bincount(ids, minlength=self.count)
 
-    def only(self, groups: Mask) -> Keyed:
+    def filter(self, groups: Mask) -> GroupedRows:
         """Return the rows of the groups in `groups`, under the same numbers."""
         kept = groups[self.ids]
-        return Keyed(self.rows[kept], self.ids[kept], self.count)
+        return GroupedRows(self.rows[kept], self.ids[kept], self.count)
 
 
 def combine(columns: Iterable[Ints]) -> Ints:
@@ -78,51 +77,27 @@ def combine(columns: Iterable[Ints]) -> Ints:
     return total
 
 
-def _part(sheet: ClaimTable, rows: Ints, part: str) -> Ints:
-    claims = sheet.claims
+def _part(table: ClaimTable, rows: Ints, part: str) -> Ints:
+    claims = table.claims
     if part == "invoice":
-        return sheet.invoices(rows)
+        return table.invoices(rows)
     if part in ("doctor", "patient"):
-        return sheet.index(f"{part}_key")[rows]
+        return table.index(f"{part}_key")[rows]
     if part in ("place", "code", "role", "context"):
-        return sheet.index(part)[rows]
+        return table.index(part)[rows]
     if part == "week":
-        return calendar.week(claims.day[rows])
+        return days_off.week(claims.day[rows])
     if part == "quarter":
-        return sheet.month[rows] // 3
+        return table.month[rows] // 3
     column = {"line": Column.stored(claims.record), "day": claims.day, "year": claims.year}[part]
     return column[rows]
 
 
-def chronological(sheet: ClaimTable, rows: Ints, ids: Ints, *first: Ints) -> Groups:
+def chronological(table: ClaimTable, rows: Ints, ids: Ints, *first: Ints) -> Groups:
     """Return rows group by group (each number in `ids` is one), in order of `first`, day, start, record number."""
-    claims = sheet.claims
+    claims = table.claims
     order = np.lexsort([claims.record[rows], claims.start_order[rows], claims.day[rows], *reversed(first), ids])
-    return bounded(rows[order], ids[order])
-
-
-def bounded(rows: Ints, ids: Ints) -> Groups:
-    """Return groups of rows that are sorted by group already."""
-    changes = np.ones(len(ids), np.bool_)
-    changes[1:] = ids[1:] != ids[:-1]
-    return Groups(rows, np.append(np.flatnonzero(changes), len(ids)))
-
-
-def surplus_first(groups: Groups, surplus: Mask) -> Groups:
-    """Return the same groups, the rows in `surplus` (a value for each of `groups.rows`) before the others."""
-    order = np.lexsort([np.arange(len(groups.rows)), ~surplus, groups.owner])
-    return Groups(groups.rows[order], groups.starts)
-
-
-def part_of(groups: Groups, kept: Mask) -> Groups:
-    """Return of each group only the rows in `kept` (a value for each of `groups.rows`)."""
-    sizes = np.bincount(groups.owner[kept], minlength=len(groups))
-    return Groups(groups.rows[kept], np.concatenate([[0], np.cumsum(sizes)]))
-
-
-def rank(groups: Groups) -> Ints:
-    """Return the position of each row within its group, from 0."""
-    return np.arange(len(groups.rows)) - groups.starts[groups.owner]
+    return Groups.of_sorted(rows[order], ids[order])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +112,11 @@ class Sessions:
     end: Ints
 
     @classmethod
-    def of(cls, sheet: ClaimTable, rows: Ints, ids: Ints, gap_minutes: int = SESSION_GAP_MINUTES) -> Sessions:
+    def of(cls, table: ClaimTable, rows: Ints, ids: Ints, gap_minutes: int = SESSION_GAP_MINUTES) -> Sessions:
         """Make sessions of rows that have a start; one without an end lasts no time."""
-        order = np.lexsort([sheet.claims.record[rows], sheet.claims.start[rows], ids])
+        order = np.lexsort([table.claims.record[rows], table.claims.start[rows], ids])
         rows, ids = rows[order], ids[order]
-        start, end = interval(sheet, rows)
+        start, end = interval(table, rows)
         reach = running_end(ids, end)
         changes = np.ones(len(rows), np.bool_)
         changes[1:] = (ids[1:] != ids[:-1]) | (start[1:] > reach[:-1] + gap_minutes * 60)
@@ -150,9 +125,9 @@ class Sessions:
         lasts = groups.starts[1:] - 1
         return cls(groups, start[firsts], reach[lasts])
 
-    def having(self, keep: Mask) -> Sessions:
+    def filter(self, keep: Mask) -> Sessions:
         """Return only the sessions for which `keep` holds."""
-        return Sessions(self.groups.having(keep), self.start[keep], self.end[keep])
+        return Sessions(self.groups.filter(keep), self.start[keep], self.end[keep])
 
     @property
     def minutes(self) -> Ints:
@@ -160,9 +135,9 @@ class Sessions:
         return (self.end - self.start) // 60
 
 
-def interval(sheet: ClaimTable, rows: Ints) -> tuple[Ints, Ints]:
+def interval(table: ClaimTable, rows: Ints) -> tuple[Ints, Ints]:
     """Return start and end of lines that have a start, in seconds of the day; an earlier end is the next day's."""
-    start, end = sheet.claims.start[rows], sheet.claims.end[rows]
+    start, end = table.claims.start[rows], table.claims.end[rows]
     end = np.where(end < 0, start, end)
     return start, np.where(end < start, end + DAY_SECONDS, end)
 
@@ -176,9 +151,9 @@ def running_end(ids: Ints, end: Ints) -> Ints:
     return reach
 
 
-def session_keys(sheet: ClaimTable, rows: Ints, group: tuple[str, ...]) -> Keyed:
+def session_keys(table: ClaimTable, rows: Ints, group: tuple[str, ...]) -> GroupedRows:
     """Group rows by doctor, patient and so on; lines of another session by their context stand apart."""
-    keyed = Keyed.of(sheet, rows, group)
-    other = sheet.where("context", lambda text: OTHER_SESSION in text.split(","))[keyed.rows]
-    ids, count = number(keyed.ids * np.int64(2) + other)
-    return Keyed(keyed.rows, ids, count)
+    grouped = GroupedRows.of(table, rows, group)
+    other = table.where("context", lambda text: OTHER_SESSION in text.split(","))[grouped.rows]
+    ids, count = number(grouped.ids * np.int64(2) + other)
+    return GroupedRows(grouped.rows, ids, count)

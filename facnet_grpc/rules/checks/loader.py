@@ -1,31 +1,60 @@
-"""Reads packs: TOML files with checks, their texts and cases, and code sets. Says all that is wrong at once."""
+"""Reads packs, TOML files with checks, texts, cases and code sets; reports all problems with file and line."""
 
 from __future__ import annotations
 
+import itertools
 import re
+import reprlib
 import tomllib
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from facnet_grpc.model.result import Certainty
-from facnet_grpc.rules.checks import check_tests, check_texts, fields
-from facnet_grpc.rules.checks.locate import Locator
-from facnet_grpc.rules.checks.model import Cases, Check, PackError, Problem, Status, Test
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_TOML_LINE = re.compile(r"\(at line (\d+)")
-_TOP = frozenset({"check", "sets", "switch"})
-_CHECK_KEYS = frozenset(
-    {
-        *("id", "version", "category", "certainty", "source", "note", "enabled", "covered_by", "not_evaluable"),
-        *("text", "test", "cases"),
-    },
+from facnet_grpc.model.result import Certainty, Severity
+from facnet_grpc.rules.checks.primitives.base import CheckTest, Codes, Entry
+from facnet_grpc.rules.checks.primitives.combinations import Pair
+from facnet_grpc.rules.checks.primitives.lines import Window
+from facnet_grpc.rules.checks.schema import (
+    LANGUAGES,
+    PRIMITIVES,
+    TEXT_PARTS,
+    CasesEntry,
+    Check,
+    CheckEntry,
+    LanguagesEntry,
+    PackEntry,
+    PackError,
+    Problem,
+    Status,
+    SwitchEntry,
+    TextEntry,
 )
-_CASE_KEYS = frozenset({"columns", "tables", "today"})
+
+# What every result offers to a text.
+COMMON_FACTS = frozenset({"code", "doctor", "service_date", "record_number", "records", "at_risk", "potential_gain"})
+
+Sets = Mapping[str, frozenset[str]]
+Location = tuple[str | int, ...]
+Model = TypeVar("Model", bound=Entry)
+
+_CODES: TypeAdapter[frozenset[str]] = TypeAdapter(Codes)
+_TOML_LINE = re.compile(r"\(at line (\d+)")
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+# What the tables of a pack are called in sentences, by their key.
+_TABLES: Mapping[str, tuple[str, type[Entry]]] = {
+    "check": ("a check", CheckEntry),
+    "switch": ("a switch", SwitchEntry),
+    "text": ("[check.text]", LanguagesEntry),
+    **{language: (f"[check.text.{language}]", TextEntry) for language in LANGUAGES},
+    "cases": ("[check.cases]", CasesEntry),
+    "windows": ("a window", Window),
+    "pairs": ("a pair", Pair),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +62,11 @@ class Packs:
     """All checks of some packs, in order of id, and the code sets that they were written with."""
 
     checks: tuple[Check, ...]
-    sets: Mapping[str, frozenset[str]]
+    sets: Sets
 
 
 def load(paths: Iterable[Path], known: Packs | None = None) -> Packs:
-    """Read packs, on top of those in `known`; raises `PackError` with every problem of every file."""
+    """Read packs, in addition to those in `known`; raises `PackError` with every problem of every file."""
     files = [_File.of(path) for path in paths]
     sets = dict(known.sets) if known else {}
     for file in files:
@@ -55,8 +84,8 @@ def load(paths: Iterable[Path], known: Packs | None = None) -> Packs:
 @dataclass(slots=True)
 class _File:
     path: Path
-    data: Mapping[str, Any]
-    locator: Locator
+    lines: TomlLines
+    pack: PackEntry = field(default_factory=PackEntry)
     problems: list[Problem] = field(default_factory=list)
 
     @classmethod
@@ -64,168 +93,198 @@ class _File:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            return cls(path, {}, Locator(""), [Problem(path, 1, f"cannot be read: {type(error).__name__}")])
+            return cls(path, TomlLines(""), problems=[Problem(path, 1, f"cannot be read: {type(error).__name__}")])
         try:
-            return cls(path, tomllib.loads(text), Locator(text))
+            data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             match = _TOML_LINE.search(str(error))
-            return cls(path, {}, Locator(""), [Problem(path, int(match[1]) if match else 1, f"is no TOML: {error}")])
+            problem = Problem(path, int(match[1]) if match else 1, f"is no TOML: {error}")
+            return cls(path, TomlLines(""), problems=[problem])
+        file = cls(path, TomlLines(text))
+        file.pack = file._validate(PackEntry, data, (), {}) or file.pack
+        return file
 
-    def blame(self, sentence: str, *path: str | int) -> None:
-        """Note a problem where `path` stands."""
-        self.problems.append(Problem(self.path, self.locator.line(*path), sentence))
+    def _report(self, location: Location, sentence: str) -> None:
+        self.problems.append(Problem(self.path, self.lines.line(location), sentence))
 
-    def _codes(self, value: Any, sets: fields.Sets, name: str) -> frozenset[str] | None:
+    def _report_all(self, error: ValidationError, location: Location) -> None:
+        for one in error.errors():
+            where = (*location, *one["loc"])
+            self._report((*where, "primitive") if one["type"].startswith("union_tag") else where, _sentence(one, where))
+
+    def _validate(self, model: type[Model], data: Any, location: Location, sets: Sets) -> Model | None:
         try:
-            return fields.codes(value, sets)
-        except ValueError as error:
-            self.blame(str(error), "sets", name)
+            return model.model_validate(data, context=sets)
+        except ValidationError as error:
+            self._report_all(error, location)
             return None
 
     def read_sets(self, sets: dict[str, frozenset[str]]) -> None:
-        for key in self.data:
-            if key not in _TOP:
-                self.blame(f"a pack has {', '.join(sorted(_TOP))}, not {key!r}", key)
-        for name, value in self._table(self.data, "sets").items():
+        """Add the pack's code sets; a set may refer to those before it."""
+        for name, value in self.pack.sets.items():
             if name in sets:
-                self.blame(f"there is a code set {name!r} already", "sets", name)
-            elif (codes := self._codes(value, sets, name)) is not None:
-                sets[name] = codes
-
-    def read_checks(self, sets: Mapping[str, frozenset[str]], checks: dict[str, Check]) -> None:
-        for index, data in enumerate(self._tables(self.data, "check")):
-            check = _CheckReader(self, data, ("check", index), sets).read()
-            if check is None:
+                self._report(("sets", name), f"there is a code set {name!r} already")
                 continue
-            if check.id in checks:
-                first = checks[check.id]
-                self.blame(
-                    f"there is a check {check.id!r} already, in {first.path.name} line {first.line}",
-                    "check",
-                    index,
-                    "id",
-                )
-            else:
-                checks[check.id] = check
+            try:
+                sets[name] = _CODES.validate_python(value, context=sets)
+            except ValidationError as error:
+                self._report_all(error, ("sets", name))
+
+    def read_checks(self, sets: Sets, checks: dict[str, Check]) -> None:
+        """Add the pack's checks that have no problem."""
+        for index, data in enumerate(self.pack.check):
+            at = ("check", index)
+            entry = self._validate(CheckEntry, data, at, sets)
+            if entry is None:
+                continue
+            problems = list(_problems(entry))
+            for location, sentence in problems:
+                self._report((*at, *location), sentence)
+            if entry.id in checks:
+                first = checks[entry.id]
+                where = f"{first.path.name} line {first.line}"
+                self._report((*at, "id"), f"there is a check {entry.id!r} already, in {where}")
+            elif not problems:
+                cases_line = self.lines.line((*at, "cases", "tables"))
+                checks[entry.id] = Check.of(entry, self.path, self.lines.line(at), cases_line)
 
     def read_switches(self, checks: dict[str, Check]) -> None:
-        """Turn shipped checks on or off."""
-        for index, data in enumerate(self._tables(self.data, "switch")):
-            check = checks.get(str(data.get("check")))
-            if set(data) != {"check", "enabled"} or not isinstance(data.get("enabled"), bool):
-                self.blame("a switch has check and enabled (true or false)", "switch", index)
-            elif check is None or check.status not in (Status.ON, Status.OFF):
-                self.blame(f"there is no check {data['check']!r} to turn on or off", "switch", index, "check")
+        """Turn checks on or off."""
+        for index, data in enumerate(self.pack.switch):
+            switch = self._validate(SwitchEntry, data, ("switch", index), {})
+            if switch is None:
+                continue
+            check = checks.get(switch.check)
+            if check is None or check.status not in (Status.ON, Status.OFF):
+                self._report(("switch", index, "check"), f"there is no check {switch.check!r} to turn on or off")
             else:
-                checks[check.id] = replace(check, status=Status.ON if data["enabled"] else Status.OFF)
-
-    def _table(self, data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        value = data.get(key, {})
-        if isinstance(value, dict):
-            return value
-        self.blame(f"[{key}] has to be a table", key)
-        return {}
-
-    def _tables(self, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-        value = data.get(key, [])
-        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-            return value
-        self.blame(f"write [[{key}]] for each {key}", key)
-        return []
+                checks[check.id] = replace(check, status=Status.ON if switch.enabled else Status.OFF)
 
 
-@dataclass(frozen=True, slots=True)
-class _CheckReader:
-    file: _File
-    data: Mapping[str, Any]
-    at: tuple[str | int, ...]
-    sets: Mapping[str, frozenset[str]]
+def _sentence(error: ErrorDetails, where: Location) -> str:
+    """Return what is wrong and what to do, in terms of the pack and not of Python."""
+    names = [part for part in where if isinstance(part, str) and part != "[key]"]
+    key, around = (names[-1], names[:-1]) if names else ("", [])
+    owner, keys = _owner(around)
+    match error["type"]:
+        case "union_tag_invalid":
+            return f"there is no primitive {error['ctx']['tag']!r}; there are {', '.join(sorted(PRIMITIVES))}"
+        case "union_tag_not_found":
+            return "a test needs a primitive"
+        case "missing":
+            return f"{owner} needs {key}"
+        case "extra_forbidden":
+            return f"{owner} does not know {key!r}; it has {', '.join(keys) or 'no parameters of its own'}"
+        case "value_error":
+            problem = str(error["ctx"]["error"])
+        case _:
+            wanted = error["msg"].removeprefix("Input should ").replace("tuple", "list")
+            problem = f"should {wanted}, not {reprlib.repr(error['input'])}"
+    return problem if key in PRIMITIVES or not key else f"{key}: {problem}"
 
-    def read(self) -> Check | None:
-        before = len(self.file.problems)
-        for key in self.data:
-            if key not in _CHECK_KEYS:
-                self.file.blame(f"a check has no {key!r}; it has {', '.join(sorted(_CHECK_KEYS))}", *self.at, key)
-        check_id = self._text("id")
-        if check_id and not _ID.fullmatch(check_id):
-            self.file.blame(f"{check_id!r} is no id: letters, digits, _ and -, a letter first", *self.at, "id")
-        certainty = self._certainty()
-        status, note = self._status(certainty)
-        tests = self._tests(certainty) if status in (Status.ON, Status.OFF) else ()
-        names, texts = check_texts.read(self.data, tests, lambda text, *path: self.file.blame(text, *self.at, *path))
-        category, source = self._text("category"), self._text("source")
-        cases = self._cases()
-        if len(self.file.problems) > before:
-            return None
-        return Check(
-            id=check_id,
-            version=str(self.data.get("version", "1")),
-            category=category,
-            certainty=certainty,
-            status=status,
-            source=source,
-            path=self.file.path,
-            line=self.file.locator.line(*self.at),
-            note=note,
-            tests=tests,
-            names=names,
-            texts=texts,
-            cases=cases,
-        )
 
-    def _text(self, key: str) -> str:
-        value = self.data.get(key)
-        if isinstance(value, str) and value.strip():
-            return value
-        self.file.blame(f"a check needs {key}, a text", *self.at, key)
-        return ""
+def _owner(names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return what the innermost table around a key is called, and the keys that it may have."""
+    for name in reversed(names):
+        if name in PRIMITIVES:
+            return name, list(PRIMITIVES[name].parameters())
+        if name in _TABLES:
+            title, model = _TABLES[name]
+            return title, [info.alias or key for key, info in model.model_fields.items()]
+    return "a pack", sorted(PackEntry.model_fields)
 
-    def _certainty(self) -> Certainty:
-        with suppress(ValueError):
-            return Certainty(self.data.get("certainty", ""))
-        self.file.blame(f"certainty is one of {', '.join(Certainty)}", *self.at, "certainty")
-        return Certainty.UNCERTAIN
 
-    def _status(self, certainty: Certainty) -> tuple[Status, str]:
-        note = str(self.data.get("note", ""))
-        if "covered_by" in self.data:
-            return Status.COVERED, self._text("covered_by")
-        if "not_evaluable" in self.data:
-            return Status.NOT_EVALUABLE, self._text("not_evaluable")
-        enabled = self.data.get("enabled", certainty != Certainty.UNCERTAIN)
-        if not isinstance(enabled, bool):
-            self.file.blame("enabled is true or false", *self.at, "enabled")
-        return (Status.ON if enabled else Status.OFF), note
+def _problems(entry: CheckEntry) -> Iterator[tuple[Location, str]]:
+    """Yield what is wrong between the tables of a check, and where."""
+    if entry.status not in (Status.ON, Status.OFF):
+        return
+    if not entry.test:
+        yield ("test",), "a check needs at least one [[check.test]]"
+    for index, test in enumerate(entry.test):
+        certainty = test.certainty or entry.certainty
+        if test.severity is Severity.ERROR and certainty is not Certainty.CERTAIN:
+            yield ("test", index, "severity"), f"a {certainty} test may not be an error"
+    for index in _overlaps(entry.test):
+        yield ("test", index), f"two tests of scenario {entry.test[index].scenario!r} hold on the same day"
+    for language in LANGUAGES:
+        for part, sentence in _text_problems(getattr(entry.text, language), entry.test):
+            yield ("text", language, *part), sentence
 
-    def _tests(self, certainty: Certainty) -> tuple[Test, ...]:
-        blame = self.file.blame
-        value = self.data.get("test")
-        if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
-            blame("a check needs at least one [[check.test]]", *self.at, "test")
-            return ()
-        tests: list[Test] = []
-        for index, data in enumerate(value):
-            path = (*self.at, "test", index)
-            reader = check_tests.TestReader(
-                data, certainty, self.sets, lambda text, *more, path=path: blame(text, *path, *more)
-            )
-            test = reader.read()
-            if test is not None:
-                tests.append(test)
-        for index in check_tests.overlaps(tests):
-            blame(f"two tests of scenario {tests[index].scenario!r} hold on the same day", *self.at, "test", index)
-        return tuple(tests)
 
-    def _cases(self) -> Cases | None:
-        data = self.data.get("cases")
-        if data is None:
-            return None
-        today = data.get("today") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or not set(data) <= _CASE_KEYS or not isinstance(data.get("tables"), str):
-            self.file.blame("[check.cases] has columns, tables and may have today", *self.at, "cases")
-            return None
-        if today is not None and not isinstance(today, date):
-            self.file.blame("today is a date such as 2025-06-30", *self.at, "cases", "today")
-        return Cases(
-            str(data.get("columns", "")), data["tables"], today, self.file.locator.line(*self.at, "cases", "tables")
-        )
+def _overlaps(tests: Sequence[CheckTest]) -> list[int]:
+    """Return the positions of tests that hold on a day of an earlier one of the same scenario."""
+    found = set()
+    for (_, one), (index, other) in itertools.combinations(enumerate(tests), 2):
+        first = max(one.first_day or date.min, other.first_day or date.min)
+        last = min(one.last_day or date.max, other.last_day or date.max)
+        if one.scenario == other.scenario and first <= last:
+            found.add(index)
+    return sorted(found)
+
+
+def _text_problems(text: TextEntry, tests: Sequence[CheckTest]) -> Iterator[tuple[Location, str]]:
+    for test, part in itertools.product(tests, TEXT_PARTS):
+        value = text.part(part, test.scenario)
+        if not value and part != "title":
+            yield (part,), f"{part} of scenario {test.scenario!r} is missing"
+        offered = COMMON_FACTS.union(test.facts, (fact.removesuffix("_cents") for fact in test.facts))
+        for name in _PLACEHOLDER.findall(value):
+            if name not in offered:
+                yield (part,), f"{test.primitive} does not offer {{{name}}} to a text"
+    for part in TEXT_PARTS:
+        for scenario in sorted(getattr(text, part).keys() - {"", *(test.scenario for test in tests)}):
+            yield (part, scenario), f"there is no scenario {scenario!r}"
+
+
+class TomlLines:
+    """Line numbers of tables and keys by their location, such as `("check", 0, "test", 1, "max")`.
+
+    `tomllib` does not tell them.
+    """
+
+    _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\-\"' ]+?)\s*\]\]?\s*(?:#.*)?")
+    _KEY = re.compile(r"\s*([\w\-\"'.]+)\s*=")
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[Location, int] = {(): 1}
+        self._counts: dict[Location, int] = {}
+        self._scan(text)
+
+    def line(self, location: Location) -> int:
+        """Return the line of the innermost table or key of a location; parts that are not in the file are skipped."""
+        known: Location = ()
+        for part in location:
+            known = (*known, part) if (*known, part) in self._lines else known
+        return self._lines[known]
+
+    def _scan(self, text: str) -> None:
+        table: Location = ()
+        open_quote = ""
+        for number, line in enumerate(text.splitlines(), 1):
+            if open_quote:
+                open_quote = "" if line.count(open_quote) % 2 else open_quote
+                continue
+            if match := self._HEADER.fullmatch(line):
+                table = self._table(match[2].split("."), number, is_array=match[1] == "[[")
+            elif match := self._KEY.match(line):
+                self._note(table, match[1].split("."), number)
+            open_quote = next((quote for quote in ('"""', "'''") if line.count(quote) % 2), "")
+
+    def _table(self, names: list[str], number: int, *, is_array: bool) -> Location:
+        parent: Location = ()
+        for name in names[:-1]:
+            parent = self._note(parent, [name], number)
+            if parent in self._counts:
+                parent = (*parent, self._counts[parent] - 1)
+        location = self._note(parent, names[-1:], number)
+        if is_array:
+            self._counts[location] = self._counts.get(location, 0) + 1
+            location = (*location, self._counts[location] - 1)
+            self._lines[location] = number
+        return location
+
+    def _note(self, location: Location, names: list[str], number: int) -> Location:
+        for name in names:
+            location = (*location, name.strip(" \"'"))
+            self._lines.setdefault(location, number)
+        return location

@@ -20,8 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facnet_grpc.rules.table.arrays import slices
-from facnet_grpc.rules.table.claims import Ints, Mask
+from facnet_grpc.rules.table.arrays import Ints, Mask, slices
 
 Bytes = npt.NDArray[np.uint8]
 

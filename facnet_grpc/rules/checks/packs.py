@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -15,7 +15,7 @@ from facnet_grpc.rules.api import Rule
 from facnet_grpc.rules.checks import cases
 from facnet_grpc.rules.checks.compile import CheckRule, SharedCache
 from facnet_grpc.rules.checks.loader import Packs, load
-from facnet_grpc.rules.checks.model import PackError, Problem, Status, Text
+from facnet_grpc.rules.checks.schema import TEXT_PARTS, PackError, Problem
 
 ENTRY_POINTS = "facnet.rules"
 _SHIPPED = Path(packs.__file__).parent
@@ -36,20 +36,6 @@ def load_checks(folders: Iterable[Path | str] = ()) -> Packs:
     return load(paths, shipped())
 
 
-def load_packs(folders: Sequence[Path | str] = ()) -> tuple[Rule, ...]:
-    """Return the rules that are on: shipped checks, those of `folders`, those of installed packages, by id.
-
-    Raises `PackError` if a pack cannot be used, and `ValueError` if two rules have one id.
-    """
-    checks = load_checks(folders).checks
-    rules: list[Rule] = [CheckRule.of(check) for check in checks if check.status is Status.ON]
-    rules += discover()
-    ids = [rule.info.id for rule in rules]
-    if twice := sorted({rule_id for rule_id in ids if ids.count(rule_id) > 1}):
-        raise ValueError(f"two rules have the id {twice[0]!r}")
-    return tuple(sorted(rules, key=lambda rule: rule.info.id))
-
-
 def discover() -> tuple[Rule, ...]:
     """Return the rules of installed packages: entry points of the group `facnet.rules`.
 
@@ -62,41 +48,28 @@ def discover() -> tuple[Rule, ...]:
 
 
 def for_run(rules: Iterable[Rule], today: date) -> tuple[Rule, ...]:
-    """Return rules as of a day, ready for one file: checks share what they work out about it.
+    """Return rules as of a day, ready for one file: checks share the columns that they prepare.
 
     `today` is the day on which the run was created, in Quebec: the same run gives the same results whenever it is
-    worked on. Drop what is returned with the run; it holds on to the file's lines. Checks come last, so that other
-    rules have the memory for themselves that those share.
+    evaluated. The rules keep the file's lines in memory: drop them with the run. Checks come last, so that their shared
+    columns are not in memory while other rules are evaluated.
     """
-    desk = SharedCache()
-    ready = [rule.for_run(today, desk) if isinstance(rule, CheckRule) else rule for rule in rules]
+    cache = SharedCache()
+    ready = [rule.for_run(today, cache) if isinstance(rule, CheckRule) else rule for rule in rules]
     return tuple(sorted(ready, key=lambda rule: isinstance(rule, CheckRule)))
 
 
-def texts(rule_id: str, scenario: str, locale: str, folders: Sequence[Path | str] = ()) -> Text | None:
-    """Return the texts of a check's scenario in a language (`fr`, `en`), None if it is no check's."""
-    return _texts(tuple(str(folder) for folder in folders)).get((rule_id, scenario, locale))
-
-
-def entries(locale: str, folders: Sequence[Path | str] = ()) -> Mapping[str, str]:
-    """Return all texts of checks under the keys that catalogues of texts use, such as `A11.exceeded.message`."""
-    found: dict[str, str] = {}
-    for (rule_id, scenario, language), text in _texts(tuple(str(folder) for folder in folders)).items():
-        if language == locale:
-            found[f"{rule_id}.name"] = text.name
-            found[f"{rule_id}.{scenario}.title"] = text.title
-            found[f"{rule_id}.{scenario}.message"] = text.message
-            found[f"{rule_id}.{scenario}.solution"] = text.solution
-    return found
-
-
 @cache
-def _texts(folders: tuple[str, ...]) -> Mapping[tuple[str, str, str], Text]:
-    return {
-        (check.id, scenario, language): text
-        for check in load_checks(folders).checks
-        for (scenario, language), text in check.texts.items()
-    }
+def entries(locale: str, folder: Path | None = None) -> Mapping[str, str]:
+    """Return all texts of checks in a language, by the keys of text catalogues, such as `A11.exceeded.message`."""
+    found: dict[str, str] = {}
+    for check in load_checks([folder] if folder else []).checks:
+        for (scenario, language), text in check.texts.items():
+            if language == locale:
+                found[f"{check.id}.name"] = text.name
+                for part in TEXT_PARTS:
+                    found[f"{check.id}.{scenario}.{part}"] = getattr(text, part)
+    return found
 
 
 def validate_pack(path: Path | str) -> tuple[Problem, ...]:

@@ -7,7 +7,7 @@ What the rules calculate with: numbers of lines, as narrow as they are stored or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,19 +95,19 @@ def slices(count: int) -> Sequence[slice]:
     return [slice(first, min(first + _AT_ONCE, count)) for first in range(0, count, _AT_ONCE)]
 
 
-def ask(rows: Ints, test: Callable[[Ints], Mask]) -> Mask:
+def test_in_slices(rows: Ints, test: Callable[[Ints], Mask]) -> Mask:
     """Return for which of many rows a test holds, asked of some at a time."""
     return np.concatenate([np.zeros(0, np.bool_), *(test(rows[part]) for part in slices(len(rows)))])
 
 
-def figure(rows: Ints, of: Callable[[Ints], Ints]) -> Ints:
+def in_slices(rows: Ints, of: Callable[[Ints], Ints]) -> Ints:
     """Return a number of 32 bits for each of many rows, worked out for some at a time."""
     return np.concatenate([np.zeros(0, np.int32), *(of(rows[part]).astype(np.int32) for part in slices(len(rows)))])
 
 
 def look_up(answers: Mask, index: Ints) -> Mask:
     """Return `answers[index]` for many indices of few bits, which numpy would make 64 bits wide all at once."""
-    return ask(index, lambda some: answers[some])
+    return test_in_slices(index, lambda some: answers[some])
 
 
 def dense(keys: Ints | Column, count: int, bound: int) -> tuple[Ints, int]:
@@ -124,3 +124,67 @@ def dense(keys: Ints | Column, count: int, bound: int) -> tuple[Ints, int]:
     for part in slices(count):
         dense_keys[part] = ranks[keys[part]]
     return dense_keys, int(present.sum())
+
+
+# Numbers for equal values, without a hash table of all of them, which would take several times what the values do:
+# values are shared out, equal ones together, and numbered share by share.
+_SHARE_ROWS = 1 << 16  # values whose hash table is small enough
+_MOST_SHARES = 16  # each is looked for in all of them
+_MIXER = np.int64(-7046029254386353131)  # odd, of no pattern: what is left of a product depends on all bits of a key
+_WEIGHTS = (1, 11, 101, 1009)
+
+
+def number_texts(texts: pa.Array) -> tuple[Ints, pa.Array]:
+    """Number texts; return the numbers (32 bits), and each text once. There may be no nulls."""
+    numbers, leads = _numbered(texts, lambda: _mixtures(texts))
+    return numbers, texts.filter(pa.array(leads))
+
+
+def number(keys: Ints) -> tuple[Ints, int]:
+    """Number keys; return the numbers (32 bits), and how many different ones there are."""
+    numbers, leads = _numbered(pa.array(keys), lambda: keys)
+    return numbers, int(leads.sum())
+
+
+def _numbered(values: pa.Array, mixture: Callable[[], Ints]) -> tuple[Ints, Mask]:
+    """Return the numbers of values, and which of them are the first of their kind."""
+    every = np.arange(len(values), dtype=np.int32)
+    leader = np.empty(len(values), np.int32)  # the first value that is the same
+    for rows in _shares(len(values), mixture):
+        encoded = (values if rows is None else values.take(pa.array(rows))).dictionary_encode()
+        numbers = np.asarray(encoded.indices)
+        positions = every if rows is None else rows
+        first = np.empty(len(encoded.dictionary), np.int32)
+        first[numbers[::-1]] = positions[::-1]  # the earliest is written last, and stays
+        leader[positions] = first[numbers]
+    leads = leader == every
+    ranks: Ints = np.cumsum(leads, dtype=np.int32)[leader]
+    ranks -= 1
+    return ranks, leads
+
+
+def _shares(count: int, mixture: Callable[[], Ints]) -> Iterator[Ints | None]:
+    """Yield rows of values, equal ones together; None for all."""
+    shares = min(-(-count // _SHARE_ROWS), _MOST_SHARES)
+    if shares <= 1:
+        yield None
+        return
+    share, keys = np.empty(count, np.int8), mixture()
+    for part in slices(count):
+        share[part] = (keys[part] * _MIXER >> np.int64(32)) % shares
+    del keys
+    for one in range(shares):
+        yield np.flatnonzero(share == one).astype(np.int32)
+
+
+def _mixtures(texts: pa.Array) -> Ints:
+    """Return a number for each text, the same for the same text: from its last characters, which vary most in a NAM."""
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    characters = np.frombuffer(data, np.uint8)
+    starts, ends = bounds[:-1], bounds[1:]
+    mixed = np.zeros(len(texts), np.int32)
+    for back, weight in enumerate(_WEIGHTS, 1):
+        # Of a text that is too short the first character once more.
+        mixed += characters[np.clip(ends - back, starts, len(characters) - 1)] * np.int32(weight)
+    return np.where(ends > starts, mixed, np.int32(0))

@@ -16,12 +16,10 @@ from facnet_grpc.calendar import DAY_SECONDS
 from facnet_grpc.rules.parameters import first_day, last_day, parameters
 from facnet_grpc.rules.table import arrays
 from facnet_grpc.rules.table.arrays import Column, Ints, Mask, blanks, dense, indices_of, look_up, values_of
-from facnet_grpc.rules.table.cached import cached
+from facnet_grpc.rules.table.parallel import cached
 
-__all__ = ["WORDS", "Claims", "Column", "Ints", "Mask", "dense"]
-
-# What the words of `Claims` look at, apart from the ones that are given a column's name.
-WORDS = frozenset(
+# The columns that `Claims` reads by itself; others only by their name.
+CLAIM_COLUMNS = frozenset(
     {
         *("record_number", "service_date", "start_time", "end_time", "place", "code", "units", "context"),
         *("preliminary_cents", "paid_cents", "doctor_key", "patient_key"),

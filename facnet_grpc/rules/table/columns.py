@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.rules.table import arrays
-from facnet_grpc.rules.table.text_ids import number_texts
 
 _FEW = 1 << 16  # distinct values of a column up to which a Python dict of them costs next to nothing
 _PARTS = 64
@@ -46,13 +45,13 @@ class ValueBuilder:
         self._parts: list[pa.Array] = []
 
     def add(self, values: pa.Array) -> None:
-        """See `Growing`."""
+        """See `ColumnBuilder`."""
         self._parts.append(narrowed(values) if self._narrow else values.cast(self._kind))
         if len(self._parts) == _PARTS:
             self._joined.append(_join(self._parts))
 
     def finish(self) -> pa.Array:
-        """See `Growing`."""
+        """See `ColumnBuilder`."""
         parts, self._joined = [*self._joined, *self._parts], []
         self._parts.clear()
         return _join(parts) if parts else pa.array([], self._kind)
@@ -66,7 +65,7 @@ class DigitsBuilder:
         self._texts: ValueBuilder | None = None
 
     def add(self, values: pa.Array) -> None:
-        """See `Growing`."""
+        """See `ColumnBuilder`."""
         if self._texts is None:
             packed = arrays.pack(values)
             if packed is not None:
@@ -77,7 +76,7 @@ class DigitsBuilder:
         self._texts.add(values)
 
     def finish(self) -> pa.Array:
-        """See `Growing`."""
+        """See `ColumnBuilder`."""
         return (self._numbers if self._texts is None else self._texts).finish()
 
 
@@ -94,7 +93,7 @@ class DictionaryBuilder:
         self._register: _Register | None = None
 
     def add(self, values: pa.Array) -> None:
-        """See `Growing`."""
+        """See `ColumnBuilder`."""
         if self._register is None:
             encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
             if self._are_few(encoded):
@@ -106,7 +105,7 @@ class DictionaryBuilder:
         self._register.add(_plain(values))
 
     def finish(self) -> pa.Array:
-        """See `Growing`."""
+        """See `ColumnBuilder`."""
         numbers, texts = self._so_far() if self._register is None else self._register.finish()
         return pa.DictionaryArray.from_arrays(numbers, texts)
 
@@ -143,7 +142,7 @@ class _Register:
         self._blocks.clear()
         ends = np.cumsum([len(block) for block in texts]).tolist()
         texts = pa.concat_arrays(texts)
-        numbers, texts = number_texts(texts)
+        numbers, texts = arrays.number_texts(texts)
         indices = ValueBuilder(pa.int32(), narrow=True)
         for first, end, local in zip([0, *ends], ends, own, strict=False):
             indices.add(pa.array(numbers[first:end]).take(local))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facnet_grpc.rules.table.claims import Claims, Column, Ints, Mask
+from facnet_grpc.rules.table.arrays import Column, Ints, Mask
+from facnet_grpc.rules.table.claims import Claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,13 @@ class Groups:
             values = key[ordered]
             changes[1:] |= values[1:] != values[:-1]
         return cls(ordered, np.append(np.flatnonzero(changes), len(ordered)))
+
+    @classmethod
+    def of_sorted(cls, rows: Ints, ids: Ints) -> Groups:
+        """Group rows that are sorted already by the number of their group (one of `ids` per row)."""
+        changes = np.ones(len(ids), np.bool_)
+        changes[1:] = ids[1:] != ids[:-1]
+        return cls(rows, np.append(np.flatnonzero(changes), len(ids)))
 
     @classmethod
     def single(cls, rows: Ints) -> Groups:
@@ -66,16 +74,25 @@ class Groups:
         totals: Ints = sums[self.starts[1:]] - sums[self.starts[:-1]]
         return totals
 
-    def having(self, keep: Mask) -> Groups:
-        """Return only the groups for which `keep` holds."""
+    def filter(self, keep: Mask) -> Groups:
+        """Return the groups for which `keep` (one value per group) holds."""
         sizes = self.sizes[keep]
         return Groups(self.rows[np.repeat(keep, self.sizes)], np.concatenate([[0], np.cumsum(sizes)]))
 
-    def only(self, keep: Mask) -> Groups:
-        """Return all groups, but of their rows only those for which `keep` (one a line of the table) holds."""
-        kept = keep[self.rows]
-        sizes = np.bincount(self.owner[kept], minlength=len(self))
-        return Groups(self.rows[kept], np.concatenate([[0], np.cumsum(sizes)]))
+    def filter_rows(self, keep: Mask) -> Groups:
+        """Return all groups, with those of their rows for which `keep` (one value per `rows`) holds."""
+        sizes = np.bincount(self.owner[keep], minlength=len(self))
+        return Groups(self.rows[keep], np.concatenate([[0], np.cumsum(sizes)]))
+
+    def with_first(self, first: Mask) -> Groups:
+        """Return the same groups, in each the rows for which `first` (one value per `rows`) holds before the others."""
+        order = np.lexsort([np.arange(len(self.rows)), ~first, self.owner])
+        return Groups(self.rows[order], self.starts)
+
+    @property
+    def positions(self) -> Ints:
+        """The position of each of `rows` within its group, from 0."""
+        return np.arange(len(self.rows)) - self.starts[self.owner]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,40 +8,7 @@ import io
 import pytest
 from facnet_process import SAMPLE, run_facnet
 
-PACK = """
-[[check]]
-id = "MINE_1"
-category = "house"
-certainty = "certain"
-source = "House rules"
-
-[check.text.fr]
-name = "Deux par jour"
-message = "{count} lignes\N{NO-BREAK SPACE}: {max} au plus."
-solution = "Retirez les autres."
-
-[check.text.en]
-name = "Two a day"
-message = "{count} lines: {max} at most."
-solution = "Remove the others."
-
-[[check.test]]
-scenario = "exceeded"
-primitive = "max_count"
-severity = "warning"
-group = "doctor+patient+day"
-codes = ["15804"]
-max = 2
-
-[check.cases]
-columns = "code"
-tables = '''
-# three
-15804
-15804
-15804 ! exceeded
-'''
-"""
+from tests.rules.pack_text import HOUSE
 
 
 @pytest.fixture
@@ -160,17 +127,17 @@ def test_rules_are_listed_and_shown(facnet):
 
 def test_a_pack_is_checked_and_tested_without_a_server(tmp_path):
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
-    good.write_text(PACK, encoding="utf-8")
-    bad.write_text(PACK.replace("max = 2", "max = 2\nhint = 1").replace("15804 !", "15805 !"), encoding="utf-8")
+    good.write_text(HOUSE, encoding="utf-8")
+    bad.write_text(HOUSE.replace("max = 2", "max = 2\nhint = 1"), encoding="utf-8")
     assert run_facnet("rules", "validate", good).code == 0
     tested = run_facnet("rules", "test", good, "--json")
-    assert tested.json == {"pack": str(good), "ok": True, "problems": 0, "passed": 1}
+    assert tested.json == {"pack": str(good), "ok": True, "problems": 0, "passed": 3}
     wrong = run_facnet("rules", "validate", bad)
     assert wrong.code == 1
     assert wrong.out.startswith(f"{bad}:")
     assert "hint" in wrong.out
     failing = tmp_path / "failing.toml"
-    failing.write_text(PACK.replace("15804 ! exceeded", "15804"), encoding="utf-8")
+    failing.write_text(HOUSE.replace(" ! exceeded =10.00", ""), encoding="utf-8")
     assert run_facnet("rules", "validate", failing).code == 0
     ended = run_facnet("rules", "test", failing, "--lang", "en")
     assert ended.code == 1

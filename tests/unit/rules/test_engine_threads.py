@@ -17,9 +17,9 @@ from facnet_grpc.errors import RunCancelled
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.reference.snapshot import shipped
-from facnet_grpc.rules import checks
 from facnet_grpc.rules.api import Outcome, RuleInfo
 from facnet_grpc.rules.checks import claim_table
+from facnet_grpc.rules.checks.packs import for_run
 from facnet_grpc.rules.engine import run_rules
 from facnet_grpc.rules.registry import select
 from facnet_grpc.rules.table.columns import LineCollector
@@ -77,7 +77,7 @@ def sample():
 
 
 def judged(sample, rules, **options):
-    ready = checks.for_run(rules, TODAY)
+    ready = for_run(rules, TODAY)
     return run_rules(sample, with_sites(), ready, between=lambda _: None, **options)
 
 
@@ -104,7 +104,7 @@ def test_what_checks_share_is_worked_out_once(sample, monkeypatch):
 
     class Noted(claim_table.ClaimTable):
         def __init__(self, lines):
-            made.append("sheet")
+            made.append("table")
             super().__init__(lines)
 
     def noted(keys):
@@ -114,7 +114,7 @@ def test_what_checks_share_is_worked_out_once(sample, monkeypatch):
     monkeypatch.setattr("facnet_grpc.rules.checks.compile.ClaimTable", Noted)
     monkeypatch.setattr(claim_table.Nams, "of", noted)
     judged(sample, select(()), threads=4)
-    assert sorted(made) == ["nams", "sheet"]
+    assert sorted(made) == ["nams", "table"]
 
 
 def test_two_rules_are_in_evaluation_at_once_and_no_third():

@@ -34,8 +34,8 @@ def test_totals_and_choices():
     assert groups.total(np.array([1, 2, 3, 4, 5])).tolist() == [3, 0, 12]
     assert groups.sizes.tolist() == [2, 0, 3]
     assert groups.owner.tolist() == [0, 0, 2, 2, 2]
-    assert as_lists(groups.having(np.array([False, True, True]))) == [[], [2, 3, 4]]
-    assert as_lists(groups.only(np.array([True, False, False, True, True]))) == [[0], [], [3, 4]]
+    assert as_lists(groups.filter(np.array([False, True, True]))) == [[], [2, 3, 4]]
+    assert as_lists(groups.filter_rows(np.array([True, False, False, True, True]))) == [[0], [], [3, 4]]
 
 
 def kept(*paid, sizes):

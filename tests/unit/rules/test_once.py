@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from facnet_grpc.rules.table.cached import cached
+from facnet_grpc.rules.table.parallel import cached
 
 SOON = 30.0  # seconds after which a test has failed; nothing waits that long
 

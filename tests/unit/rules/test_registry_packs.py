@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from facnet_grpc.errors import InvalidInput, NotFound, Reason
 from facnet_grpc.rules import registry
-from facnet_grpc.rules.api import RuleInfo
-from facnet_grpc.rules.checks import Status
+from facnet_grpc.rules.checks.schema import Status
 from facnet_grpc.rules.registry import RULES, Listed, Registry, load
 from facnet_grpc.settings.environment import SettingsError
+from tests.rules.pack_text import HOUSE, SWITCH_OFF_A11, write
 
-PACK = """
-[[check]]
-id = "MINE_1"
-category = "house"
-certainty = "uncertain"
-source = "House rules"
+UNCERTAIN = HOUSE.replace('"certain"', '"uncertain"').replace('"error"', '"warning"')
 
-[check.text.fr]
-name = "Deux par jour"
-message = "{count} lignes\N{NO-BREAK SPACE}: {max} au plus."
-solution = "Retirez les autres."
+THEIR_RULES = """
+from facnet_grpc.rules.api import RuleInfo
+from facnet_grpc.rules.catalog.office_fee.rule import OfficeFee
 
-[check.text.en]
-name = "Two a day"
-message = "{count} lines: {max} at most."
-solution = "Remove the others."
 
-[[check.test]]
-scenario = "exceeded"
-primitive = "max_count"
-severity = "warning"
-group = "doctor+patient+day"
-codes = ["15804"]
-max = 2
+class Theirs(OfficeFee):
+    info = RuleInfo("{rule_id}", "1", "x", OfficeFee.info.certainty, (), ("one",), (), "theirs")
 
-[[switch]]
-check = "A11"
-enabled = false
+
+def rules():
+    return [Theirs()]
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "mine.toml").write_text(PACK, encoding="utf-8")
+    write(tmp_path, UNCERTAIN + SWITCH_OFF_A11)
     return tmp_path
 
 
@@ -71,10 +54,10 @@ def test_a_core_rule_and_a_check_never_see_the_same():
 
 def test_what_is_off_runs_if_it_is_named(folder):
     rules = load(folder)
-    assert "MINE_1" not in ids(rules.select([]))
+    assert "my_limit" not in ids(rules.select([]))
     assert "A11" not in ids(rules.select([]))
-    assert ids(rules.select(["office_fee", "MINE_1", "A11"])) == ["A11", "MINE_1", "office_fee"]
-    assert rules.get("MINE_1").names["fr"] == "Deux par jour"
+    assert ids(rules.select(["office_fee", "my_limit", "A11"])) == ["A11", "my_limit", "office_fee"]
+    assert rules.get("my_limit").names["fr"] == "Deux par jour"
     assert rules.version != load().version
 
 
@@ -101,15 +84,15 @@ def test_a_rule_is_found_by_its_id():
 
 
 def test_a_pack_that_cannot_be_used_says_where(tmp_path):
-    (tmp_path / "bad.toml").write_text(PACK.replace('"max_count"', '"max_cuont"'), encoding="utf-8")
+    (tmp_path / "bad.toml").write_text(HOUSE.replace('"max_count"', '"max_cuont"'), encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         load(tmp_path)
-    assert f"{tmp_path / 'bad.toml'}:20: " in str(caught.value)
+    assert f"{tmp_path / 'bad.toml'}:22: " in str(caught.value)
     assert str(caught.value).startswith("FACNET_RULE_PACKS_DIR: ")
 
 
 def test_a_pack_cannot_take_the_name_of_a_core_rule(tmp_path):
-    (tmp_path / "bad.toml").write_text(PACK.replace("MINE_1", "office_fee"), encoding="utf-8")
+    (tmp_path / "bad.toml").write_text(HOUSE.replace("my_limit", "office_fee"), encoding="utf-8")
     with pytest.raises(SettingsError, match="two rules have the id 'office_fee'"):
         load(tmp_path)
 
@@ -119,17 +102,28 @@ def test_a_folder_that_is_not_there_is_a_problem_of_the_settings(tmp_path):
         load(tmp_path / "none")
 
 
+def install(folder, monkeypatch, rule_id):
+    """Make a package with an entry point, as another distribution has it."""
+    metadata = folder / f"{rule_id}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {rule_id}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[facnet.rules]\ntheirs = {rule_id}_rules:rules\n")
+    (folder / f"{rule_id}_rules.py").write_text(THEIR_RULES.format(rule_id=rule_id))
+    monkeypatch.syspath_prepend(folder)
+    packs = folder / "packs"
+    packs.mkdir()
+    return packs
+
+
 def test_rules_of_installed_packages_are_found_and_count_in_the_version(monkeypatch, tmp_path):
-    info = RULES[0].info
-    mine = SimpleNamespace(
-        info=RuleInfo("theirs", "1", "x", info.certainty, info.severities, info.scenarios, (), "theirs")
-    )
-    entry = SimpleNamespace(name="theirs", value="theirs:rules", dist=None, load=lambda: lambda: [mine])
-    monkeypatch.setattr("facnet_grpc.rules.checks.packs.entry_points", lambda **_: [entry])
-    monkeypatch.setattr(registry, "entry_points", lambda **_: [entry])
-    rules = load(tmp_path)
+    rules = load(install(tmp_path, monkeypatch, "theirs"))
     assert "theirs" in ids(rules.select([]))
     assert rules.version != registry.rule_set_version()
+
+
+def test_an_installed_rule_may_not_take_the_place_of_another(monkeypatch, tmp_path):
+    with pytest.raises(SettingsError, match="two rules have the id 'A11'"):
+        load(install(tmp_path, monkeypatch, "A11"))
 
 
 def test_two_rules_of_one_id_are_a_mistake():

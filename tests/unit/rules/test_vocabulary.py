@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from facnet_grpc.model.billing import DICT, RULE_SCHEMA
-from facnet_grpc.rules.table.claims import Claims, dense
+from facnet_grpc.rules.table.arrays import dense
+from facnet_grpc.rules.table.claims import Claims
 from tests.rules.tables import lines
 
 

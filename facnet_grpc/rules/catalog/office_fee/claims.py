@@ -10,7 +10,8 @@ import numpy as np
 
 from facnet_grpc.rules.catalog.office_fee.days import FEE_CODES, REGISTERED, SIDES, WALK_IN, OfficeDays, is_walk_in
 from facnet_grpc.rules.parameters import numbers
-from facnet_grpc.rules.table.claims import Claims, Ints, Mask
+from facnet_grpc.rules.table.arrays import Ints, Mask
+from facnet_grpc.rules.table.claims import Claims
 from facnet_grpc.rules.table.groups import Groups
 
 LOW, HIGH = 0, 1  # 19928 and 19929, as in FEE_CODES
@@ -43,13 +44,13 @@ class Fees:
         side = is_walk_in(claims)[rows].astype(np.int64)
         return cls(rows, claims.doctor_day[0][rows], level, side)
 
-    def only(self, keep: Mask) -> Fees:
+    def filter(self, keep: Mask) -> Fees:
         """Return some of these lines."""
         return Fees(self.rows[keep], self.day[keep], self.level[keep], self.side[keep])
 
     def of_kind(self, level: int, side: int) -> Fees:
         """Return the lines of one code and side."""
-        return self.only((self.level == level) & (self.side == side))
+        return self.filter((self.level == level) & (self.side == side))
 
     def per_day(self, days: int) -> Ints:
         """Count lines by level, side and day."""

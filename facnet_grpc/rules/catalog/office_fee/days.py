@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
-from facnet_grpc.rules.table.claims import Claims, Ints, Mask
+from facnet_grpc.rules.table.arrays import Ints, Mask
+from facnet_grpc.rules.table.claims import Claims
 
 REGISTERED, WALK_IN = 0, 1
 SIDES = ("registered", "walk_in")

@@ -44,7 +44,8 @@ from facnet_grpc.rules.catalog.office_fee.claims import HIGH, LOW, Fees, Terms, 
 from facnet_grpc.rules.catalog.office_fee.days import FEE_CODES, REGISTERED, SIDES, WALK_IN, OfficeDays, count_patients
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.parameters import named
-from facnet_grpc.rules.table.claims import WORDS, Claims, Ints, Mask
+from facnet_grpc.rules.table.arrays import Ints, Mask
+from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups
 
 _BOTH = (REGISTERED, WALK_IN)
@@ -72,7 +73,7 @@ class OfficeFee:
         needs=("patient_key",),
         reads=("context",),
         source="Practice: fees 19928 and 19929 are not in the manual",
-        columns=WORDS,
+        columns=CLAIM_COLUMNS,
         parameters=named(
             "walk_in_contexts",
             "walk_in_visit_codes",
@@ -97,9 +98,9 @@ class _Check:
         self.enough = days.billed >= self.terms.need
         fees = Fees.of(claims)
         misplaced = claims.in_establishment[fees.rows]
-        placed = fees.only(~misplaced)
+        placed = fees.filter(~misplaced)
         holds = self.enough[placed.level, placed.side, placed.day]
-        self.misplaced, self.short, self.standing = fees.only(misplaced), placed.only(~holds), placed.only(holds)
+        self.misplaced, self.short, self.standing = fees.filter(misplaced), placed.filter(~holds), placed.filter(holds)
         self.standing_per_day = self.standing.per_day(len(days))
         self.over = exceeds(self.standing_per_day)
         self.has_fee = np.bincount(fees.day, minlength=len(days)) > 0
@@ -118,7 +119,7 @@ class _Check:
         self.missed = ~self.has_fee & self.enough[LOW].any(axis=0)
         fees = self.standing
         paid_enough = self.days.paid[fees.side, fees.day] >= self.terms.need[fees.level, fees.side, fees.day]
-        self.awaiting = fees.only(self.calm[fees.day] & self.claims.paid[fees.rows] & ~paid_enough)
+        self.awaiting = fees.filter(self.calm[fees.day] & self.claims.paid[fees.rows] & ~paid_enough)
 
     def passes(self) -> dict[str, int]:
         """Count the days that are right as they are."""
@@ -155,7 +156,7 @@ class _Check:
         return FindingGroup(scenario, Severity.ERROR, lines.rows, lines, risk=lines, risk_cents=lost, facts=facts)
 
     def _ceiling(self) -> FindingGroup:
-        fees = self.standing.only(self.over[self.standing.day])
+        fees = self.standing.filter(self.over[self.standing.day])
         dropped = lines_to_drop(self.claims, fees)
         billed = Groups.of(fees.rows, [self.claims.doctor_day[0]], [self.claims.record])
         billed_cents = billed.total(self.claims.cents)
@@ -168,7 +169,7 @@ class _Check:
         return FindingGroup("ceiling", Severity.ERROR, dropped.first, dropped, risk=dropped, facts=facts)
 
     def _add(self, scenario: str, where: Mask, level: int, side: int, gain: Ints) -> FindingGroup:
-        fees = self.standing.only(where[self.standing.day])
+        fees = self.standing.filter(where[self.standing.day])
         lines = Groups.single(fees.rows)
         wanted = Fees(fees.rows, fees.day, np.full_like(fees.level, level), np.full_like(fees.side, side))
         facts = {**self._counts(wanted), "billed_code": self._codes(fees)}

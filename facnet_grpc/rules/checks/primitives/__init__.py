@@ -1,1 +1,1 @@
-"""What checks are made of: each primitive asks one kind of question of many lines at once."""
+"""The kinds of tests that a check can be made of: each primitive is a `CheckTest`."""

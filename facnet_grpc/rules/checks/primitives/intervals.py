@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from facnet_grpc.rules.checks import calendar
+from facnet_grpc.rules.checks import days_off
 from facnet_grpc.rules.checks.claim_table import months_between
-from facnet_grpc.rules.checks.grouping import Keyed, chronological
-from facnet_grpc.rules.checks.primitives.base import Field, Hits, Primitive, Work
-from facnet_grpc.rules.table.claims import Ints, Mask
+from facnet_grpc.rules.checks.grouping import GroupedRows, chronological
+from facnet_grpc.rules.checks.primitives.base import CheckTest, Codes, Evaluate, Evaluation, Group, Matches, Whole
+from facnet_grpc.rules.table.arrays import Ints, Mask
 from facnet_grpc.rules.table.groups import Groups
 
 
-def min_interval(work: Work) -> Hits:
+def min_interval(evaluation: Evaluation[_Interval]) -> Matches:
     """Find lines that come too soon after the line before them in their group (of their codes or of `after`)."""
-    sheet, params = work.sheet, work.params
-    if not len(work.rows):
-        return Hits.none()
-    own = np.zeros(len(sheet.claims), np.bool_)
-    own[work.rows] = True
-    others = work.narrow(sheet.with_codes(params["after"])) if params["after"] else work.rows
-    keyed = Keyed.of(sheet, np.union1d(work.rows, others), work.group)
-    groups = chronological(sheet, keyed.rows, keyed.ids)
+    table, test = evaluation.table, evaluation.test
+    if not len(evaluation.rows):
+        return Matches.none()
+    own = np.zeros(len(table.claims), np.bool_)
+    own[evaluation.rows] = True
+    others = evaluation.narrow(table.with_codes(test.after)) if test.after else evaluation.rows
+    grouped = GroupedRows.of(table, np.union1d(evaluation.rows, others), evaluation.test.group)
+    groups = chronological(table, grouped.rows, grouped.ids)
     earlier, later = _neighbours(groups)
-    gap = _gap(sheet.claims.day[earlier], sheet.claims.day[later], months=params["months"] is not None)
-    close = own[later] & (gap < (params["months"] or params["days"]))
-    if params["distinct"]:
-        close &= sheet.index("doctor_key")[earlier] != sheet.index("doctor_key")[later]
-    if params["other"]:
-        close &= calendar.week(sheet.claims.day[earlier]) != calendar.week(sheet.claims.day[later])
-    return _pairs(work, earlier[close], later[close], gap[close], int(own[keyed.rows].sum()))
+    gap = _gap(table.claims.day[earlier], table.claims.day[later], months=test.months is not None)
+    close = own[later] & (gap < (test.months or test.days or 0))
+    if test.distinct:
+        close &= table.index("doctor_key")[earlier] != table.index("doctor_key")[later]
+    if test.other:
+        close &= days_off.week(table.claims.day[earlier]) != days_off.week(table.claims.day[later])
+    return _pairs(evaluation, earlier[close], later[close], gap[close], int(own[grouped.rows].sum()))
 
 
 def _neighbours(groups: Groups) -> tuple[Ints, Ints]:
@@ -43,38 +43,38 @@ def _gap(earlier: Ints, later: Ints, *, months: bool) -> Ints:
     return months_between(earlier, later) if months else later - earlier
 
 
-def _pairs(work: Work, earlier: Ints, later: Ints, gap: Ints, seen: int) -> Hits:
+def _pairs(evaluation: Evaluation[_Interval], earlier: Ints, later: Ints, gap: Ints, examined: int) -> Matches:
     rows = np.stack([later, earlier], axis=1).ravel()
-    return Hits(
+    return Matches(
         affected=Groups(rows, np.arange(len(later) + 1) * 2),
-        seen=seen,
+        examined=examined,
         risk=Groups.single(later),
-        facts={"gap": gap, "required": work.params["months"] or work.params["days"]},
+        facts={"gap": gap, "required": evaluation.test.months or evaluation.test.days or 0},
     )
 
 
-def min_count_relation(work: Work) -> Hits:
+def min_count_relation(evaluation: Evaluation[MinCountRelation]) -> Matches:
     """Find lines without one of `after` in the days before them; or, `repeated`, the second since the last of it.
 
     A line so early in the file that the earlier act could lie before it is left out.
     """
-    sheet, params = work.sheet, work.params
-    procedures = sheet.with_codes(params["after"])
-    keyed = Keyed.of(sheet, np.concatenate([work.rows, procedures]), work.group)
-    if not len(keyed.rows):
-        return Hits.none()
-    is_own = np.isin(keyed.rows, work.rows)
-    order = np.lexsort([sheet.claims.record[keyed.rows], is_own, sheet.claims.day[keyed.rows], keyed.ids])
-    rows, ids, is_own = keyed.rows[order], keyed.ids[order], is_own[order]
+    table, test = evaluation.table, evaluation.test
+    procedures = table.with_codes(test.after)
+    grouped = GroupedRows.of(table, np.concatenate([evaluation.rows, procedures]), evaluation.test.group)
+    if not len(grouped.rows):
+        return Matches.none()
+    is_own = np.isin(grouped.rows, evaluation.rows)
+    order = np.lexsort([table.claims.record[grouped.rows], is_own, table.claims.day[grouped.rows], grouped.ids])
+    rows, ids, is_own = grouped.rows[order], grouped.ids[order], is_own[order]
     last = _last_procedure(ids, is_own)
-    days = sheet.claims.day[rows]
-    near = (last >= 0) & (days - days[last] <= params["days"])
-    if params["look_for"] == "missing":
-        in_reach = days - params["days"] >= sheet.claims.day[sheet.billed].min()
+    days = table.claims.day[rows]
+    near = (last >= 0) & (days - days[last] <= test.days)
+    if test.look_for == "missing":
+        in_reach = days - test.days >= table.claims.day[table.billed].min()
         found = is_own & ~near & in_reach
     else:
         found = is_own & near & _repeated(ids, is_own, last)
-    return Hits.lines(rows[found], int(is_own.sum()), facts={"days": params["days"]})
+    return Matches.of_lines(rows[found], int(is_own.sum()), facts={"days": test.days})
 
 
 def _last_procedure(ids: Ints, is_own: Mask) -> Ints:
@@ -90,38 +90,42 @@ def _repeated(ids: Ints, is_own: Mask, last: Ints) -> Mask:
     return again
 
 
-_MIN_INTERVAL = Primitive(
-    name="min_interval",
-    run=min_interval,
-    doc="At least `months` or `days` after the line before it in the group, of the test's codes or of `after`.",
-    fields={
-        "months": Field("int"),
-        "days": Field("int"),
-        "after": Field("codes", default=frozenset()),
-        "distinct": Field("choice", default="", choices=("doctor",)),
-        "other": Field("choice", default="", choices=("week",)),
-    },
-    facts=("gap", "required"),
-    groups=None,
-    either=(("months", "days"),),
-)
-PRIMITIVES = (
-    _MIN_INTERVAL,
-    replace(
-        _MIN_INTERVAL,
-        name="max_count_window",
-        doc="No two lines of a group within `months` or `days`; only of `distinct` doctors, or of two weeks (`other`).",
-    ),
-    Primitive(
-        name="min_count_relation",
-        run=min_count_relation,
-        doc="Within `days` of one of `after` in the group; `look_for` what is missing or repeated.",
-        fields={
-            "after": Field("codes", required=True),
-            "days": Field("int", required=True),
-            "look_for": Field("choice", default="missing", choices=("missing", "repeated")),
-        },
-        facts=("days",),
-        groups=None,
-    ),
-)
+class _Interval(CheckTest):
+    facts = ("gap", "required")
+    alternatives = (("months", "days"),)
+    evaluate: ClassVar[Evaluate] = staticmethod(min_interval)
+
+    group: Group
+    months: Whole | None = None
+    days: Whole | None = None
+    after: Codes = frozenset()
+    distinct: Literal["", "doctor"] = ""
+    other: Literal["", "week"] = ""
+
+
+class MinInterval(_Interval):
+    """At least `months` or `days` after the line before it in the group, of the test's codes or of `after`."""
+
+    primitive: Literal["min_interval"]
+
+
+class MaxCountWindow(_Interval):
+    """No two lines of a group within `months` or `days`; only of `distinct` doctors, or of two weeks (`other`)."""
+
+    primitive: Literal["max_count_window"]
+
+
+class MinCountRelation(CheckTest):
+    """Within `days` of one of `after` in the group; `look_for` what is missing or repeated."""
+
+    facts = ("days",)
+    evaluate: ClassVar[Evaluate] = staticmethod(min_count_relation)
+
+    primitive: Literal["min_count_relation"]
+    group: Group
+    after: Codes
+    days: Whole
+    look_for: Literal["missing", "repeated"] = "missing"
+
+
+PRIMITIVES = (MinInterval, MaxCountWindow, MinCountRelation)

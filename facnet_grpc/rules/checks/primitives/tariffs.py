@@ -4,45 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from facnet_grpc.calendar import day_number
 from facnet_grpc.reference.snapshot import ANYWHERE, CABINET, ESTABLISHMENT, ReferenceSnapshot
 from facnet_grpc.rules.checks.claim_table import ClaimTable
-from facnet_grpc.rules.checks.grouping import Keyed, chronological, combine, part_of, surplus_first
-from facnet_grpc.rules.checks.primitives.base import Field, Hits, Primitive, Work
-from facnet_grpc.rules.table.claims import Claims, Ints, Mask
+from facnet_grpc.rules.checks.grouping import GroupedRows, chronological, combine
+from facnet_grpc.rules.checks.primitives.base import CheckTest, Evaluate, Evaluation, Group, Matches, Texts, Whole
+from facnet_grpc.rules.table.arrays import Ints, Mask, number
+from facnet_grpc.rules.table.claims import Claims
 from facnet_grpc.rules.table.groups import Groups
-from facnet_grpc.rules.table.text_ids import number
 
 _NONE = 0  # no tariff
 
 
-def reference_lookup(work: Work) -> Hits:
+def reference_lookup(evaluation: Evaluation[ReferenceLookup]) -> Matches:
     """Find codes that the reference does not have, or contexts that had ended on the day of service."""
-    if work.params["look_up"] == "context":
-        return _ended_contexts(work)
-    if not work.reference.codes:
-        return Hits.lacks("codes")
-    unknown = work.sheet.where("code", lambda text: text not in work.reference.codes)
-    keyed = Keyed.of(work.sheet, work.rows, work.group)
-    hits = keyed.only(np.bincount(keyed.ids[unknown[keyed.rows]], minlength=keyed.count) > 0)
-    groups = chronological(work.sheet, hits.rows, hits.ids)
-    return Hits(groups, keyed.count, risk=groups, facts={"count": groups.sizes})
+    if evaluation.test.look_up == "context":
+        return _ended_contexts(evaluation)
+    if not evaluation.reference.codes:
+        return Matches.not_evaluable("codes")
+    unknown = evaluation.table.where("code", lambda text: text not in evaluation.reference.codes)
+    grouped = GroupedRows.of(evaluation.table, evaluation.rows, evaluation.test.group)
+    matching = grouped.filter(np.bincount(grouped.ids[unknown[grouped.rows]], minlength=grouped.count) > 0)
+    groups = chronological(evaluation.table, matching.rows, matching.ids)
+    return Matches(groups, grouped.count, risk=groups, facts={"count": groups.sizes})
 
 
-def _ended_contexts(work: Work) -> Hits:
-    if not work.reference.contexts:
-        return Hits.lacks("contexts")
-    sheet = work.sheet
-    ends = np.array([_end_of(text, work.reference) for text in sheet.texts("context")] + [_FOREVER], np.int64)
-    rows = sheet.where_known(work.rows, ["context"])
-    last = ends[sheet.index("context")[rows]]
-    over = sheet.claims.day[rows] > last
+def _ended_contexts(evaluation: Evaluation[ReferenceLookup]) -> Matches:
+    if not evaluation.reference.contexts:
+        return Matches.not_evaluable("contexts")
+    table = evaluation.table
+    ends = np.array([_end_of(text, evaluation.reference) for text in table.texts("context")] + [_FOREVER], np.int64)
+    rows = table.where_known(evaluation.rows, ["context"])
+    last = ends[table.index("context")[rows]]
+    over = table.claims.day[rows] > last
     days = last[over].view("datetime64[D]").astype(str)
-    return Hits.lines(rows[over], len(rows), facts={"end_date": days})
+    return Matches.of_lines(rows[over], len(rows), facts={"end_date": days})
 
 
 _FOREVER = day_number(date.max)
@@ -63,8 +65,8 @@ class _Tariffs:
     either: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, sheet: ClaimTable, reference: ReferenceSnapshot) -> _Tariffs:
-        codes = sheet.texts("code")
+    def of(cls, table: ClaimTable, reference: ReferenceSnapshot) -> _Tariffs:
+        codes = table.texts("code")
         return cls(
             _padded([_amounts(reference, code, {CABINET}) for code in codes]),
             _padded([_amounts(reference, code, {ESTABLISHMENT}) for code in codes]),
@@ -91,29 +93,29 @@ def _padded(lists: list[list[int]]) -> npt.NDArray[np.int64]:
     return np.array([amounts + [_NONE] * (width - len(amounts)) for amounts in lists], np.int64).reshape(-1, width)
 
 
-def amount_matches_reference(work: Work) -> Hits:
+def amount_matches_reference(evaluation: Evaluation[AmountMatchesReference]) -> Matches:
     """Find amounts that are no tariff of the code at that class of place, times units, times an admissible factor."""
-    if not work.reference.codes:
-        return Hits.lacks("codes")
-    sheet = work.sheet
-    tariffs = _Tariffs.of(sheet, work.reference)
-    rows = work.rows[np.logical_or.reduce(tariffs.either > _NONE, axis=1)[sheet.index("code")[work.rows]]]
+    if not evaluation.reference.codes:
+        return Matches.not_evaluable("codes")
+    table = evaluation.table
+    tariffs = _Tariffs.of(table, evaluation.reference)
+    rows = evaluation.rows[np.logical_or.reduce(tariffs.either > _NONE, axis=1)[table.index("code")[evaluation.rows]]]
     if not len(rows):
-        return Hits.none()
-    claims = sheet.claims
-    codes, cents = sheet.index("code")[rows], claims.cents[rows]
+        return Matches.none()
+    claims = table.claims
+    codes, cents = table.index("code")[rows], claims.cents[rows]
     kinds, count = number(combine([codes, _place(claims, rows), _units(claims, rows), cents]))
     sample = np.zeros(count, np.int64)
     sample[kinds] = rows
-    wrong, nearest = _compare(work, tariffs, sample)
+    wrong, nearest = _compare(evaluation, tariffs, sample)
     off = wrong[kinds]
-    keyed = Keyed.of(sheet, rows, work.group)
-    groups = chronological(sheet, keyed.rows[off], keyed.ids[off])
+    grouped = GroupedRows.of(table, rows, evaluation.test.group)
+    groups = chronological(table, grouped.rows[off], grouped.ids[off])
     asked = claims.cents[groups.first]
     expected = nearest[kinds[np.searchsorted(rows, groups.first)]]
-    return Hits(
+    return Matches(
         affected=groups,
-        seen=keyed.count,
+        examined=grouped.count,
         risk=groups,
         facts={"count": groups.sizes, "asked_cents": asked, "tariff_cents": expected},
     )
@@ -128,14 +130,14 @@ def _units(claims: Claims, rows: Ints) -> Ints:
     return np.maximum(claims.units[rows], 1)
 
 
-def _compare(work: Work, tariffs: _Tariffs, rows: Ints) -> tuple[Mask, Ints]:
+def _compare(evaluation: Evaluation[AmountMatchesReference], tariffs: _Tariffs, rows: Ints) -> tuple[Mask, Ints]:
     """Return which amounts match nothing, and the nearest amount that would."""
-    place, units = _place(work.sheet.claims, rows), _units(work.sheet.claims, rows)
-    codes = work.sheet.index("code")[rows]
-    cents = work.sheet.claims.cents[rows]
+    place, units = _place(evaluation.table.claims, rows), _units(evaluation.table.claims, rows)
+    codes = evaluation.table.index("code")[rows]
+    cents = evaluation.table.claims.cents[rows]
     wrong = np.zeros(len(rows), np.bool_)
     nearest = np.zeros(len(rows), np.int64)
-    factors = np.array(work.params["factors_per_mille"], np.int64)
+    factors = np.array(evaluation.test.factors_per_mille, np.int64)
     for kind, table in enumerate((tariffs.either, tariffs.cabinet, tariffs.establishment)):
         here = np.flatnonzero(place == kind)
         base = table[codes[here]]
@@ -144,28 +146,29 @@ def _compare(work: Work, tariffs: _Tariffs, rows: Ints) -> tuple[Mask, Ints]:
         candidates = ((amounts[:, :, None] * factors + 500) // 1000).reshape(len(here), amounts.shape[1] * len(factors))
         distance = np.where(candidates > _NONE, np.abs(candidates - cents[here, None]), np.iinfo(np.int64).max)
         best = distance.argmin(axis=1) if len(here) else np.zeros(0, np.int64)
-        wrong[here] = distance[np.arange(len(here)), best] > work.params["tolerance_cents"]
+        wrong[here] = distance[np.arange(len(here)), best] > evaluation.test.tolerance_cents
         nearest[here] = candidates[np.arange(len(here)), best]
     known = nearest > _NONE
     return wrong & known, nearest
 
 
-def place_amount(work: Work) -> Hits:
+def place_amount(evaluation: Evaluation[PlaceAmount]) -> Matches:
     """Find lines at an establishment that ask for exactly the cabinet's tariff where the establishment's differs."""
-    if not work.reference.codes:
-        return Hits.lacks("codes")
-    sheet, claims = work.sheet, work.sheet.claims
-    codes = sheet.texts("code")
+    if not evaluation.reference.codes:
+        return Matches.not_evaluable("codes")
+    table, claims = evaluation.table, evaluation.table.claims
+    codes = table.texts("code")
     office, elsewhere = (
-        np.array([_only(work.reference, code, place) for code in codes], np.int64) for place in (CABINET, ESTABLISHMENT)
+        np.array([_only(evaluation.reference, code, place) for code in codes], np.int64)
+        for place in (CABINET, ESTABLISHMENT)
     )
-    rows = work.rows[claims.in_establishment[work.rows]]
-    index = sheet.index("code")[rows]
+    rows = evaluation.rows[claims.in_establishment[evaluation.rows]]
+    index = table.index("code")[rows]
     rows, index = (values[(office[index] > 0) & (elsewhere[index] > 0)] for values in (rows, index))
     units = np.maximum(claims.units[rows], 1)
     dear = (claims.cents[rows] == office[index] * units) & (office[index] > elsewhere[index])
     lost = ((office[index] - elsewhere[index]) * units)[dear]
-    return Hits.lines(
+    return Matches.of_lines(
         rows[dear],
         len(rows),
         risk_cents=lost,
@@ -181,27 +184,27 @@ def _only(reference: ReferenceSnapshot, code: str, place: str) -> int:
     return (amounts.pop() or 0) if len(amounts) == 1 and not anywhere else 0
 
 
-def amount_relation(work: Work) -> Hits:
+def amount_relation(evaluation: Evaluation[AmountRelation]) -> Matches:
     """Find groups with several acts of the manual's `tabs` at their full tariff; all but the dearest are due a part."""
-    if not work.reference.codes:
-        return Hits.lacks("codes")
-    sheet, tabs = work.sheet, set(work.params["tabs"])
-    full = np.array([_full_tariff(work.reference, code, tabs) for code in sheet.texts("code")], np.int64)
-    rows = work.rows[full[sheet.index("code")[work.rows]] > _NONE]
-    keyed = Keyed.of(sheet, rows, work.group)
-    whole = sheet.claims.cents[keyed.rows] >= full[sheet.index("code")[keyed.rows]]
-    several = keyed.sizes(whole) > 1
-    chosen = several[keyed.ids] & whole
-    groups = chronological(sheet, keyed.rows[chosen], keyed.ids[chosen], -sheet.claims.cents[keyed.rows[chosen]])
+    if not evaluation.reference.codes:
+        return Matches.not_evaluable("codes")
+    table, tabs = evaluation.table, set(evaluation.test.tabs)
+    full = np.array([_full_tariff(evaluation.reference, code, tabs) for code in table.texts("code")], np.int64)
+    rows = evaluation.rows[full[table.index("code")[evaluation.rows]] > _NONE]
+    grouped = GroupedRows.of(table, rows, evaluation.test.group)
+    whole = table.claims.cents[grouped.rows] >= full[table.index("code")[grouped.rows]]
+    several = grouped.sizes(whole) > 1
+    chosen = several[grouped.ids] & whole
+    groups = chronological(table, grouped.rows[chosen], grouped.ids[chosen], -table.claims.cents[grouped.rows[chosen]])
     later = np.arange(len(groups.rows)) > groups.starts[:-1][groups.owner]
-    risk = part_of(groups, later)
-    part = sheet.claims.cents[risk.rows] * (100 - work.params["percent"]) // 100
-    return Hits(
-        affected=surplus_first(groups, later),
-        seen=int((keyed.sizes() > 1).sum()),
+    risk = groups.filter_rows(later)
+    part = table.claims.cents[risk.rows] * (100 - evaluation.test.percent) // 100
+    return Matches(
+        affected=groups.with_first(later),
+        examined=int((grouped.sizes() > 1).sum()),
         risk=risk,
         risk_cents=part,
-        facts={"count": groups.sizes, "percent": work.params["percent"], "lost_cents": _sum(risk, part)},
+        facts={"count": groups.sizes, "percent": evaluation.test.percent, "lost_cents": _sum(risk, part)},
     )
 
 
@@ -216,35 +219,51 @@ def _full_tariff(reference: ReferenceSnapshot, code: str, tabs: set[str]) -> int
     return max((entry.tariff_cents or _NONE for entry in entries), default=_NONE)
 
 
-PRIMITIVES = (
-    Primitive(
-        name="reference_lookup",
-        run=reference_lookup,
-        doc="The code is in the reference; or (`look_up` context) no context of the line had ended.",
-        fields={"look_up": Field("choice", default="code", choices=("code", "context"))},
-        needs=lambda params: ("context",) if params["look_up"] == "context" else (),
-        facts=("count", "end_date"),
-    ),
-    Primitive(
-        name="amount_matches_reference",
-        run=amount_matches_reference,
-        doc="The amount is a tariff of the code, by units or not, times one of `factors_per_mille`.",
-        fields={"factors_per_mille": Field("numbers", default=(1000,)), "tolerance_cents": Field("int", default=1)},
-        facts=("count", "asked_cents", "tariff_cents"),
-    ),
-    Primitive(
-        name="place_amount",
-        run=place_amount,
-        doc="At an establishment, not the cabinet's tariff.",
-        needs=lambda _: ("place",),
-        facts=("tariff_cents", "lost_cents"),
-    ),
-    Primitive(
-        name="amount_relation",
-        run=amount_relation,
-        doc="Of several acts of the manual's `tabs` in a group, all but the dearest ask for `percent` of their tariff.",
-        fields={"tabs": Field("texts", required=True), "percent": Field("int", default=50)},
-        facts=("count", "percent", "lost_cents"),
-        groups=None,
-    ),
-)
+class ReferenceLookup(CheckTest):
+    """The code is in the reference; or (`look_up` context) no context of the line had ended."""
+
+    facts = ("count", "end_date")
+    evaluate: ClassVar[Evaluate] = staticmethod(reference_lookup)
+
+    primitive: Literal["reference_lookup"]
+    look_up: Literal["code", "context"] = "code"
+
+    def required_columns(self) -> tuple[str, ...]:
+        """See `CheckTest`."""
+        return ("context",) if self.look_up == "context" else ()
+
+
+class AmountMatchesReference(CheckTest):
+    """The amount is a tariff of the code, by units or not, times one of `factors_per_mille`."""
+
+    facts = ("count", "asked_cents", "tariff_cents")
+    evaluate: ClassVar[Evaluate] = staticmethod(amount_matches_reference)
+
+    primitive: Literal["amount_matches_reference"]
+    factors_per_mille: Annotated[tuple[Whole, ...], Field(min_length=1)] = (1000,)
+    tolerance_cents: Whole = 1
+
+
+class PlaceAmount(CheckTest):
+    """At an establishment, not the cabinet's tariff."""
+
+    facts = ("tariff_cents", "lost_cents")
+    required = ("place",)
+    evaluate: ClassVar[Evaluate] = staticmethod(place_amount)
+
+    primitive: Literal["place_amount"]
+
+
+class AmountRelation(CheckTest):
+    """Of several acts of the manual's `tabs` in a group, all but the dearest ask for `percent` of their tariff."""
+
+    facts = ("count", "percent", "lost_cents")
+    evaluate: ClassVar[Evaluate] = staticmethod(amount_relation)
+
+    primitive: Literal["amount_relation"]
+    group: Group
+    tabs: Texts
+    percent: Whole = 50
+
+
+PRIMITIVES = (ReferenceLookup, AmountMatchesReference, PlaceAmount, AmountRelation)

@@ -10,36 +10,7 @@ from facnet_grpc.gen.facnet.v1 import rule_service_pb2 as pb
 from facnet_grpc.gen.facnet.v1.result_pb2 import CERTAINTY_LIKELY
 from facnet_grpc.gen.facnet.v1.rule_service_pb2_grpc import RuleServiceStub
 from facnet_grpc.rules import registry
-
-MINE = """
-[[check]]
-id = "MINE_1"
-category = "house"
-certainty = "certain"
-source = "House rules"
-
-[check.text.fr]
-name = "Deux par jour"
-message = "{count} lignes\N{NO-BREAK SPACE}: {max} au plus."
-solution = "Retirez les autres."
-
-[check.text.en]
-name = "Two a day"
-message = "{count} lines: {max} at most."
-solution = "Remove the others."
-
-[[check.test]]
-scenario = "exceeded"
-primitive = "max_count"
-severity = "warning"
-group = "doctor+patient+day"
-codes = ["15804"]
-max = 2
-
-[[switch]]
-check = "A11"
-enabled = false
-"""
+from tests.rules.pack_text import HOUSE, SWITCH_OFF_A11, write
 
 
 @pytest.fixture
@@ -114,9 +85,9 @@ def test_an_unknown_rule_is_not_found(stub):
 
 
 def test_packs_of_ones_own_are_rules_like_others(make_server, tmp_path):
-    (tmp_path / "mine.toml").write_text(MINE, encoding="utf-8")
+    write(tmp_path, HOUSE + SWITCH_OFF_A11)
     stub = RuleServiceStub(make_server(rule_packs_dir=tmp_path).channel)
-    mine = stub.GetRule(pb.GetRuleRequest(rule_id="MINE_1"), timeout=10).rule
+    mine = stub.GetRule(pb.GetRuleRequest(rule_id="my_limit"), timeout=10).rule
     assert (mine.name.fr, mine.name.en, mine.enabled) == ("Deux par jour", "Two a day", True)
     page = stub.ListRules(pb.ListRulesRequest(), timeout=10)
     assert page.rule_set_version != registry.load().version

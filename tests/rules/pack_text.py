@@ -1,8 +1,10 @@
-"""A small pack to break."""
+"""A small pack for tests of packs: one check with texts, a code set and cases."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
-GOOD = """\
+HOUSE = """\
 [sets]
 MINE = ["00689", "15801..15803"]
 
@@ -14,7 +16,7 @@ source = "House rules"
 
 [check.text.fr]
 name = "Deux par jour"
-message = "{count} lignes : {max} au plus."
+message = "{count} lignes\N{NO-BREAK SPACE}: {max} au plus."
 solution = "Retirez les autres."
 
 [check.text.en]
@@ -46,8 +48,14 @@ tables = '''
 '''
 """
 
+SWITCH_OFF_A11 = """
+[[switch]]
+check = "A11"
+enabled = false
+"""
 
-def write(folder: Path, text: str = GOOD, name: str = "mine.toml") -> Path:
+
+def write(folder: Path, text: str = HOUSE, name: str = "mine.toml") -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path

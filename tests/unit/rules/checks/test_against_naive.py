@@ -9,10 +9,11 @@ import pytest
 
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
-from facnet_grpc.rules.checks import cases, for_run, load_checks
+from facnet_grpc.rules.checks import cases
 from facnet_grpc.rules.checks.claim_table import ClaimTable, months_between
 from facnet_grpc.rules.checks.compile import CheckRule
-from facnet_grpc.rules.checks.grouping import Keyed, Sessions, combine
+from facnet_grpc.rules.checks.grouping import GroupedRows, Sessions, combine
+from facnet_grpc.rules.checks.packs import for_run, load_checks
 
 CHECKS = {check.id: check for check in load_checks().checks}
 EPOCH = date(1970, 1, 1)
@@ -179,13 +180,13 @@ def test_services_that_overlap(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_sessions_cover_each_timed_line_once(seed):
     rows = random_rows(seed, ["08857", "15804"])
-    sheet = ClaimTable(cases.table(rows))
-    keyed = Keyed.of(sheet, sheet.billed, ("doctor", "patient", "day"))
-    timed = sheet.claims.start[keyed.rows] >= 0
+    table = ClaimTable(cases.table(rows))
+    grouped = GroupedRows.of(table, table.billed, ("doctor", "patient", "day"))
+    timed = table.claims.start[grouped.rows] >= 0
 
-    sessions = Sessions.of(sheet, keyed.rows[timed], keyed.ids[timed])
+    sessions = Sessions.of(table, grouped.rows[timed], grouped.ids[timed])
 
-    assert sorted(sessions.groups.rows) == sorted(keyed.rows[timed])
+    assert sorted(sessions.groups.rows) == sorted(grouped.rows[timed])
     assert (sessions.end >= sessions.start).all()
 
 

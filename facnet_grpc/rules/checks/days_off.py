@@ -11,7 +11,7 @@ import holidays
 import numpy as np
 
 from facnet_grpc.calendar import EPOCH, day_number
-from facnet_grpc.rules.table.claims import Ints, Mask
+from facnet_grpc.rules.table.arrays import Ints, Mask
 
 # The holidays of a year.
 Calendar: TypeAlias = Callable[[int], Iterable[date]]

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from facnet_grpc.rules.checks import calendar
+from facnet_grpc.rules.checks import days_off
 
 EPOCH = date(1970, 1, 1)
 
@@ -30,21 +30,21 @@ EPOCH = date(1970, 1, 1)
     ],
 )
 def test_days_off(day, off):
-    assert calendar.is_off(np.array([(day - EPOCH).days]))[0] == off
+    assert days_off.is_off(np.array([(day - EPOCH).days]))[0] == off
 
 
 def test_another_calendar_can_be_given():
     day = date(2025, 3, 10)
 
-    assert calendar.is_off(np.array([(day - EPOCH).days]), lambda _: [day])[0]
+    assert days_off.is_off(np.array([(day - EPOCH).days]), lambda _: [day])[0]
 
 
 def test_no_days_no_holidays():
-    assert len(calendar.is_off(np.zeros(0, np.int64))) == 0
+    assert len(days_off.is_off(np.zeros(0, np.int64))) == 0
 
 
 def test_weeks_begin_on_monday():
     sunday, monday = ((date(2025, 3, day) - EPOCH).days for day in (9, 10))
 
-    assert calendar.week(np.array([monday]))[0] == calendar.week(np.array([sunday]))[0] + 1
-    assert calendar.weekday(np.array([sunday, monday])).tolist() == [6, 0]
+    assert days_off.week(np.array([monday]))[0] == days_off.week(np.array([sunday]))[0] + 1
+    assert days_off.weekday(np.array([sunday, monday])).tolist() == [6, 0]

@@ -1,19 +1,20 @@
 """Checks as rules: as of a day, in any order of lines, without a reference, without columns."""
 
 import json
-from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
 import pytest
-from declarative_pack_text import GOOD, write
 
 from facnet_grpc.model.result import FINDING_SCHEMA
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.reference.snapshot import shipped as shipped_reference
 from facnet_grpc.rules import engine
-from facnet_grpc.rules.checks import cases, for_run, load_checks, load_packs, packs, test_pack, texts
+from facnet_grpc.rules.checks import cases
 from facnet_grpc.rules.checks.compile import CheckRule
+from facnet_grpc.rules.checks.packs import entries, for_run, load_checks, test_pack
+from facnet_grpc.rules.registry import select
+from tests.rules.pack_text import HOUSE, write
 
 CHECKS = {check.id: check for check in load_checks().checks}
 EVALUATED = [check for check in CHECKS.values() if check.tests]
@@ -33,48 +34,72 @@ def comparable(findings):
     return sorted(json.dumps(row, default=str, sort_keys=True) for row in findings.to_pylist())
 
 
-@pytest.mark.parametrize("check", EVALUATED, ids=lambda check: check.id)
-def test_the_order_of_lines_does_not_matter(check):
+def each_case():
+    """Return each check as a rule, with each of its cases."""
+    for check in EVALUATED:
+        (rule,) = for_run([CheckRule.of(check)], date(2025, 6, 30))
+        for case in cases.of_check(check):
+            yield rule, case
+
+
+def test_the_order_of_lines_does_not_matter():
     """Dictionaries and rows turned round: the same findings."""
-    (rule,) = for_run([CheckRule.of(check)], date(2025, 6, 30))
-    for case in cases.of_check(check):
-        lines = cases.table(case.rows)
-        turned = cases.table(list(reversed(case.rows)))
-
-        assert comparable(rule.evaluate(turned, shipped_reference()).findings) == comparable(
-            rule.evaluate(lines, shipped_reference()).findings
+    different = []
+    for rule, case in each_case():
+        one, other = (
+            comparable(rule.evaluate(cases.table(rows), shipped_reference()).findings)
+            for rows in (case.rows, list(reversed(case.rows)))
         )
+        if one != other:
+            different.append((rule.info.id, case.title))
+
+    assert different == []
 
 
-@pytest.mark.parametrize("check", EVALUATED, ids=lambda check: check.id)
-def test_money_at_risk_is_that_of_its_lines(check):
-    (rule,) = for_run([CheckRule.of(check)], date(2025, 6, 30))
-    for case in cases.of_check(check):
+def test_money_at_risk_is_that_of_its_lines():
+    wrong = []
+    for rule, case in each_case():
         amounts = {row["record_number"]: row["preliminary_cents"] for row in case.rows}
         found = rule.evaluate(cases.table(case.rows), shipped_reference()).findings
         assert found.schema.equals(FINDING_SCHEMA)
         for row in found.to_pylist():
-            assert row["at_risk_cents"] == sum(row["risk_cents"])
-            assert set(row["risk_records"]) <= set(row["affected_records"])
-            assert all(
-                0 <= cents <= amounts[record]
-                for record, cents in zip(row["risk_records"], row["risk_cents"], strict=True)
-            )
-            assert "TREA" not in row["data"]
+            risk = dict(zip(row["risk_records"], row["risk_cents"], strict=True))
+            if (
+                row["at_risk_cents"] != sum(risk.values())
+                or not set(risk) <= set(row["affected_records"])
+                or not all(0 <= cents <= amounts[record] for record, cents in risk.items())
+                or "TREA" in row["data"]
+            ):
+                wrong.append((rule.info.id, case.title, row))
+
+    assert wrong == []
 
 
-@pytest.mark.parametrize("check", EVALUATED, ids=lambda check: check.id)
-def test_a_file_of_reversals_and_an_empty_one_give_nothing(check):
-    (rule,) = for_run([CheckRule.of(check)], date(2025, 6, 30))
-    for case in cases.of_check(check):
-        reversals = cases.table([{**row, "preliminary_cents": -1000} for row in case.rows])
-        assert rule.evaluate(reversals, shipped_reference()).findings.num_rows == 0
-    assert rule.evaluate(cases.table([]), shipped_reference()).findings.num_rows == 0
+def test_a_file_of_reversals_and_an_empty_one_give_nothing():
+    found = []
+    for rule, case in each_case():
+        for rows in ([], [{**row, "preliminary_cents": -1000} for row in case.rows]):
+            found += rule.evaluate(cases.table(rows), shipped_reference()).findings.to_pylist()
+
+    assert found == []
+
+
+def test_a_check_finds_the_same_in_the_columns_that_it_names():
+    different = []
+    for rule, case in each_case():
+        lines = cases.table(case.rows)
+        kept = [name for name in lines.column_names if name in rule.info.columns]
+        (other,) = for_run([rule], date(2025, 6, 30))
+        if other.evaluate(lines.select(kept), shipped_reference()) != rule.evaluate(lines, shipped_reference()):
+            different.append((rule.info.id, case.title))
+
+    assert different == []
+    assert any("patient_name" not in rule.info.columns for rule, _ in each_case())
 
 
 def test_all_checks_run_in_the_engine_one_after_the_other():
     lines = lines_of("F01", "older")
-    rules = for_run(load_packs(), date(2025, 6, 30))
+    rules = for_run(select([]), date(2025, 6, 30))
 
     report = engine.run_rules(lines, shipped_reference(), rules, between=lambda _: None)
 
@@ -130,14 +155,15 @@ def test_a_column_that_is_not_in_the_header_leaves_a_check_without_a_basis():
 
 def test_an_exclusion_need_not_be_about_a_patient(tmp_path):
     """No other act of a doctor on a day, whoever the patient is."""
-    test = GOOD[GOOD.index("[[check.test]]") : GOOD.index("[check.cases]")]
+    test = HOUSE[HOUSE.index("[[check.test]]") : HOUSE.index("[check.cases]")]
     alone = (
         test.replace("max_count", "mutual_exclusion")
         .replace("doctor+patient+day", "doctor+day")
         .replace("codes =", "a =")
     ).replace("max = 2\n", "")
     tables = "'''\n\n# two patients\n00689 TREA80010111 ! exceeded\n15804 GAGP75020213\n'''\n"
-    text = GOOD[: GOOD.index("[[check.test]]")] + alone + f'[check.cases]\ncolumns = "code patient"\ntables = {tables}'
+    head = HOUSE[: HOUSE.index("[[check.test]]")]
+    text = head + alone + f'[check.cases]\ncolumns = "code patient"\ntables = {tables}'
     path = write(tmp_path, text.replace("{count}", "{code}").replace("{max}", "{other_code}"))
 
     assert test_pack(path).failures == ()
@@ -149,13 +175,13 @@ def test_what_passes_is_counted():
 
 
 def test_a_dated_test_holds_on_its_days_only(tmp_path):
-    second = GOOD[GOOD.index("[[check.test]]") : GOOD.index("[check.cases]")]
+    second = HOUSE[HOUSE.index("[[check.test]]") : HOUSE.index("[check.cases]")]
     dated = second.replace("max = 2", "max = 2\nto = 2025-03-02") + second.replace(
         "max = 2", "max = 1\nfrom = 2025-03-03"
     )
     tables = "'''\n# one from March 3 on\n2025-03-02\n2025-03-02\n2025-03-03\n2025-03-03 ! exceeded\n'''\n"
     path = write(
-        tmp_path, GOOD[: GOOD.index("[[check.test]]")] + dated + f'[check.cases]\ncolumns = "date"\ntables = {tables}'
+        tmp_path, HOUSE[: HOUSE.index("[[check.test]]")] + dated + f'[check.cases]\ncolumns = "date"\ntables = {tables}'
     )
     path.write_text(path.read_text().replace('codes = ["@MINE"]\n', ""))
 
@@ -163,7 +189,7 @@ def test_a_dated_test_holds_on_its_days_only(tmp_path):
 
 
 def test_a_case_that_is_wrong_is_reported_with_its_line(tmp_path):
-    path = write(tmp_path, GOOD.replace(" ! exceeded =10.00", ""))
+    path = write(tmp_path, HOUSE.replace(" ! exceeded =10.00", ""))
 
     report = test_pack(path)
 
@@ -184,35 +210,12 @@ def test_a_pack_that_cannot_be_read_is_a_failure(tmp_path):
 def test_texts_are_looked_up_by_scenario_and_language(tmp_path):
     write(tmp_path)
 
-    found = texts("my_limit", "exceeded", "fr", [tmp_path])
-    assert (found.name, found.message) == ("Deux par jour", "{count} lignes : {max} au plus.")
-    assert texts("my_limit", "exceeded", "fr") is None
-    assert texts("A11", "exceeded", "en").title == "Targeted emergency ultrasound: two a day"
-    assert packs.entries("en", [tmp_path])["my_limit.exceeded.solution"] == "Remove the others."
-
-
-class _Entry:
-    name = "house"
-
-    def __init__(self, *rules):
-        self._rules = rules
-
-    def load(self):
-        return lambda: self._rules
-
-
-def test_rules_of_installed_packages_are_found(monkeypatch):
-    own = CheckRule.of(replace(CHECKS["A11"], id="house_rule"))
-    monkeypatch.setattr(packs, "entry_points", lambda group: [_Entry(own)] if group == "facnet.rules" else [])
-
-    assert "house_rule" in [rule.info.id for rule in load_packs()]
-
-
-def test_an_installed_rule_may_not_take_the_place_of_another(monkeypatch):
-    monkeypatch.setattr(packs, "entry_points", lambda group: [_Entry(CheckRule.of(CHECKS["A11"]))])
-
-    with pytest.raises(ValueError, match="two rules have the id 'A11'"):
-        load_packs()
+    shown = entries("fr", tmp_path)
+    assert shown["my_limit.name"] == "Deux par jour"
+    assert shown["my_limit.exceeded.message"] == "{count} lignes\N{NO-BREAK SPACE}: {max} au plus."
+    assert "my_limit.name" not in entries("fr")
+    assert entries("en")["A11.exceeded.title"] == "Targeted emergency ultrasound: two a day"
+    assert entries("en", tmp_path)["my_limit.exceeded.solution"] == "Remove the others."
 
 
 def test_rules_of_other_kinds_go_through_a_run_unchanged():
@@ -224,7 +227,7 @@ def test_rules_of_other_kinds_go_through_a_run_unchanged():
 def test_a_run_keeps_no_lines_once_its_rules_are_gone():
     lines = lines_of("A11", "3 lines")
     before = pa.total_allocated_bytes()
-    rules = for_run(load_packs(), date(2025, 6, 30))
+    rules = for_run(select([]), date(2025, 6, 30))
     for rule in rules:
         rule.evaluate(lines, shipped_reference())
     del rules, rule
