@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,7 +69,8 @@ def test_nothing_known_passes_and_is_asked_once_a_day(serve, capsys, monkeypatch
     assert "2 packages" in capsys.readouterr().out
     monkeypatch.setattr(audit, "locked", lambda: LOCKED.replace("sound==1", "sound==2"))
     assert audit.main([]) == 0
-    monkeypatch.setattr(audit, "DAY", 0)
+    yesterday = time.time() - 24 * 60 * 60
+    os.utime(audit.STAMP, (yesterday, yesterday))
     assert audit.main([]) == 0
     assert len(service.questions) == 3, "another lock, another day"
 
