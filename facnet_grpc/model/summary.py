@@ -72,7 +72,10 @@ class Summary(_Frozen):
 
     at_risk_cents: int = 0
     potential_gain_cents: int = 0
-    reversal_rows: int = 0
+    reversal_rows: int = 0  # lines at zero or below
+    reversed_lines: int = 0  # lines that one of them cancels
+    reversal_lines_without_partner: int = 0  # those that cancel none
+    superseded_lines: int = 0  # refused, and corrected since
     scenarios: tuple[ScenarioFigures, ...] = ()
     passes: tuple[PassFigures, ...] = ()
     not_evaluable: tuple[NotEvaluable, ...] = ()

@@ -27,13 +27,15 @@ from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings, registry, report, results
 from facnet_grpc.rules.api import SYSTEM_ERROR, Outcome, Rule
 from facnet_grpc.rules.table.claims import Claims
+from facnet_grpc.rules.table.exclusions import find_exclusions
 from facnet_grpc.rules.table.parallel import map_ordered
 
 rule_set_version = registry.rule_set_version
 
-_OF_RESULTS = frozenset(
+_OF_EVERY_RUN = frozenset(
     {
-        *("record_number", "ramq_id", "service_date", "preliminary_cents"),
+        *("record_number", "invoice", "ramq_id", "service_date", "payment_period", "code"),
+        *("preliminary_cents", "paid_cents"),
         *("doctor_key", "doctor_name", "patient_key"),
     },
 )
@@ -78,7 +80,14 @@ class RulesReport:
     days: tuple[DayFigures, ...]
     at_risk_cents: int  # each line once, with the most that any result puts at risk of it
     potential_gain_cents: int
-    reversal_rows: int
+    reversed_lines: int  # cancelled by a negative line, which is counted here only once
+    reversal_lines_without_partner: int  # lines at zero or below that cancel nothing
+    superseded_lines: int  # refused, and corrected since
+
+    @property
+    def reversal_rows(self) -> int:
+        """Lines at zero or below: each cancels one line or none."""
+        return self.reversed_lines + self.reversal_lines_without_partner
 
     def summary(
         self,
@@ -90,6 +99,9 @@ class RulesReport:
             at_risk_cents=self.at_risk_cents,
             potential_gain_cents=self.potential_gain_cents,
             reversal_rows=self.reversal_rows,
+            reversed_lines=self.reversed_lines,
+            reversal_lines_without_partner=self.reversal_lines_without_partner,
+            superseded_lines=self.superseded_lines,
             scenarios=self.scenarios,
             passes=self.passes,
             not_evaluable=self.not_evaluable,
@@ -102,7 +114,7 @@ class RulesReport:
 def columns_of(rules: Sequence[Rule]) -> frozenset[str]:
     """Return the columns of `RULE_SCHEMA` that lines need to have for these rules and what is stored of them."""
     every = frozenset(RULE_SCHEMA.names)
-    return _OF_RESULTS.union(*(every if rule.info.columns is None else rule.info.columns for rule in rules))
+    return _OF_EVERY_RUN.union(*(every if rule.info.columns is None else rule.info.columns for rule in rules))
 
 
 def run_rules(
@@ -126,6 +138,8 @@ def run_rules(
     hears of them as they end. What is returned is the same. No rule can be interrupted: whatever is raised is raised
     when those that were begun have ended.
     """
+    exclusions = find_exclusions(Claims(lines))
+    lines = exclusions.mark(lines)
     claims = Claims(lines)
     is_empty = cache(claims.is_empty)  # two threads may both look: it is cheap, and they see the same
     found: list[tuple[Rule, Outcome]] = []
@@ -154,7 +168,9 @@ def run_rules(
         days=report.days(claims, fruitful, risk),
         at_risk_cents=int(risk.sum()),
         potential_gain_cents=report.total_gain(fruitful),
-        reversal_rows=len(claims) - int(claims.billed.sum()),
+        reversed_lines=len(exclusions.reversed),
+        reversal_lines_without_partner=exclusions.without_partner,
+        superseded_lines=len(exclusions.superseded),
     )
 
 

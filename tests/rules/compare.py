@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from facnet_grpc.reference.snapshot import Establishment, ReferenceSnapshot, shipped
-from facnet_grpc.rules.api import Outcome
+from facnet_grpc.rules.api import Outcome, Rule
+from facnet_grpc.rules.table.exclusions import mark_excluded
 from tests.rules import naive
 from tests.rules.naive import Finding
 
@@ -26,13 +27,24 @@ def with_sites() -> ReferenceSnapshot:
     return ReferenceSnapshot(f"{base.version}-sites", base.codes, MappingProxyType(places), base.contexts)
 
 
-NAIVE: dict[str, Callable[[list[dict[str, Any]]], tuple[list[Finding], Counter[str]]]] = {
+_NAIVE: dict[str, Callable[[list[dict[str, Any]]], tuple[list[Finding], Counter[str]]]] = {
     "annual_visit": naive.annual_visit,
     "clinical_intervention": naive.clinical_intervention,
     "gmf_supplement": lambda rows: naive.gmf_supplement(rows, set(SITES)),
     "office_fee": naive.office_fee,
     "visit_duration": naive.visit_duration,
 }
+
+
+def evaluate(rule: Rule, table: pa.Table) -> Outcome:
+    """Return what a rule finds in a table that may hold reversals and corrected lines."""
+    return rule.evaluate(mark_excluded(table), with_sites())
+
+
+def naively(rule_id: str, rows: list[dict[str, Any]]) -> tuple[list[Finding], dict[str, int]]:
+    """Return what the naive rule finds in the same rows, sorted, and its passes."""
+    findings, passes = _NAIVE[rule_id](naive.standing(rows))
+    return sorted(findings, key=repr), {name: count for name, count in passes.items() if count}
 
 
 def findings_of(rule_id: str, outcome: Outcome) -> list[Finding]:

@@ -10,6 +10,7 @@ from tests.rules.tables import DEFAULTS
 
 Row = dict[str, Any]
 
+REFUSED = "202508"  # payment period of lines that were refused
 PLACES = ("55433", "55433", "56002", "55390", "00878", "20123", None)
 DAYS = (
     date(2022, 5, 14),
@@ -39,12 +40,30 @@ def generate(seed: int) -> list[Row]:
             rows += _interventions(chance, f"100000{doctor}", day)
             rows += _long_visits(chance, f"100000{doctor}", day)
         rows += _annual(chance, f"100000{doctor}")
+    rows += _reversals(chance, rows)
+    rows += _corrections(chance, rows)
     chance.shuffle(rows)
     for number, row in enumerate(rows, 1):
         row["record_number"] = number
         row["ramq_id"] = f"{number:011}"
-        row["paid_cents"] = _paid(chance, row["preliminary_cents"], pay)
+        row["paid_cents"] = 0 if row["payment_period"] == REFUSED else _paid(chance, row["preliminary_cents"], pay)
     return rows
+
+
+def _reversals(chance: random.Random, rows: list[Row]) -> list[Row]:
+    """Take back some lines, a few of them several times."""
+    taken = chance.choices(rows, k=len(rows) // 8) if rows else []
+    return [{**row, "preliminary_cents": -row["preliminary_cents"]} for row in taken]
+
+
+def _corrections(chance: random.Random, rows: list[Row]) -> list[Row]:
+    """Refuse some lines, and bill them again: mostly in a later period, on the same invoice."""
+    again: list[Row] = []
+    for number, row in enumerate(chance.sample(rows, len(rows) // 8)):
+        row["invoice"], row["payment_period"] = f"{600_000_000 + number}", REFUSED
+        invoice = chance.choice((row["invoice"], row["invoice"], row["invoice"], None, "700000000"))
+        again.append({**row, "invoice": invoice, "payment_period": chance.choice(("202510", "202510", REFUSED, None))})
+    return again
 
 
 def _paid(chance: random.Random, cents: int, share: float) -> int | None:

@@ -88,6 +88,37 @@ def amount(row: Row) -> int:
     return row["preliminary_cents"]
 
 
+def standing(rows: list[Row]) -> list[Row]:
+    """Return the lines that count: without reversals, what they cancel, and what was refused and corrected since."""
+    in_order = sorted(rows, key=number)
+    alike = grouped(in_order, lambda row: (claim_of(row), amount(row)))
+    cancelled: set[int] = set()
+    for negative in in_order:
+        if amount(negative) >= 0:
+            continue
+        same = alike.get((claim_of(negative), -amount(negative)), [])
+        partners = [row for row in same if number(row) not in cancelled]
+        earlier = [row for row in partners if number(row) < number(negative)]
+        if partners:
+            cancelled.add(number(earlier[-1] if earlier else partners[0]))
+    left = [row for row in in_order if amount(row) > 0 and number(row) not in cancelled]
+    on_invoice = grouped(left, lambda row: row["invoice"])
+    return [row for row in left if not superseded(row, on_invoice[row["invoice"]])]
+
+
+def superseded(row: Row, rows: list[Row]) -> bool:
+    """Whether a line was refused, and the same invoice has the same act in a later payment period."""
+    if paid(row) or not row["invoice"] or not row["payment_period"]:
+        return False
+    return any(
+        claim_of(other) == claim_of(row) and (other["payment_period"] or "") > row["payment_period"] for other in rows
+    )
+
+
+def claim_of(row: Row) -> tuple[Any, ...]:
+    return row["doctor_key"], row["patient_key"] or "", row["code"], row["service_date"]
+
+
 def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
     groups: dict[Any, list[Row]] = defaultdict(list)
     for row in rows:

@@ -10,9 +10,9 @@ import pytest
 
 from facnet_grpc.model.billing import BILLING_SCHEMA
 from facnet_grpc.rules.engine import run_rules
-from facnet_grpc.rules.registry import select
+from facnet_grpc.rules.registry import RULES
 from facnet_grpc.rules.table.columns import LineCollector
-from tests.rules.compare import NAIVE, with_sites
+from tests.rules.compare import with_sites
 from tests.rules.generate import generate
 from tests.rules.tables import of_rows
 
@@ -22,7 +22,7 @@ ACROSS = {("annual_visit", "periodic_other_doctor"), ("gmf_supplement", "duplica
 
 
 def report(table):
-    return run_rules(table, with_sites(), select(NAIVE), between=lambda _: None)
+    return run_rules(table, with_sites(), RULES, between=lambda _: None)
 
 
 def as_bytes(run):
@@ -84,16 +84,31 @@ def test_a_stranger_changes_nothing_for_the_others(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_reversals_change_nothing_but_their_figure(seed):
-    rows = generate(seed)
-    reversed_rows = [
-        {**row, "record_number": len(rows) + number, "preliminary_cents": -abs(row["preliminary_cents"])}
+def test_lines_that_are_all_taken_back_leave_nothing(seed):
+    rows = [row for row in generate(seed) if row["preliminary_cents"] > 0]
+    reversals = [
+        {**row, "record_number": len(rows) + number, "preliminary_cents": -row["preliminary_cents"]}
         for number, row in enumerate(rows, 1)
     ]
-    before, after = report(of_rows(rows)), report(of_rows(rows + reversed_rows))
+    for number, row in enumerate(rows, 1):
+        row["record_number"] = number
+    empty = report(of_rows(rows + reversals))
+    assert not facts(empty)
+    assert not empty.passes
+    assert (empty.reversed_lines, empty.reversal_lines_without_partner) == (len(rows), 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_reversals_of_nothing_change_nothing_but_their_figure(seed):
+    rows = generate(seed)
+    strange = [
+        {**row, "record_number": len(rows) + number, "code": "00689", "preliminary_cents": -4321}
+        for number, row in enumerate(rows, 1)
+    ]
+    before, after = report(of_rows(rows)), report(of_rows(rows + strange))
     assert facts(before) == facts(after)
-    assert after.reversal_rows == before.reversal_rows + len(rows)
-    assert before.passes == after.passes
+    assert after.reversal_lines_without_partner == before.reversal_lines_without_partner + len(rows)
+    assert (before.reversed_lines, before.passes) == (after.reversed_lines, after.passes)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -70,6 +70,10 @@ def summary(value: Summary, reasons: Mapping[tuple[str, str], str], texts: Texts
         yield texts("summary.not_evaluable", rule=rule_.rule_id, columns=", ".join(rule_.missing_columns))
     if value.reversal_rows:
         yield texts.count("summary.reversals", value.reversal_rows)
+    if value.reversed_lines:
+        yield texts.count("summary.reversed", value.reversed_lines)
+    if value.superseded_lines:
+        yield texts.count("summary.superseded", value.superseded_lines)
 
 
 def most_expensive(results: Sequence[Result], texts: Texts) -> Parts:

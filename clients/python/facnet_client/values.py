@@ -269,6 +269,9 @@ class Summary(Value):
     rejections: tuple[RejectionCount, ...]
     defects: tuple[DefectCount, ...]
     reversal_rows: int  # lines with an amount of zero or less, which no rule evaluates
+    reversed_lines: int  # lines that one of them cancels; not evaluated either
+    reversal_lines_without_partner: int
+    superseded_lines: int  # refused and corrected since; not evaluated either
     days: tuple[DaySummary, ...]
 
 

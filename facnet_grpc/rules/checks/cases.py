@@ -21,6 +21,7 @@ from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules.api import Outcome
 from facnet_grpc.rules.checks.compile import CheckRule, SharedCache
 from facnet_grpc.rules.checks.schema import Check
+from facnet_grpc.rules.table.exclusions import mark_excluded
 
 TODAY = date(2025, 6, 30)
 
@@ -93,7 +94,7 @@ class Case:
     def failure(self, reference: ReferenceSnapshot) -> str:
         """Return what is found instead of what is expected; "" if they agree."""
         rule = CheckRule.of(self.check).for_run(_today(self.check), SharedCache())
-        lines = table(self.rows)
+        lines = mark_excluded(table(self.rows))
         outcome = rule.evaluate(lines, reference)
         found = sorted(_found(outcome), key=str)
         wanted = sorted(self.expected, key=str)

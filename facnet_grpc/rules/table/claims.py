@@ -26,6 +26,8 @@ CLAIM_COLUMNS = frozenset(
     },
 )
 
+EXCLUDED = "excluded"  # a column that is true for lines that are reversed or superseded, see `exclusions`
+
 
 class Claims:
     """A table of `RULE_SCHEMA` as arrays. Rows are positions in the table, in whatever order it has.
@@ -43,8 +45,11 @@ class Claims:
 
     @cached
     def billed(self) -> Mask:
-        """Lines with a preliminary amount above zero; the others are reversals and count nowhere."""
-        return self._is_positive("preliminary_cents")
+        """Lines with a preliminary amount above zero that are neither reversed nor superseded; no other line counts."""
+        positive = self._is_positive("preliminary_cents")
+        if EXCLUDED in self._lines.column_names:
+            positive &= ~np.asarray(self.column(EXCLUDED))
+        return positive
 
     @cached
     def paid(self) -> Mask:

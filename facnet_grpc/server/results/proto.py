@@ -137,6 +137,9 @@ def summary(run: Run, found: Summary, locale: Locale) -> pb.GetValidationSummary
         ],
         defects=[pb.DefectCount(column=defect.column, count=defect.count) for defect in found.defects],
         reversal_rows=found.reversal_rows,
+        reversed_lines=found.reversed_lines,
+        reversal_lines_without_partner=found.reversal_lines_without_partner,
+        superseded_lines=found.superseded_lines,
         days=[_day(figures) for figures in found.days],
     )
 

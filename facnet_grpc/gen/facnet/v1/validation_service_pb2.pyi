@@ -885,8 +885,17 @@ class GetValidationSummaryResponse(google.protobuf.message.Message):
     DEFECTS_FIELD_NUMBER: builtins.int
     REVERSAL_ROWS_FIELD_NUMBER: builtins.int
     DAYS_FIELD_NUMBER: builtins.int
+    REVERSED_LINES_FIELD_NUMBER: builtins.int
+    REVERSAL_LINES_WITHOUT_PARTNER_FIELD_NUMBER: builtins.int
+    SUPERSEDED_LINES_FIELD_NUMBER: builtins.int
     reversal_rows: builtins.int
     """Lines with an amount of zero or less (reversals). No rule evaluates them."""
+    reversed_lines: builtins.int
+    """Lines that a reversal cancels: same doctor, patient, code and day, opposite amount. No rule evaluates them."""
+    reversal_lines_without_partner: builtins.int
+    """Lines with an amount of zero or less that cancel no other line."""
+    superseded_lines: builtins.int
+    """Lines that were refused and corrected: the same claim has a later payment period. No rule evaluates them."""
     @property
     def validation(self) -> facnet_grpc.gen.facnet.v1.validation_pb2.Validation:
         """The run."""
@@ -941,9 +950,12 @@ class GetValidationSummaryResponse(google.protobuf.message.Message):
         defects: collections.abc.Iterable[Global___DefectCount] | None = ...,
         reversal_rows: builtins.int = ...,
         days: collections.abc.Iterable[Global___DaySummary] | None = ...,
+        reversed_lines: builtins.int = ...,
+        reversal_lines_without_partner: builtins.int = ...,
+        superseded_lines: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["at_risk", b"at_risk", "potential_gain", b"potential_gain", "result_counts", b"result_counts", "validation", b"validation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["at_risk", b"at_risk", "days", b"days", "defects", b"defects", "not_evaluable", b"not_evaluable", "passes", b"passes", "potential_gain", b"potential_gain", "rejections", b"rejections", "result_counts", b"result_counts", "reversal_rows", b"reversal_rows", "scenarios", b"scenarios", "validation", b"validation"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["at_risk", b"at_risk", "days", b"days", "defects", b"defects", "not_evaluable", b"not_evaluable", "passes", b"passes", "potential_gain", b"potential_gain", "rejections", b"rejections", "result_counts", b"result_counts", "reversal_lines_without_partner", b"reversal_lines_without_partner", "reversal_rows", b"reversal_rows", "reversed_lines", b"reversed_lines", "scenarios", b"scenarios", "superseded_lines", b"superseded_lines", "validation", b"validation"]) -> None: ...
 
 Global___GetValidationSummaryResponse: typing_extensions.TypeAlias = GetValidationSummaryResponse
 
