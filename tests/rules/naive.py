@@ -20,6 +20,7 @@ TAB_A = {
     "19055", "19953",
 }  # fmt: skip
 NOT_A_MEETING = TAB_A | {"08861", "08875", "08876", "08877", "15188", "15882"}
+NOT_A_MEETING |= {"15894", "15895", "15898", "09970", "00013"}
 NOT_A_MEETING |= {"15841", "15842", "15843", "15844", "15845", "15846", "15847", "15848", "15849"}
 PEC = {"15801", "15802", "15815", "15816", "15821", "15822", "15835", "15836"}
 PERIO = {"15819", "15820", "15839", "15840"}
@@ -69,7 +70,7 @@ def elsewhere(row: Row) -> bool:
 
 
 def walk_in(row: Row) -> bool:
-    return bool(tokens(row) & {"G160", "AR"})
+    return bool(tokens(row) & {"G160", "AR", "1911", "310", "11"})
 
 
 def number(row: Row) -> int:
@@ -163,16 +164,14 @@ def found(
 # ---- office_fee
 
 
-def permitted(fees: Iterable[Row]) -> bool:
-    kinds = sorted((row["code"], walk_in(row)) for row in fees)
-    return kinds in (
-        [],
-        [("19928", False)],
-        [("19928", True)],
-        [("19928", False), ("19928", True)],
-        [("19929", False)],
-        [("19929", True)],
-    )
+PERMITTED = (
+    [],
+    [("19928", False)],
+    [("19928", True)],
+    [("19928", False), ("19928", True)],
+    [("19929", False)],
+    [("19929", True)],
+)
 
 
 def office_fee(rows: list[Row]) -> tuple[list[Finding], Counter[str]]:
@@ -205,9 +204,19 @@ def office_day(rows: list[Row], passes: Counter[str]) -> list[Finding]:
 
     errors: list[Finding] = []
     fees = [row for row in rows if row["code"] in ("19928", "19929")]
+    sides = {number(row): walk_in(row) for row in fees}
+    warnings: list[Finding] = []
+    placed = [row for row in fees if not elsewhere(row)]
+    if not any(map(walk_in, placed)):
+        for row in placed:
+            if not holds(row["code"], side=False) and holds(row["code"], side=True):
+                risk = {number(row): amount(row)}
+                warnings.append(found("office_fee", "context_missing", "warning", [row], risk=risk))
+                sides[number(row)] = True
+                break
     standing: list[Row] = []
     for row in fees:
-        side = walk_in(row)
+        side = sides[number(row)]
         if elsewhere(row):
             errors.append(found("office_fee", "place", "error", [row], risk={number(row): amount(row)}))
         elif not holds(row["code"], side):
@@ -218,6 +227,10 @@ def office_day(rows: list[Row], passes: Counter[str]) -> list[Finding]:
             errors.append(found("office_fee", scenario, "error", [row], risk={number(row): lost}))
         else:
             standing.append(row)
+
+    def permitted(fees: Iterable[Row]) -> bool:
+        return sorted((row["code"], sides[number(row)]) for row in fees) in PERMITTED
+
     if not permitted(standing):
         subsets = [
             list(subset)
@@ -231,7 +244,7 @@ def office_day(rows: list[Row], passes: Counter[str]) -> list[Finding]:
         drop = [row for row in standing if row not in best]
         errors.append(found("office_fee", "ceiling", "error", drop, risk={number(row): amount(row) for row in drop}))
     if errors:
-        return errors
+        return warnings + errors
     advice: list[Finding] = []
     if not fees:
         high = [side for side in (False, True) if holds("19929", side)]
@@ -243,17 +256,17 @@ def office_day(rows: list[Row], passes: Counter[str]) -> list[Finding]:
             passes["none_due"] += 1
         return advice
     if len(fees) == 1 and fees[0]["code"] == "19928":
-        side = walk_in(fees[0])
+        side = sides[number(fees[0])]
         if holds("19929", side):
             advice.append(found("office_fee", f"upgrade_{name(side)}", "optimization", fees, gain=3240))
         elif holds("19928", not side):
             advice.append(found("office_fee", f"second_fee_{name(not side)}", "optimization", fees, gain=3240))
     for row in fees:
-        if paid(row) and not holds(row["code"], walk_in(row), 1):
+        if paid(row) and not holds(row["code"], sides[number(row)], 1):
             risk = {number(row): amount(row)}
             advice.append(found("office_fee", "awaiting_payment", "warning", [row], risk=risk))
-    passes["valid"] += not advice
-    return advice
+    passes["valid"] += not advice and not warnings
+    return warnings + advice
 
 
 # ---- annual_visit, gmf_supplement

@@ -48,9 +48,19 @@ class Fees:
         """Return some of these lines."""
         return Fees(self.rows[keep], self.day[keep], self.level[keep], self.side[keep])
 
+    def at(self, lines: Ints) -> Fees:
+        """Return the lines at these positions."""
+        return Fees(self.rows[lines], self.day[lines], self.level[lines], self.side[lines])
+
     def of_kind(self, level: int, side: int) -> Fees:
         """Return the lines of one code and side."""
         return self.filter((self.level == level) & (self.side == side))
+
+    def on_walk_in_side(self, lines: Ints) -> Fees:
+        """Return all lines, those at these positions as if they had a walk-in context."""
+        side = self.side.copy()
+        side[lines] = WALK_IN
+        return Fees(self.rows, self.day, self.level, side)
 
     def per_day(self, days: int) -> Ints:
         """Count lines by level, side and day."""

@@ -4,7 +4,9 @@ What it checks
     A doctor may claim a fee for a day in a cabinet once enough patients were seen. Per doctor and service date, with R
     registered and W walk-in patients: 19928 (32.40 $) needs R >= 6 or W >= 10, 19929 (64.80 $) needs R >= 12 or
     W >= 20. Permitted is nothing, one 19928 of a side that qualifies, one 19928 of each side, or one 19929 of a side
-    that qualifies: 64.80 $ a day at most. A fee line with context G160 or AR claims the walk-in side.
+    that qualifies: 64.80 $ a day at most. A fee line with a walk-in context (G160, AR or
+    1911, 310, 11) claims the walk-in side. A registered fee that is short, where the walk-in side would carry it and
+    bears no fee, lacks its context: a warning, and the line counts as a walk-in fee from then on.
 
 Whom it counts
     Patients of billed lines in a cabinet or at an unknown place, but for acts that are no meeting (communications,
@@ -63,6 +65,7 @@ class OfficeFee:
         severities=(Severity.ERROR, Severity.WARNING, Severity.OPTIMIZATION),
         scenarios=(
             "place",
+            "context_missing",
             *(f"threshold_{FEE_CODES[level]}_{SIDES[side]}" for level, side in _KINDS),
             "ceiling",
             *(f"upgrade_{side}" for side in SIDES),
@@ -99,6 +102,9 @@ class _Check:
         fees = Fees.of(claims)
         misplaced = claims.in_establishment[fees.rows]
         placed = fees.filter(~misplaced)
+        without_context = self._without_context(placed)
+        placed = placed.on_walk_in_side(without_context)
+        self.contextless = placed.at(without_context)
         holds = self.enough[placed.level, placed.side, placed.day]
         self.misplaced, self.short, self.standing = fees.filter(misplaced), placed.filter(~holds), placed.filter(holds)
         self.standing_per_day = self.standing.per_day(len(days))
@@ -108,6 +114,13 @@ class _Check:
         self.calm[self.misplaced.day] = False
         self.calm[self.short.day] = False
         self._advise()
+
+    def _without_context(self, fees: Fees) -> Ints:
+        """Return the position of one registered fee a day that is short there and would hold on the walk-in side."""
+        walk_in = np.bincount(fees.day[fees.side == WALK_IN], minlength=len(self.days)) > 0
+        short = ~self.enough[fees.level, fees.side, fees.day] & ~walk_in[fees.day]
+        found = np.flatnonzero(short & (fees.side == REGISTERED) & self.enough[fees.level, WALK_IN, fees.day])
+        return found[np.unique(fees.day[found], return_index=True)[1]]
 
     def _advise(self) -> None:
         """Find the days on which another claim would pay more: at most one advice each."""
@@ -124,7 +137,7 @@ class _Check:
     def passes(self) -> dict[str, int]:
         """Count the days that are right as they are."""
         optimal = self.has_fee & self.calm & ~np.any([*self.upgrade, *self.second], axis=0)
-        optimal[self.awaiting.day] = False
+        optimal[self.awaiting.day] = optimal[self.contextless.day] = False
         seen = self.days.billed.sum(axis=0) > 0
         return {"valid": int(optimal.sum()), "none_due": int((seen & ~self.has_fee & ~self.missed).sum())}
 
@@ -133,6 +146,7 @@ class _Check:
         lines = Groups.single(self.misplaced.rows)
         facts = {"code": self._codes(self.misplaced), "fee_cents": self.claims.cents[lines.rows]}
         yield FindingGroup("place", Severity.ERROR, lines.rows, lines, risk=lines, facts=facts)
+        yield self._warning("context_missing", self.contextless)
         yield from (self._threshold(level, side) for level, side in _KINDS)
         yield self._ceiling()
         for side in _BOTH:
@@ -140,9 +154,11 @@ class _Check:
             yield self._add(f"upgrade_{SIDES[side]}", self.upgrade[side], HIGH, side, gain)
             yield self._add(f"second_fee_{SIDES[side]}", self.second[side], LOW, side, self.terms.tariff[LOW])
         yield self._missed()
-        lines = Groups.single(self.awaiting.rows)
-        facts = self._counts(self.awaiting)
-        yield FindingGroup("awaiting_payment", Severity.WARNING, lines.rows, lines, risk=lines, facts=facts)
+        yield self._warning("awaiting_payment", self.awaiting)
+
+    def _warning(self, scenario: str, fees: Fees) -> FindingGroup:
+        lines = Groups.single(fees.rows)
+        return FindingGroup(scenario, Severity.WARNING, lines.rows, lines, risk=lines, facts=self._counts(fees))
 
     def _threshold(self, level: int, side: int) -> FindingGroup:
         fees = self.short.of_kind(level, side)
