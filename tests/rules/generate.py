@@ -55,6 +55,7 @@ def generate(seed: int) -> list[Row]:
         for day in chance.sample(DAYS, chance.randint(1, 4)):
             rows += _office_day(chance, f"100000{doctor}", day)
             rows += _interventions(chance, f"100000{doctor}", day)
+            rows += _meetings(chance, f"100000{doctor}", day)
             rows += _long_visits(chance, f"100000{doctor}", day)
         rows += _annual(chance, f"100000{doctor}")
     rows += _reversals(chance, rows)
@@ -147,6 +148,18 @@ def _interventions(chance: random.Random, doctor: str, day: date) -> list[Row]:
                 place=chance.choice(PLACES),
             )
         )
+    return rows
+
+
+def _meetings(chance: random.Random, doctor: str, day: date) -> list[Row]:
+    """Collective interventions: a line for each patient, some of which say other times."""
+    rows = []
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        start = chance.choice((time(8), time(9), time(9, 30)))
+        for patient in range(chance.randint(2, 5)):
+            end = chance.choice((time(9, 45), time(9, 45), time(9, 45), time(11), None))
+            values = {"code": chance.choice(("08866", "08866", "08868")), "patient_key": f"MEET{patient:08}"}
+            rows.append(_row(doctor, day, start_time=start, end_time=end, preliminary_cents=5970, **values))
     return rows
 
 

@@ -329,9 +329,9 @@ def gmf_supplement(rows: list[Row], sites: set[str]) -> tuple[list[Finding], Cou
         visits = [
             row
             for row in lines
-            if (15801 <= int(row["code"]) <= 15824 or 15835 <= int(row["code"]) <= 15840)
+            if (15801 <= int(row["code"]) <= 15840 or 8857 <= int(row["code"]) <= 8860)
             and row["place"] in sites
-            and not tokens(row) & {"GAP", "GMFU", "G160", "AR", "MTA13"}
+            and not tokens(row) & {"GAP", "GMFU", "G160", "AR", "1911", "MTA13"}
         ]
         if len(claimed) >= 2:
             error = any(map(paid, claimed))
@@ -375,16 +375,28 @@ def intervention_minutes(row: Row) -> int:
     return 15 * units if units >= 1 else 15
 
 
+def meetings(lines: list[Row]) -> list[list[Row]]:
+    """Return the lines of each intervention: those of a collective one with the same code and times belong together."""
+
+    def meeting(row: Row) -> Any:
+        if row["code"] in {"08866", "08867", "08868", "08869"} and duration(row) is not None:
+            return row["code"], row["start_time"], row["end_time"]
+        return number(row)
+
+    return list(grouped(sorted(lines, key=by_start), meeting).values())
+
+
 def clinical_intervention(rows: list[Row]) -> tuple[list[Finding], Counter[str]]:
     findings: list[Finding] = []
     passes: Counter[str] = Counter()
     for lines in grouped(filter(counts_against_maximum, rows), day_of).values():
         total = 0
-        beyond = []
-        for row in sorted(lines, key=by_start):
-            total += intervention_minutes(row)
+        beyond: list[Row] = []
+        for meeting in sorted(meetings(lines), key=lambda meeting: by_start(meeting[0])):
+            total += intervention_minutes(meeting[0])
             if total > 180:
-                beyond.append(row)
+                beyond += meeting
+        beyond.sort(key=by_start)
         if beyond:
             severity = "warning" if all(map(paid, beyond)) else "error"
             risk = {number(row): amount(row) for row in beyond}
@@ -402,16 +414,27 @@ def pays_as_intervention(minutes: int, *, cabinet: bool) -> int:
     return 5970 + periods * 2985 if cabinet else 4975 + periods * 2487
 
 
+WITH_INTERVENTION = {
+    1098, 1099, 1100, 8877, 15144, 15145, 15158, 15159, 15169, 15170, 15171, 15189, 19074, 8875, 13, 14, 15234, 9800,
+    9817, 9825, 9826, 15265, 15795, 15796, 15797, 19928, 19929, 8861, 8876,
+}  # fmt: skip
+
+
+def goes_with_intervention(row: Row) -> bool:
+    return int(row["code"]) in WITH_INTERVENTION or 9901 <= int(row["code"]) <= 9980
+
+
 def visit_duration(rows: list[Row]) -> tuple[list[Finding], Counter[str]]:
     findings: list[Finding] = []
     passes: Counter[str] = Counter()
     for lines in grouped(filter(billed, rows), day_of).values():
-        left = 180 - sum(intervention_minutes(row) for row in lines if counts_against_maximum(row))
-        alone = Counter(row["patient_key"] for row in lines)
+        counting = [row for row in lines if counts_against_maximum(row)]
+        left = 180 - sum(intervention_minutes(meeting[0]) for meeting in meetings(counting))
+        alone = Counter(row["patient_key"] for row in lines if not goes_with_intervention(row))
         candidates = []
         for row in lines:
             code, minutes = int(row["code"]), duration(row)
-            visit = 15765 <= code <= 15780 or 15801 <= code <= 15824 or 15835 <= code <= 15840
+            visit = 15765 <= code <= 15780 or 15801 <= code <= 15840
             if not visit or minutes is None or not 25 <= minutes <= 97 or exempt(row):
                 continue
             if not row["patient_key"] or alone[row["patient_key"]] > 1 or not row["place"]:

@@ -3,8 +3,9 @@
 What it checks
     Per doctor and service date, the minutes of clinical interventions (08857-08860, 08866-08869) add up to at most 180.
     Lines with an exempt context (ICEP, ICSM, ICTOX, 1713-1716, 1771, 1772, 1818, 1819, 1923; 1834 until 2022-05-14)
-    and group codes 08841-08844 do not count. Lines are taken by start time, those without one last, then by record
-    number; the line that passes the maximum and all after it are affected.
+    and group codes 08841-08844 do not count. Lines of a collective intervention (08866-08869) with the same code, start
+    and end are one meeting: its minutes count once, and all its lines are affected or none. Lines are taken by start
+    time, those without one last, then by record number; the line that passes the maximum and all after it are affected.
 
 Why
     The RAMQ pays no minute beyond the maximum, and claws back what it paid: an error as long as an affected line is
@@ -71,6 +72,7 @@ class ClinicalIntervention:
         limit = numbers("intervention_daily_minutes", claims.day[days.rows])
         beyond = np.zeros(len(claims), np.bool_)
         beyond[days.rows] = so_far > limit
+        beyond[found.meetings.rows] = beyond[found.meetings.first][found.meetings.owner]
         exceeded = days.total(beyond) > 0
         over = days.filter(exceeded)
         affected = over.filter_rows(beyond[over.rows])

@@ -2,8 +2,8 @@
 
 What it checks
     A patient has one supplement 08875 a calendar year. `duplicate`: two or more were billed, by whichever doctors.
-    `missed`: the patient had an appointment visit (15801-15824, 15835-15840) at a site of a GMF, without context GAP,
-    GMFU, G160, AR or MTA13, and no 08875 was billed that year.
+    `missed`: the patient had an appointment visit (15801-15840) or a clinical intervention (08857-08860) at a site of a
+    GMF, without context GAP, GMFU, G160, AR (1911) or MTA13, and no 08875 was billed that year.
 
 Why
     The second one is refused; one that nobody claims is lost (9.35 $).
@@ -59,7 +59,9 @@ class GmfSupplement:
         needs=("patient_key",),
         source="EP 33, annexe V (RAMQ Acte-info 109, 2019-09-26)",
         columns=CLAIM_COLUMNS,
-        parameters=named("gmf_supplement_cents", "appointment_visit_codes", "gmf_excluded_contexts"),
+        parameters=named(
+            "gmf_supplement_cents", "appointment_visit_codes", "gmf_intervention_codes", "gmf_excluded_contexts"
+        ),
         scenario_certainty=MappingProxyType({"missed": Certainty.LIKELY}),
     )
 
@@ -101,7 +103,8 @@ def _duplicate(claims: Claims, supplement: Mask) -> tuple[FindingGroup, int]:
 def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> tuple[FindingGroup, int]:
     sites = {number for number, place in reference.establishments.items() if place.gmf}
     at_site = claims.at_place(lambda place: place in sites)
-    visit = claims.billed & claims.has_patient & at_site & claims.has_code("appointment_visit_codes")
+    visit = claims.has_code("appointment_visit_codes") | claims.has_code("gmf_intervention_codes")
+    visit &= claims.billed & claims.has_patient & at_site
     visit &= ~claims.has_context("gmf_excluded_contexts")
     groups = _by_patient_and_year(claims, visit | supplement)
     visited, claimed = groups.total(visit) > 0, groups.total(supplement) > 0

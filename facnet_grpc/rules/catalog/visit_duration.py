@@ -1,7 +1,7 @@
 """A long visit that would pay more as a clinical intervention (visite ou intervention clinique).
 
 What it checks
-    An appointment or walk-in visit (15765-15780, 15801-15824, 15835-15840) of 25 to 97 minutes, with start and end, may
+    An appointment or walk-in visit (15765-15780, 15801-15840) of 25 to 97 minutes, with start and end, may
     be billed as a clinical intervention instead: the first period of 30 minutes, and an additional one for every 15
     minutes more, the last one from 8 minutes on. In a cabinet that is 59.70 $ + n x 29.85 $, in an establishment
     49.75 $ + n x 24.87 $. If it is more than the visit's preliminary amount, and the doctor's interventions of that day
@@ -9,7 +9,7 @@ What it checks
 
 Which visits
     Lines without an exempt context, at a known place, that are the only billed line of their doctor and patient that
-    day.
+    day, beside acts that may go with an intervention (08875, forms, travel, office fees and others).
 
 Why
     Money that was earned and not claimed.
@@ -47,6 +47,7 @@ from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups
 
 _SCENARIO = "advantageous"
+_COMPANIONS = "intervention_companion_codes"
 _SHORTEST, _LONGEST = 25, 97  # minutes
 _LAST_PERIOD_FROM = 8  # minutes that make a last additional period
 _TARIFFS = tuple(
@@ -70,7 +71,7 @@ class VisitDuration:
         reads=("context",),
         source="P.G. 2.2.6 B; manual, tab B",
         columns=CLAIM_COLUMNS,
-        parameters=named("walk_in_visit_codes", "appointment_visit_codes", *PARAMETERS, *_TARIFFS),
+        parameters=named("walk_in_visit_codes", "appointment_visit_codes", _COMPANIONS, *PARAMETERS, *_TARIFFS),
     )
 
     def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:  # noqa: ARG002 - part of the protocol
@@ -132,7 +133,7 @@ def _is_long(minutes: Ints) -> Mask:
 def _of_same_patients(claims: Claims, rows: Ints) -> Ints:
     wanted = np.zeros(claims.size_of("patient_key") + 1, np.bool_)  # the last one is for lines without a patient
     wanted[claims.patient[rows]] = True
-    return np.flatnonzero(claims.billed & wanted[claims.patient])
+    return np.flatnonzero(claims.billed & wanted[claims.patient] & ~claims.has_code(_COMPANIONS))
 
 
 def _meetings(claims: Claims, rows: Ints) -> Ints:
