@@ -22,9 +22,12 @@ from prometheus_client import make_wsgi_app
 
 from facnet_grpc.errors import FacnetError
 from facnet_grpc.events.stream import connect
+from facnet_grpc.logs import get_logger
 from facnet_grpc.settings.storage import StorageSettings
 from facnet_grpc.storage.blobs.local import LocalBlobStore
 from facnet_grpc.storage.postgres.database import Database
+
+log = get_logger(__name__)
 
 CACHE_SECONDS = 2.0  # several probes ask at once
 PING_SECONDS = 2.0
@@ -45,7 +48,7 @@ class Readiness:
         required: frozenset[str] = REQUIRED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Use `checks`, which raise `FacnetError` or `redis.RedisError`; the `required` ones decide on readiness."""
+        """Use `checks`, which raise an exception to fail; the `required` ones decide on readiness."""
         self._checks = checks
         self._required = required
         self._clock = clock
@@ -62,7 +65,7 @@ class Readiness:
         """Return the outcome of each check. Blocks, for seconds if a dependency does not answer."""
         with self._lock:
             if self._clock() - self._checked_at > CACHE_SECONDS:
-                self._outcomes = {name: _passes(check) for name, check in self._checks.items()}
+                self._outcomes = {name: _passes(name, check) for name, check in self._checks.items()}
                 self._checked_at = self._clock()
             return dict(self._outcomes)
 
@@ -109,10 +112,13 @@ def _ping_redis(url: str) -> None:
         client.ping()
 
 
-def _passes(check: Check) -> bool:
+def _passes(name: str, check: Check) -> bool:
     try:
         check()
     except (FacnetError, redis.RedisError):
+        return False
+    except Exception as error:  # noqa: BLE001 - a defect in a check must not end the task that reports readiness
+        log.warning("health_check_raised", check=name, kind=type(error).__name__)
         return False
     return True
 

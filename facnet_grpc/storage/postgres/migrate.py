@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import ResolutionError
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -39,23 +40,31 @@ def migrate(url: str, *, until: Stage = Stage.AFTER) -> None:
     """Apply the missing migrations and store the shipped reference, in one transaction.
 
     With BEFORE, stops in front of the first migration whose stage is AFTER. Waits while another process migrates.
+    Changes nothing in a database that a newer release has migrated.
 
     Raises `TransientError` if PostgreSQL is away.
     """
     with _connection(url) as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        missing = _missing(connection)
+        if missing is None:
+            return
         config = _config()
         config.attributes["connection"] = connection
-        for script in due(_missing(connection), until)[-1:]:
+        for script in due(missing, until)[-1:]:
             command.upgrade(config, script.revision)
         _load_reference(connection)
 
 
 def pending(url: str, *, until: Stage = Stage.AFTER) -> list[str]:
-    """Return the revisions that are missing, oldest first. Raises `TransientError`."""
+    """Return the revisions that are missing, oldest first; none if a newer release has migrated the database.
+
+    During a rolling upgrade, and after a roll-back, the release before works with a schema that is one revision ahead.
+    Raises `TransientError`.
+    """
     with _connection(url) as connection:
         missing = _missing(connection)
-    return [script.revision for script in due(missing, until)]
+    return [script.revision for script in due(missing or [], until)]
 
 
 def due(missing: Sequence[Script], until: Stage) -> list[Script]:
@@ -65,9 +74,13 @@ def due(missing: Sequence[Script], until: Stage) -> list[Script]:
     return list(takewhile(lambda script: getattr(script.module, "stage", Stage.BEFORE) != Stage.AFTER, missing))
 
 
-def _missing(connection: Connection) -> list[Script]:
+def _missing(connection: Connection) -> list[Script] | None:
+    """Return the migrations that are missing, None if the database has a revision that this release does not know."""
     heads = MigrationContext.configure(connection).get_current_heads()
-    return list(ScriptDirectory.from_config(_config()).iterate_revisions("heads", heads or "base"))[::-1]
+    try:
+        return list(ScriptDirectory.from_config(_config()).iterate_revisions("heads", heads or "base"))[::-1]
+    except ResolutionError:
+        return None
 
 
 def _load_reference(connection: Connection) -> None:

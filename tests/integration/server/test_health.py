@@ -95,6 +95,13 @@ def test_parts_are_not_asked_by_every_probe():
     assert len(asked) == 2
 
 
+def test_a_check_that_raises_anything_is_a_check_that_fails():
+    """A defect in a check must not end the task that reports readiness over gRPC."""
+    readiness = health.Readiness({"schema": lambda: {}["missing"], "redis": lambda: None})
+    assert readiness.check() == {"schema": False, "redis": True}
+    assert not readiness.is_ready()
+
+
 def free_ports(count):
     with ExitStack() as opened:
         sockets = [opened.enter_context(socket.socket()) for _ in range(count)]

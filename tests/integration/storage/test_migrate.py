@@ -75,6 +75,17 @@ def test_what_is_missing_is_named_until_it_is_applied(empty_postgres_url):
     migrate(empty_postgres_url)
 
 
+def test_a_database_of_a_newer_release_is_complete_and_left_as_it_is(empty_postgres_url):
+    migrate(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as conn:
+        conn.execute("UPDATE alembic_version SET version_num = 'of a newer release'")
+        conn.execute("ALTER TABLE validation_runs ADD COLUMN of_a_newer_release text")
+    assert pending(empty_postgres_url) == []
+    migrate(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as conn:
+        assert conn.execute("SELECT version_num FROM alembic_version").fetchone() == ("of a newer release",)
+
+
 def test_processes_that_migrate_at_once_all_succeed(empty_postgres_url):
     script = "import sys; from facnet_grpc.storage.postgres.migrate import migrate; migrate(sys.argv[1])"
     started = [subprocess.Popen([sys.executable, "-c", script, empty_postgres_url]) for _ in range(3)]
