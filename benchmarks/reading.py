@@ -15,7 +15,7 @@ from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.reference.snapshot import shipped
 from facnet_grpc.rules import registry
 from facnet_grpc.rules.api import Rule
-from facnet_grpc.rules.engine import RuleOutcome, run_rules
+from facnet_grpc.rules.engine import RuleProgress, run_rules
 from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.sample.writer import write_sample
 from workers.process import configure_malloc
@@ -35,8 +35,8 @@ def figures(folder: Path, rows: int, times: int) -> list[Figure]:
     for _ in range(times):
         parse, lines = _parse(good)
         parses.append(parse)
-        core.append(_judge(lines, registry.RULES) / parse)
-        all_rules.append(_judge(lines, registry.for_run(registry.select(()), datetime.now(UTC))) / parse)
+        core.append(_time_rules(lines, registry.RULES) / parse)
+        all_rules.append(_time_rules(lines, registry.for_run(registry.select(()), datetime.now(UTC))) / parse)
         speeds.append(parse / _parse(bad)[0])
     return [
         Figure("parse, first byte to rule columns", statistics.median(parses), "s"),
@@ -51,11 +51,11 @@ def _shares(lines: pa.Table) -> list[Figure]:
     """Return what part of the rules' time each rule takes, the dearest first; those below half a percent together."""
     seconds: dict[str, float] = {}
 
-    def between(outcome: RuleOutcome | None) -> None:
-        if outcome is not None:
-            seconds[outcome.rule_id] = outcome.seconds
+    def on_rule_done(progress: RuleProgress | None) -> None:
+        if progress is not None:
+            seconds[progress.rule_id] = progress.seconds
 
-    run_rules(lines, shipped(), registry.for_run(registry.select(()), datetime.now(UTC)), between=between)
+    run_rules(lines, shipped(), registry.for_run(registry.select(()), datetime.now(UTC)), on_rule_done=on_rule_done)
     whole = sum(seconds.values())
     dear = {rule: taken for rule, taken in sorted(seconds.items(), key=lambda item: -item[1]) if taken > whole / 200}
     rest = 100 * (whole - sum(dear.values())) / whole
@@ -74,8 +74,8 @@ def _parse(path: Path) -> tuple[float, pa.Table]:
     return time.perf_counter() - began, lines
 
 
-def _judge(lines: pa.Table, rules: tuple[Rule, ...]) -> float:
+def _time_rules(lines: pa.Table, rules: tuple[Rule, ...]) -> float:
     began = time.perf_counter()
     threads = rule_concurrency(lines.num_rows, THREADS)
-    run_rules(lines, shipped(), rules, between=lambda _: None, threads=threads)
+    run_rules(lines, shipped(), rules, on_rule_done=lambda _: None, threads=threads)
     return time.perf_counter() - began

@@ -11,7 +11,7 @@ from docs_markdown import anchor, head, table
 from facnet_grpc.rules import registry
 from facnet_grpc.rules.api import Parameter, Rule, RuleInfo
 from facnet_grpc.rules.checks import packs
-from facnet_grpc.rules.registry import Listed
+from facnet_grpc.rules.registry import RegistryEntry
 from facnet_grpc.texts.catalogue import OPTIONAL, extend, load
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import column_name, rule_name, scenario_title, sentence
@@ -85,43 +85,43 @@ def page(language: str) -> str:
     """Return the page in `fr` or `en`."""
     locale = Locale(language)
     extend(locale, packs.entries(language))
-    rules = registry.load().listed
+    rules = registry.load().entries
     words = WORDS[locale]
     lines = head(words["title"], words["source"], locale.value)
     lines += table(
         (words["rule"], words["name"], words["certainty"], words["severities"]),
-        (_line(listed, locale) for listed in rules),
+        (_line(entry, locale) for entry in rules),
     )
-    for listed in rules:
-        lines += _section(listed, locale)
+    for entry in rules:
+        lines += _section(entry, locale)
     return "\n".join(lines)
 
 
-def _line(listed: Listed, locale: Locale) -> tuple[str, str, str, str]:
-    info, words = listed.info, WORDS[locale]
-    severities = ", ".join(words[severity.value] for severity in info.severities) if listed.enabled else words["off"]
-    return f"[`{info.id}`]({anchor(info.id)})", _name(listed, locale), words[info.certainty.value], severities
+def _line(entry: RegistryEntry, locale: Locale) -> tuple[str, str, str, str]:
+    info, words = entry.info, WORDS[locale]
+    severities = ", ".join(words[severity.value] for severity in info.severities) if entry.enabled else words["off"]
+    return f"[`{info.id}`]({anchor(info.id)})", _name(entry, locale), words[info.certainty.value], severities
 
 
-def _name(listed: Listed, locale: Locale) -> str:
-    return listed.names.get(locale.value) or rule_name(listed.info.id, locale)
+def _name(entry: RegistryEntry, locale: Locale) -> str:
+    return entry.names.get(locale.value) or rule_name(entry.info.id, locale)
 
 
-def _why_off(listed: Listed, locale: Locale) -> list[str]:
-    key = f"rule.{listed.status}"
-    text = sentence(f"{key}.{listed.info.id}", locale) or sentence(key, locale, rule=listed.note)
+def _why_off(entry: RegistryEntry, locale: Locale) -> list[str]:
+    key = f"rule.{entry.status}"
+    text = sentence(f"{key}.{entry.info.id}", locale) or sentence(key, locale, rule=entry.note)
     return [text, ""] if text else []
 
 
-def _section(listed: Listed, locale: Locale) -> list[str]:
-    info, words = listed.info, WORDS[locale]
+def _section(entry: RegistryEntry, locale: Locale) -> list[str]:
+    info, words = entry.info, WORDS[locale]
     columns = ", ".join(column_name(name, locale) for name in info.needs)
     colon = "\N{NO-BREAK SPACE}:" if locale is Locale.FR else ":"
-    lines = [f"## {info.id}", "", f"**{_name(listed, locale)}**", ""]
-    lines += [] if listed.enabled else _why_off(listed, locale)
+    lines = [f"## {info.id}", "", f"**{_name(entry, locale)}**", ""]
+    lines += [] if entry.enabled else _why_off(entry, locale)
     if description := _template(f"{info.id}.description", locale):
         lines += [description, ""]
-    lines += _documentation(listed.rule) if listed.rule and locale is Locale.EN else []
+    lines += _documentation(entry.rule) if entry.rule and locale is Locale.EN else []
     lines += [
         f"- {words['category']}{colon} `{info.category}`, version {info.version}",
         f"- {words['certainty']}{colon} {words[info.certainty.value]}",

@@ -85,7 +85,7 @@ def warmup(registry: Registry) -> None:
             for batch in file.batches():
                 collector.add(batch.lines)
         rules = for_run(registry.select(()), datetime.now(UTC))
-        run_rules(collector.finish(), shipped(), rules, between=lambda _: None)
+        run_rules(collector.finish(), shipped(), rules, on_rule_done=lambda _: None)
     except Exception as error:  # noqa: BLE001 - see above
         log.warning("not_warmed_up", **exception_fields(error))
     finally:

@@ -118,8 +118,8 @@ class Revalidator:
         return run_rules(
             table,
             reference,
-            for_run(self._resources.rules.still(run.rule_ids), run.created_at),
-            between=lambda _: self._check(),
+            for_run(self._resources.rules.select_known(run.rule_ids), run.created_at),
+            on_rule_done=lambda _: self._check(),
             missing_columns=revalidations.missing_columns(conn, run.id),
             threads=self._resources.rule_concurrency(table.num_rows),
         )

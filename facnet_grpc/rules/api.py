@@ -1,4 +1,4 @@
-"""What a rule is: its facts, what it returns, and the one method that it has."""
+"""The interface of a rule: its facts, its method, and what the method returns."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class RuleInfo:
-    """What there is to know of a rule without running it.
+    """What is known of a rule without evaluating it.
 
-    `needs` are columns that have to hold something somewhere in the file; `reads` are columns that may be empty but
-    whose absence from the header leaves the rule without a basis. Either makes the rule not evaluable.
+    `needs` are columns that must have a value in at least one line of the file; `reads` are columns that may be empty
+    but must be in the header. A rule without one of them is not evaluable.
 
-    `columns` are all columns that it looks at; None if that may be any. A run keeps no others in memory.
+    `columns` are all columns of `RULE_SCHEMA` that it reads, None for all. A run keeps only the columns that its rules
+    read in memory.
     """
 
     id: str
@@ -57,11 +58,11 @@ class RuleInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a rule found: a table of `FINDING_SCHEMA`, and how many things it looked at and found right.
+class RuleFindings:
+    """What a rule returns: a table of `FINDING_SCHEMA`, and by scenario the number of checked cases that are right.
 
-    `not_evaluable` names what was missing: columns of the file, or a part of the reference (`establishments`). With a
-    missing column there are no findings; without a part of the reference the other scenarios still stand.
+    `not_evaluable` names what is missing: columns of the file, or a part of the reference (`establishments`). With a
+    missing column there are no findings; without a part of the reference the other scenarios are evaluated.
     """
 
     findings: pa.Table
@@ -69,21 +70,21 @@ class Outcome:
     not_evaluable: tuple[str, ...] = ()
 
     @classmethod
-    def missing(cls, *what: str) -> Outcome:
-        """Return the outcome of a rule that has nothing to go by."""
-        return cls(FINDING_SCHEMA.empty_table(), not_evaluable=what)
+    def missing(cls, *columns: str) -> RuleFindings:
+        """Return no findings, for a rule that lacks columns of the file."""
+        return cls(FINDING_SCHEMA.empty_table(), not_evaluable=columns)
 
 
 class Rule(Protocol):
-    """A pure function from lines to findings. Its module's docstring is its documentation page."""
+    """A pure function from lines to findings. The docstring of its module is its documentation page."""
 
     @property
     def info(self) -> RuleInfo:
         """The rule's facts."""
 
-    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
-        """Check `lines`, a table of `RULE_SCHEMA` with unified dictionaries, in any order of rows.
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:
+        """Check `lines`: a table with the columns of `RULE_SCHEMA` that are in `info.columns`, in one chunk each.
 
-        It may lack columns that are not among `info.columns`. Other rules may be evaluated at the same time, in other
-        threads.
+        Rows may be in any order. Numbers may be narrower than in the schema, and `invoice` and `ramq_id` may be
+        integers (see `rules.table.arrays.pack`). Rules are evaluated in several threads at the same time.
         """

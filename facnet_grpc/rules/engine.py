@@ -1,4 +1,4 @@
-"""Runs rules over a file's lines, several at once if there are threads, and puts what they find in order."""
+"""Evaluates rules over a file's lines, in several threads if asked to, and collects their findings in one report."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from facnet_grpc.model.summary import (
 )
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings, registry, report, results
-from facnet_grpc.rules.api import SYSTEM_ERROR, Outcome, Rule
+from facnet_grpc.rules.api import SYSTEM_ERROR, Rule, RuleFindings
 from facnet_grpc.rules.table.claims import Claims
 from facnet_grpc.rules.table.exclusions import find_exclusions
 from facnet_grpc.rules.table.parallel import map_ordered
 
 rule_set_version = registry.rule_set_version
 
-_OF_EVERY_RUN = frozenset(
+_COLUMNS_OF_EVERY_RUN = frozenset(
     {
         *("record_number", "invoice", "ramq_id", "service_date", "payment_period", "code"),
         *("preliminary_cents", "paid_cents"),
@@ -44,24 +44,24 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RuleOutcome:
-    """What is known after a rule has run, for progress."""
+class RuleProgress:
+    """Progress of `run_rules` after one rule has been evaluated."""
 
     rule_id: str
     rules_done: int
     rules_total: int
     counts: SeverityCounts  # of all rules so far
-    seconds: float  # that this rule took
+    seconds: float  # duration of this rule
     error_class: str | None = None  # if it raised
     preview: tuple[ResultPreview, ...] = ()  # the first of its results
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What a rule has come to."""
+class _EvaluatedRule:
+    """A rule with its findings, their counts and its duration."""
 
     rule: Rule
-    outcome: Outcome
+    found: RuleFindings
     error_class: str | None
     counts: SeverityCounts
     preview: tuple[ResultPreview, ...]
@@ -70,7 +70,7 @@ class _Verdict:
 
 @dataclass(frozen=True, slots=True)
 class RulesReport:
-    """Everything that the rules found: numbered results, and the figures that go into the run's summary."""
+    """What all rules of a run found: numbered results, and the figures of the run's summary."""
 
     results: pa.Table  # RESULT_SCHEMA
     counts: SeverityCounts
@@ -80,7 +80,7 @@ class RulesReport:
     days: tuple[DayFigures, ...]
     at_risk_cents: int  # each line once, with the most that any result puts at risk of it
     potential_gain_cents: int
-    reversed_lines: int  # cancelled by a negative line, which is counted here only once
+    reversed_lines: int  # lines that a negative line cancels
     reversal_lines_without_partner: int  # lines at zero or below that cancel nothing
     superseded_lines: int  # refused, and corrected since
 
@@ -94,7 +94,7 @@ class RulesReport:
         rejections: Sequence[RejectionFigures] = (),
         defects: Sequence[DefectFigures] = (),
     ) -> Summary:
-        """Return the run's summary, with what the reader has to say."""
+        """Return the run's summary, with the rejections and defects that the reader counted."""
         return Summary(
             at_risk_cents=self.at_risk_cents,
             potential_gain_cents=self.potential_gain_cents,
@@ -112,9 +112,9 @@ class RulesReport:
 
 
 def columns_of(rules: Sequence[Rule]) -> frozenset[str]:
-    """Return the columns of `RULE_SCHEMA` that lines need to have for these rules and what is stored of them."""
+    """Return the columns of `RULE_SCHEMA` that these rules, and results and figures of any run, are computed from."""
     every = frozenset(RULE_SCHEMA.names)
-    return _OF_EVERY_RUN.union(*(every if rule.info.columns is None else rule.info.columns for rule in rules))
+    return _COLUMNS_OF_EVERY_RUN.union(*(every if rule.info.columns is None else rule.info.columns for rule in rules))
 
 
 def run_rules(
@@ -122,73 +122,57 @@ def run_rules(
     reference: ReferenceSnapshot,
     rules: Sequence[Rule],
     *,
-    between: Callable[[RuleOutcome | None], None],
+    on_rule_done: Callable[[RuleProgress | None], None],
     missing_columns: Sequence[str] = (),
     threads: int = 1,
 ) -> RulesReport:
-    """Run `rules` over `lines` and return what they found.
+    """Evaluate `rules` over `lines` and return their results and figures.
 
-    `lines` have the columns of `RULE_SCHEMA`, at least `columns_of` the rules, in one chunk each.
-    `between` is called before the first rule with None, then after each rule; what it raises goes through and stops
-    the work. `missing_columns` are columns that the file does not have at all: a rule that reads one of them is not
-    evaluable, where one that is merely empty says something (a visit without a context is one of a registered
-    patient). A rule that raises gives one `system_error` result, and the log gets its id and the exception's class.
+    `lines` is a table with columns of `RULE_SCHEMA`, at least `columns_of(rules)`, in one chunk each.
+    `on_rule_done` is called with None before the first rule, then after each rule; an exception that it raises stops
+    the evaluation and is passed on. `missing_columns` are columns that the file does not have at all: a rule that
+    reads one of them is not evaluable. A column that is present and empty is information (a visit without a context is
+    one of a registered patient). A rule that raises gives one `system_error` result; the log gets its id and the class
+    of the exception.
 
-    With more than one of `threads`, so many rules are evaluated at once, and `between`, still in the caller's thread,
-    hears of them as they end. What is returned is the same. No rule can be interrupted: whatever is raised is raised
-    when those that were begun have ended.
+    `threads` rules are evaluated in parallel; `on_rule_done` is called in the caller's thread, in the order in which
+    rules end. The report does not depend on `threads`. A rule cannot be interrupted: an exception is raised after all
+    rules that have started have ended.
     """
     exclusions = find_exclusions(Claims(lines))
     lines = exclusions.mark(lines)
     claims = Claims(lines)
-    is_empty = cache(claims.is_empty)  # two threads may both look: it is cheap, and they see the same
-    found: list[tuple[Rule, Outcome]] = []
+    is_empty = cache(claims.is_empty)  # two threads may compute it twice: it is cheap, and the value is the same
+    evaluated: list[tuple[Rule, RuleFindings]] = []
     counts = SeverityCounts()
 
-    def judge(rule: Rule) -> _Verdict:
-        return _judge(rule, lines, is_empty, reference, missing_columns)
+    def evaluate(rule: Rule) -> _EvaluatedRule:
+        return _evaluate(rule, lines, is_empty, reference, missing_columns)
 
-    between(None)
-    with closing(map_ordered(judge, rules, threads)) as verdicts:
-        for one in verdicts:
-            found.append((one.rule, one.outcome))
+    on_rule_done(None)
+    with closing(map_ordered(evaluate, rules, threads)) as done:
+        for one in done:
+            evaluated.append((one.rule, one.found))
             counts = report.add(counts, one.counts)
-            rule_id, done = one.rule.info.id, len(found)
-            between(RuleOutcome(rule_id, done, len(rules), counts, one.seconds, one.error_class, one.preview))
-    found.sort(key=lambda outcome: outcome[0].info.id)
-    fruitful = [(rule, outcome) for rule, outcome in found if outcome.findings.num_rows]
-    table = results.table(claims, fruitful)
-    risk = report.risk_by_row(claims, fruitful)
+            progress = (one.rule.info.id, len(evaluated), len(rules), counts, one.seconds, one.error_class, one.preview)
+            on_rule_done(RuleProgress(*progress))
+    evaluated.sort(key=lambda pair: pair[0].info.id)
+    with_findings = [(rule, found) for rule, found in evaluated if found.findings.num_rows]
+    table = results.table(claims, with_findings)
+    risk = report.risk_by_row(claims, with_findings)
     return RulesReport(
         results=table,
         counts=counts,
         scenarios=report.scenarios(table),
-        passes=report.passes(found),
-        not_evaluable=report.not_evaluable(found),
-        days=report.days(claims, fruitful, risk),
+        passes=report.passes(evaluated),
+        not_evaluable=report.not_evaluable(evaluated),
+        days=report.days(claims, with_findings, risk),
         at_risk_cents=int(risk.sum()),
-        potential_gain_cents=report.total_gain(fruitful),
+        potential_gain_cents=report.total_gain(with_findings),
         reversed_lines=len(exclusions.reversed),
         reversal_lines_without_partner=exclusions.without_partner,
         superseded_lines=len(exclusions.superseded),
     )
-
-
-def _judge(
-    rule: Rule,
-    lines: pa.Table,
-    is_empty: Callable[[str], bool],
-    reference: ReferenceSnapshot,
-    missing_columns: Sequence[str],
-) -> _Verdict:
-    began = time.perf_counter()
-    outcome, error_class = _evaluate(rule, lines, is_empty, reference, missing_columns)
-    counts = SeverityCounts()
-    preview: tuple[ResultPreview, ...] = ()
-    if outcome.findings.num_rows:
-        counts = report.count_severities(outcome.findings)
-        preview = results.preview(rule, outcome.findings)
-    return _Verdict(rule, outcome, error_class, counts, preview, time.perf_counter() - began)
 
 
 def _evaluate(
@@ -197,30 +181,47 @@ def _evaluate(
     is_empty: Callable[[str], bool],
     reference: ReferenceSnapshot,
     missing_columns: Sequence[str],
-) -> tuple[Outcome, str | None]:
+) -> _EvaluatedRule:
+    began = time.perf_counter()
+    found, error_class = _find(rule, lines, is_empty, reference, missing_columns)
+    counts = SeverityCounts()
+    preview: tuple[ResultPreview, ...] = ()
+    if found.findings.num_rows:
+        counts = report.count_severities(found.findings)
+        preview = results.preview(rule, found.findings)
+    return _EvaluatedRule(rule, found, error_class, counts, preview, time.perf_counter() - began)
+
+
+def _find(
+    rule: Rule,
+    lines: pa.Table,
+    is_empty: Callable[[str], bool],
+    reference: ReferenceSnapshot,
+    missing_columns: Sequence[str],
+) -> tuple[RuleFindings, str | None]:
     empty = [name for name in rule.info.needs if is_empty(name)]
     missing = [name for name in (*rule.info.needs, *rule.info.reads) if name in empty or name in missing_columns]
     if missing:
-        return Outcome.missing(*missing), None
+        return RuleFindings.missing(*missing), None
     try:
-        outcome = rule.evaluate(lines, reference)
-        _check_shape(outcome)
-    except MemoryError:  # says nothing about the rule, and the next one would fail as well
+        found = rule.evaluate(lines, reference)
+        _check_schema(found)
+    except MemoryError:  # not the fault of the rule, and the next one would fail as well
         raise
     except Exception as error:  # noqa: BLE001 - a rule may fail in any way, and the others stand
         error_class = type(error).__name__
-        # Without the traceback: it may quote cells.
+        # Without the traceback: it may contain cells.
         _log.error("rule_failed", rule_id=rule.info.id, error_class=error_class)
-        return Outcome(_system_error({"error_class": error_class})), error_class
-    return outcome, None
+        return RuleFindings(_system_error({"error_class": error_class})), error_class
+    return found, None
 
 
-def _check_shape(outcome: Outcome) -> None:
-    if outcome.findings is findings.NONE:
+def _check_schema(found: RuleFindings) -> None:
+    if found.findings is findings.NONE:
         return
-    if not outcome.findings.schema.equals(FINDING_SCHEMA):
+    if not found.findings.schema.equals(FINDING_SCHEMA):
         raise TypeError("findings are not a table of FINDING_SCHEMA")
-    outcome.findings.validate()
+    found.findings.validate()
 
 
 def _system_error(facts: Mapping[str, str]) -> pa.Table:

@@ -45,30 +45,30 @@ class FindingGroup:
     of_day: bool = True
 
 
-def table(claims: Claims, batches: list[FindingGroup]) -> pa.Table:
-    """Return all findings of `batches` that hold any."""
-    tables = [_table(claims, batch) for batch in batches if len(batch.about)]
+def table(claims: Claims, groups: list[FindingGroup]) -> pa.Table:
+    """Return the findings of all groups as a table of `FINDING_SCHEMA`, in the order of `groups`."""
+    tables = [_table(claims, group) for group in groups if len(group.about)]
     return pa.concat_tables(tables) if tables else NONE
 
 
-def _table(claims: Claims, batch: FindingGroup) -> pa.Table:
-    count = len(batch.about)
-    risk = batch.risk or Groups.empty(count)
-    cents = claims.cents[risk.rows] if batch.risk_cents is None else batch.risk_cents
+def _table(claims: Claims, group: FindingGroup) -> pa.Table:
+    count = len(group.about)
+    risk = group.risk or Groups.empty(count)
+    cents = claims.cents[risk.rows] if group.risk_cents is None else group.risk_cents
     at_risk = np.zeros(count, np.int64)
     np.add.at(at_risk, risk.owner, cents)
     columns = [
-        pa.array([batch.scenario] * count),
-        _severities(batch),
-        _lists(batch.affected, claims.record[batch.affected.rows], pa.int32()),
-        claims.text("doctor_key", batch.about),
-        claims.text("patient_key", batch.about) if batch.of_patient else pa.nulls(count, pa.string()),
-        days(claims, batch.about) if batch.of_day else pa.nulls(count, pa.date32()),
+        pa.array([group.scenario] * count),
+        _severities(group),
+        _lists(group.affected, claims.record[group.affected.rows], pa.int32()),
+        claims.text("doctor_key", group.about),
+        claims.text("patient_key", group.about) if group.of_patient else pa.nulls(count, pa.string()),
+        days(claims, group.about) if group.of_day else pa.nulls(count, pa.date32()),
         pa.array(at_risk, pa.int64()),
-        pa.array(np.broadcast_to(np.asarray(batch.gain_cents, np.int64), count), pa.int64()),
+        pa.array(np.broadcast_to(np.asarray(group.gain_cents, np.int64), count), pa.int64()),
         _lists(risk, claims.record[risk.rows], pa.int32()),
         _lists(risk, cents, pa.int64()),
-        objects(count, batch.facts),
+        objects(count, group.facts),
     ]
     return pa.Table.from_arrays(columns, schema=FINDING_SCHEMA)
 
@@ -98,11 +98,11 @@ def _values(fact: Any) -> pa.Array | pa.Scalar:
     return quoted.take(encoded.indices)
 
 
-def _severities(batch: FindingGroup) -> pa.Array:
-    if batch.downgraded is None:
-        return pa.array([batch.severity.value] * len(batch.about))
-    choices = pa.array([batch.severity.value, Severity.WARNING.value])
-    return choices.take(pa.array(batch.downgraded.astype(np.int8)))
+def _severities(group: FindingGroup) -> pa.Array:
+    if group.downgraded is None:
+        return pa.array([group.severity.value] * len(group.about))
+    choices = pa.array([group.severity.value, Severity.WARNING.value])
+    return choices.take(pa.array(group.downgraded.astype(np.int8)))
 
 
 def _lists(groups: Groups, values: Ints, kind: pa.DataType) -> pa.Array:

@@ -43,16 +43,15 @@ VERSION_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A rule as the registry lists it. `rule` is None for a check that is documented and cannot be run."""
+class RegistryEntry:
+    """A rule and its status. `rule` is None for a check that is documented and cannot be evaluated."""
 
     info: RuleInfo
     rule: Rule | None
     status: Status = Status.ON
-    note: str = ""  # which core rule asks instead, or why it cannot be run
-    names: Mapping[str, str] = field(
-        default_factory=lambda: MappingProxyType({})
-    )  # by language, if the texts do not have them
+    note: str = ""  # the core rule that covers it, or why it cannot be evaluated
+    # by language, for rules whose name is not in the text catalogues
+    names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def enabled(self) -> bool:
@@ -63,18 +62,18 @@ class Listed:
 class Registry:
     """All rules of a process."""
 
-    def __init__(self, listed: Iterable[Listed], version: str) -> None:
-        """List rules. Raises `ValueError` if two have the same id."""
-        self.listed = tuple(sorted(listed, key=lambda one: one.info.id))
+    def __init__(self, entries: Iterable[RegistryEntry], version: str) -> None:
+        """Raises `ValueError` if two entries have the same id."""
+        self.entries = tuple(sorted(entries, key=lambda entry: entry.info.id))
         self.version = version
-        ids = [one.info.id for one in self.listed]
+        ids = [one.info.id for one in self.entries]
         if twice := sorted({rule_id for rule_id in ids if ids.count(rule_id) > 1}):
             raise ValueError(f"two rules have the id {twice[0]!r}")
 
     @classmethod
     def of(cls, *rules: Rule) -> Self:
         """Return a registry of just these rules."""
-        return cls([Listed(rule.info, rule) for rule in rules], "of")
+        return cls([RegistryEntry(rule.info, rule) for rule in rules], "of")
 
     def select(self, rule_ids: Iterable[str]) -> tuple[Rule, ...]:
         """Return these rules in order of id, also ones that are off, or all that are on if none is named.
@@ -82,23 +81,23 @@ class Registry:
         Raises `InvalidInput` for one that does not exist or cannot be run.
         """
         wanted = set(rule_ids)
-        runnable = {one.info.id: one.rule for one in self.listed if one.rule is not None}
+        runnable = {one.info.id: one.rule for one in self.entries if one.rule is not None}
         if unknown := sorted(wanted - runnable.keys()):
             # Only how many: what a caller wrote is not repeated in logs.
             raise InvalidInput(field="rule_ids", unknown=len(unknown), known=sorted(runnable))
         if wanted:
             return tuple(rule for rule_id, rule in runnable.items() if rule_id in wanted)
-        return tuple(one.rule for one in self.listed if one.rule is not None and one.enabled)
+        return tuple(one.rule for one in self.entries if one.rule is not None and one.enabled)
 
-    def still(self, rule_ids: Iterable[str]) -> tuple[Rule, ...]:
-        """Return what `select` does, leaving out rules that an earlier version of the rules had."""
+    def select_known(self, rule_ids: Iterable[str]) -> tuple[Rule, ...]:
+        """Return what `select` does, without the ids that no rule has any more."""
         wanted = set(rule_ids)
-        known = {one.info.id for one in self.listed if one.rule is not None}
+        known = {one.info.id for one in self.entries if one.rule is not None}
         return self.select(wanted & known) if not wanted or wanted & known else ()
 
-    def get(self, rule_id: str) -> Listed:
+    def get(self, rule_id: str) -> RegistryEntry:
         """Return one rule. Raises `NotFound` (RULE_NOT_FOUND)."""
-        for one in self.listed:
+        for one in self.entries:
             if one.info.id == rule_id:
                 return one
         raise NotFound(Reason.RULE_NOT_FOUND)
@@ -112,9 +111,9 @@ def load(folder: Path | None = None) -> Registry:
     """
     folders = [folder] if folder else []
     try:
-        listed = [Listed(rule.info, rule) for rule in (*RULES, *packs.discover())]
-        listed += [_check(check) for check in packs.load_checks(folders).checks]
-        return Registry(listed, _version(folders))
+        entries = [RegistryEntry(rule.info, rule) for rule in (*RULES, *packs.discover())]
+        entries += [_entry_of_check(check) for check in packs.load_checks(folders).checks]
+        return Registry(entries, _version(folders))
     except ValueError as error:
         raise SettingsError(f"{variable('rule_packs_dir')}: these packs cannot be used.\n{error}") from None
 
@@ -138,10 +137,10 @@ def rule_set_version() -> str:
     return digest.hexdigest()[:VERSION_DIGITS]
 
 
-def _check(check: Check) -> Listed:
+def _entry_of_check(check: Check) -> RegistryEntry:
     if check.status in (Status.ON, Status.OFF):
         rule = CheckRule.of(check)
-        return Listed(rule.info, rule, check.status, check.note, check.names)
+        return RegistryEntry(rule.info, rule, check.status, check.note, check.names)
     info = RuleInfo(
         id=check.id,
         version=check.version,
@@ -152,7 +151,7 @@ def _check(check: Check) -> Listed:
         needs=(),
         source=check.source,
     )
-    return Listed(info, None, check.status, check.note, check.names)
+    return RegistryEntry(info, None, check.status, check.note, check.names)
 
 
 def _version(folders: Iterable[Path]) -> str:

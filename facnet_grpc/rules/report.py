@@ -18,14 +18,14 @@ from facnet_grpc.calendar import EPOCH
 from facnet_grpc.model.result import Severity
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, ScenarioFigures
-from facnet_grpc.rules.api import Outcome, Rule
+from facnet_grpc.rules.api import Rule, RuleFindings
 from facnet_grpc.rules.checks import packs
 from facnet_grpc.rules.table.arrays import Ints, slices
 from facnet_grpc.rules.table.claims import Claims
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import sentence
 
-Found = Sequence[tuple[Rule, Outcome]]
+FindingsByRule = Sequence[tuple[Rule, RuleFindings]]
 
 
 def count_severities(findings: pa.Table) -> SeverityCounts:
@@ -74,40 +74,40 @@ def _sums(cents: pa.ChunkedArray, kind: Ints, counts: Ints) -> list[int]:
     return sums.tolist()
 
 
-def passes(found: Found) -> tuple[PassFigures, ...]:
+def passes(evaluated: FindingsByRule) -> tuple[PassFigures, ...]:
     """Return what rules looked at and found right, without the zeros."""
     return tuple(
         PassFigures(rule_id=rule.info.id, scenario=scenario, count=count)
-        for rule, outcome in found
-        for scenario, count in sorted(outcome.passes.items())
+        for rule, found in evaluated
+        for scenario, count in sorted(found.passes.items())
         if count
     )
 
 
-def not_evaluable(found: Found) -> tuple[NotEvaluable, ...]:
+def not_evaluable(evaluated: FindingsByRule) -> tuple[NotEvaluable, ...]:
     """Return the rules that lacked something, and what."""
     return tuple(
-        NotEvaluable(rule_id=rule.info.id, missing_columns=outcome.not_evaluable)
-        for rule, outcome in found
-        if outcome.not_evaluable
+        NotEvaluable(rule_id=rule.info.id, missing_columns=found.not_evaluable)
+        for rule, found in evaluated
+        if found.not_evaluable
     )
 
 
-def total_gain(found: Found) -> int:
+def total_gain(evaluated: FindingsByRule) -> int:
     """Return the sum of all gains."""
-    return sum(pc.sum(outcome.findings.column("potential_gain_cents")).as_py() or 0 for _, outcome in found)
+    return sum(pc.sum(found.findings.column("potential_gain_cents")).as_py() or 0 for _, found in evaluated)
 
 
-def risk_by_row(claims: Claims, found: Found) -> Ints:
+def risk_by_row(claims: Claims, evaluated: FindingsByRule) -> Ints:
     """Return, for each line, the most that any finding puts at risk of it: a cent is not lost twice."""
     risk = np.zeros(len(claims), np.int64)
-    for _, outcome in found:
-        records = _flat(outcome.findings, "risk_records")
-        np.maximum.at(risk, claims.rows_of(records), _flat(outcome.findings, "risk_cents"))
+    for _, found in evaluated:
+        records = _flat(found.findings, "risk_records")
+        np.maximum.at(risk, claims.rows_of(records), _flat(found.findings, "risk_cents"))
     return risk
 
 
-def days(claims: Claims, found: Found, risk_of_row: Ints) -> tuple[DayFigures, ...]:
+def days(claims: Claims, evaluated: FindingsByRule, risk_of_row: Ints) -> tuple[DayFigures, ...]:
     """Return the figures of each day of service in the file; `risk_of_row` is what `risk_by_row` returns.
 
     Results and gains stand on the day of their finding, money at risk on the day of the line that carries it.
@@ -123,8 +123,8 @@ def days(claims: Claims, found: Found, risk_of_row: Ints) -> tuple[DayFigures, .
         np.add.at(risk, offsets, risk_of_row[part])
     counts = {severity: np.zeros(span, np.int64) for severity in Severity}
     gains = np.zeros(span, np.int64)
-    for _, outcome in found:
-        dated = outcome.findings.filter(pc.is_valid(outcome.findings.column("service_date")))
+    for _, found in evaluated:
+        dated = found.findings.filter(pc.is_valid(found.findings.column("service_date")))
         where = np.asarray(dated.column("service_date").cast(pa.int32()), np.int64) - first
         np.add.at(gains, where, np.asarray(dated.column("potential_gain_cents"), np.int64))
         for severity in Severity:

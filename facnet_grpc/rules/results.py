@@ -10,21 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facnet_grpc.model.result import MAX_PREVIEWS, RESULT_SCHEMA, ResultPreview, Severity
-from facnet_grpc.rules.api import SYSTEM_ERROR, Outcome, Rule
+from facnet_grpc.rules.api import SYSTEM_ERROR, Rule, RuleFindings
 from facnet_grpc.rules.table.arrays import slices
 from facnet_grpc.rules.table.claims import Claims
 
 _CATEGORY_OF_FAILURE = "system"
 
 
-def table(claims: Claims, found: Sequence[tuple[Rule, Outcome]]) -> pa.Table:
+def table(claims: Claims, evaluated: Sequence[tuple[Rule, RuleFindings]]) -> pa.Table:
     """Return the results of all rules as `RESULT_SCHEMA`.
 
     Within a rule: by first affected record (findings without one first, by doctor and day), then by scenario.
     """
     names = _first_names(claims)
-    parts = [_of_rule(claims, names, rule, outcome.findings) for rule, outcome in found if outcome.findings.num_rows]
-    joined = pa.concat_tables([_UNNUMBERED.empty_table(), *parts]).combine_chunks()
+    parts = [_of_rule(claims, names, rule, found.findings) for rule, found in evaluated if found.findings.num_rows]
+    joined = pa.concat_tables([_SCHEMA_WITHOUT_NUMBER.empty_table(), *parts]).combine_chunks()
     numbers = pa.array(np.arange(1, joined.num_rows + 1, dtype=np.int32))
     return joined.add_column(0, RESULT_SCHEMA.field(0), numbers).cast(RESULT_SCHEMA)
 
@@ -32,10 +32,10 @@ def table(claims: Claims, found: Sequence[tuple[Rule, Outcome]]) -> pa.Table:
 def preview(rule: Rule, findings: pa.Table) -> tuple[ResultPreview, ...]:
     """Return the first findings of a rule, as many as watchers are shown at most."""
     names = ["scenario", "severity", "affected_records"]
-    return tuple(_glimpse(rule, row) for row in findings.select(names).slice(0, MAX_PREVIEWS).to_pylist())
+    return tuple(_preview(rule, row) for row in findings.select(names).slice(0, MAX_PREVIEWS).to_pylist())
 
 
-def _glimpse(rule: Rule, row: dict[str, Any]) -> ResultPreview:
+def _preview(rule: Rule, row: dict[str, Any]) -> ResultPreview:
     scenario, records = row["scenario"], row["affected_records"]
     return ResultPreview(
         rule_id=rule.info.id,
@@ -48,7 +48,7 @@ def _glimpse(rule: Rule, row: dict[str, Any]) -> ResultPreview:
     )
 
 
-_UNNUMBERED = pa.schema(list(RESULT_SCHEMA)[1:])
+_SCHEMA_WITHOUT_NUMBER = pa.schema(list(RESULT_SCHEMA)[1:])
 
 
 def _of_rule(claims: Claims, names: pa.Array, rule: Rule, findings: pa.Table) -> pa.Table:
@@ -68,8 +68,8 @@ def _of_rule(claims: Claims, names: pa.Array, rule: Rule, findings: pa.Table) ->
         "doctor_name": _doctor_names(claims, names, findings.column("doctor_key")),
     }
     return pa.table(
-        [columns[name] if name in columns else findings.column(name) for name in _UNNUMBERED.names],
-        schema=_UNNUMBERED,
+        [columns[name] if name in columns else findings.column(name) for name in _SCHEMA_WITHOUT_NUMBER.names],
+        schema=_SCHEMA_WITHOUT_NUMBER,
     )
 
 

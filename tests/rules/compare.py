@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from facnet_grpc.reference.snapshot import Establishment, ReferenceSnapshot, shipped
-from facnet_grpc.rules.api import Outcome, Rule
+from facnet_grpc.rules.api import Rule, RuleFindings
 from facnet_grpc.rules.table.exclusions import mark_excluded
 from tests.rules import naive
 from tests.rules.naive import Finding
@@ -36,7 +36,7 @@ _NAIVE: dict[str, Callable[[list[dict[str, Any]]], tuple[list[Finding], Counter[
 }
 
 
-def evaluate(rule: Rule, table: pa.Table) -> Outcome:
+def evaluate(rule: Rule, table: pa.Table) -> RuleFindings:
     """Return what a rule finds in a table that may hold reversals and corrected lines."""
     return rule.evaluate(mark_excluded(table), with_sites())
 
@@ -47,12 +47,12 @@ def naively(rule_id: str, rows: list[dict[str, Any]]) -> tuple[list[Finding], di
     return sorted(findings, key=repr), {name: count for name, count in passes.items() if count}
 
 
-def findings_of(rule_id: str, outcome: Outcome) -> list[Finding]:
+def findings_of(rule_id: str, outcome: RuleFindings) -> list[Finding]:
     """Return the findings of an outcome, sorted."""
     return sorted((_finding(rule_id, row) for row in outcome.findings.to_pylist()), key=repr)
 
 
-def passes_of(outcome: Outcome) -> dict[str, int]:
+def passes_of(outcome: RuleFindings) -> dict[str, int]:
     return {scenario: count for scenario, count in outcome.passes.items() if count}
 
 

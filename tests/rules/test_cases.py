@@ -24,7 +24,7 @@ def reference_of(case):
 
 def run(rule_id, table, reference=None, missing_columns=()):
     return run_rules(
-        table, reference or shipped(), select([rule_id]), between=lambda _: None, missing_columns=missing_columns
+        table, reference or shipped(), select([rule_id]), on_rule_done=lambda _: None, missing_columns=missing_columns
     )
 
 

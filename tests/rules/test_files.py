@@ -27,7 +27,7 @@ def judge(path: Path) -> RulesReport:
         for batch in file.batches():
             assert not batch.rejected.num_rows
             collector.add(batch.lines)
-    return run_rules(collector.finish(), shipped(), for_run(select(()), DAY), between=lambda _: None)
+    return run_rules(collector.finish(), shipped(), for_run(select(()), DAY), on_rule_done=lambda _: None)
 
 
 @pytest.mark.parametrize("entry", EXPECTED, ids=lambda entry: entry["name"])

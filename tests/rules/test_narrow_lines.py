@@ -31,8 +31,8 @@ def collected(columns):
     return collector.finish()
 
 
-def judged(lines, rules):
-    return run_rules(lines, with_sites(), for_run(rules, datetime(2026, 1, 5, tzinfo=UTC)), between=lambda _: None)
+def report_of(lines, rules):
+    return run_rules(lines, with_sites(), for_run(rules, datetime(2026, 1, 5, tzinfo=UTC)), on_rule_done=lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ def lines():
 
 @pytest.fixture(scope="module")
 def report(lines):
-    return judged(lines, select(()))
+    return report_of(lines, select(()))
 
 
 def test_wide_columns_give_the_same(lines, report):
     wide = [_widened(lines.column(field.name).chunk(0), field.type) for field in RULE_SCHEMA]
-    assert judged(pa.Table.from_arrays(wide, schema=RULE_SCHEMA), select(())) == report
+    assert report_of(pa.Table.from_arrays(wide, schema=RULE_SCHEMA), select(())) == report
 
 
 def _widened(column, kind):
@@ -58,13 +58,13 @@ def test_slices_give_the_same(monkeypatch, lines, report):
     monkeypatch.setattr(arrays, "_AT_ONCE", 700)
     monkeypatch.setattr(arrays, "_SHARE_ROWS", 300)
     monkeypatch.setattr(days, "_LINES_AT_ONCE", 500)
-    assert judged(lines, select(())) == report
+    assert report_of(lines, select(())) == report
 
 
 def test_the_columns_that_core_rules_name_are_enough(lines):
     some = collected(columns_of(RULES))
     assert "patient_name" not in some.column_names
-    assert judged(some, RULES) == judged(lines, RULES)
+    assert report_of(some, RULES) == report_of(lines, RULES)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.info.id)
@@ -75,14 +75,14 @@ def test_core_rules_name_the_columns_that_they_need(rule):
 def test_the_columns_that_all_rules_name_are_enough(report):
     some = collected(columns_of(select(())))
     assert set(some.column_names) == set(RULE_SCHEMA.names)  # each column is read by one of the shipped checks
-    assert judged(some, select(())) == report
+    assert report_of(some, select(())) == report
 
 
 def test_a_check_keeps_only_the_columns_that_it_reads(lines):
     rules = select(("A11", "G01"))
     some = collected(columns_of(rules))
     assert {"patient_name", "payment_period", "role", "invoice"}.isdisjoint(some.column_names)
-    assert judged(some, rules) == judged(lines, rules)
+    assert report_of(some, rules) == report_of(lines, rules)
 
 
 def test_a_rule_that_does_not_say_keeps_all_columns():

@@ -22,7 +22,7 @@ ACROSS = {("annual_visit", "periodic_other_doctor"), ("gmf_supplement", "duplica
 
 
 def report(table):
-    return run_rules(table, with_sites(), RULES, between=lambda _: None)
+    return run_rules(table, with_sites(), RULES, on_rule_done=lambda _: None)
 
 
 def as_bytes(run):

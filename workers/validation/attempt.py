@@ -18,7 +18,7 @@ from facnet_grpc.ingest.reader import ClaimFile, FileFormat, open_claims
 from facnet_grpc.model.run import Claim
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules.api import Rule
-from facnet_grpc.rules.engine import RuleOutcome, RulesReport, columns_of, run_rules
+from facnet_grpc.rules.engine import RuleProgress, RulesReport, columns_of, run_rules
 from facnet_grpc.rules.registry import for_run
 from facnet_grpc.rules.table.columns import LineCollector
 from facnet_grpc.storage.postgres import leases, locks, results, run_log
@@ -97,23 +97,23 @@ class Attempt:
     def _evaluate(self, lines: pa.Table, found: FileFormat) -> RulesReport:
         trimmer = MemoryTrimmer(lines.num_rows)
 
-        def on_rule_done(outcome: RuleOutcome | None) -> None:
+        def on_rule_done(progress: RuleProgress | None) -> None:
             self._guard.check()
-            trimmer.trim(is_last=outcome is not None and outcome.rules_done == outcome.rules_total)
-            if outcome is not None:
+            trimmer.trim(is_last=progress is not None and progress.rules_done == progress.rules_total)
+            if progress is not None:
                 faults.point("worker.rules.between")
-                _trace_rule(outcome)
-                done, total = outcome.rules_done, outcome.rules_total
-                self._tracker.update_rules(done=done, total=total, counts=outcome.counts, preview=outcome.preview)
-                if outcome.error_class is not None:
-                    metrics.RULE_FAILURES.labels(metrics.rule_label(outcome.rule_id)).inc()
+                _trace_rule(progress)
+                done, total = progress.rules_done, progress.rules_total
+                self._tracker.update_rules(done=done, total=total, counts=progress.counts, preview=progress.preview)
+                if progress.error_class is not None:
+                    metrics.RULE_FAILURES.labels(metrics.rule_label(progress.rule_id)).inc()
 
         rules = for_run(self._rules(), self._run.created_at)
         return run_rules(
             lines,
             self._reference,
             rules,
-            between=on_rule_done,
+            on_rule_done=on_rule_done,
             missing_columns=found.missing_wanted,
             threads=self._resources.rule_concurrency(lines.num_rows),
         )
@@ -161,9 +161,9 @@ def _phase(name: str) -> Iterator[None]:
             metrics.PHASE_SECONDS.labels(name).observe(time.perf_counter() - began, tracing.exemplar())
 
 
-def _trace_rule(outcome: RuleOutcome) -> None:
-    error = {"error__type": outcome.error_class} if outcome.error_class else {}
-    tracing.record(f"rule {outcome.rule_id}", outcome.seconds, facnet__rule=outcome.rule_id, **error)
+def _trace_rule(progress: RuleProgress) -> None:
+    error = {"error__type": progress.error_class} if progress.error_class else {}
+    tracing.record(f"rule {progress.rule_id}", progress.seconds, facnet__rule=progress.rule_id, **error)
 
 
 def _count(stats: LoadStats, report: RulesReport) -> None:

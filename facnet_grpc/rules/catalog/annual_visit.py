@@ -40,7 +40,7 @@ from facnet_grpc.calendar import EPOCH
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import CABINET, ESTABLISHMENT, ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.findings import Fact, FindingGroup
 from facnet_grpc.rules.parameters import named
 from facnet_grpc.rules.table.arrays import Column, Ints, Mask
@@ -73,7 +73,7 @@ class AnnualVisit:
         parameters=named("take_charge_codes", "periodic_codes", "vulnerable_follow_up_codes"),
     )
 
-    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:
         """See the module."""
         check = _Check(Claims(lines))
         checked = {
@@ -84,7 +84,7 @@ class AnnualVisit:
             "periodic_missing": check.periodic_missing(reference),
         }
         batches = [batch for batch, _ in checked.values()]
-        return Outcome(
+        return RuleFindings(
             findings.table(check.claims, batches),
             {scenario: right for scenario, (_, right) in checked.items()},
         )

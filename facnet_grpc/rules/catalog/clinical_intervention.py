@@ -34,7 +34,7 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.interventions import PARAMETERS, find_interventions
 from facnet_grpc.rules.parameters import named, numbers
@@ -61,7 +61,7 @@ class ClinicalIntervention:
         parameters=named(*PARAMETERS),
     )
 
-    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:  # noqa: ARG002 - part of the protocol
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:  # noqa: ARG002 - part of the protocol
         """See the module."""
         claims = Claims(lines)
         found = find_interventions(claims)
@@ -87,4 +87,4 @@ class ClinicalIntervention:
             downgraded=affected.total(~claims.paid) == 0,
             facts={"limit": allowed, "minutes": total, "over": total - allowed, "lines": over.sizes},
         )
-        return Outcome(findings.table(claims, [batch]), {_SCENARIO: int((~exceeded).sum())})
+        return RuleFindings(findings.table(claims, [batch]), {_SCENARIO: int((~exceeded).sum())})

@@ -36,7 +36,7 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.parameters import named, numbers
 from facnet_grpc.rules.table.arrays import Mask
@@ -65,15 +65,15 @@ class GmfSupplement:
         scenario_certainty=MappingProxyType({"missed": Certainty.LIKELY}),
     )
 
-    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:
         """See the module."""
         claims = Claims(lines)
         supplement = claims.billed & claims.has_patient & claims.in_codes(_CODES)
         batch, once = _duplicate(claims, supplement)
         if not reference.establishments:
-            return Outcome(findings.table(claims, [batch]), {"duplicate": once}, not_evaluable=("establishments",))
+            return RuleFindings(findings.table(claims, [batch]), {"duplicate": once}, not_evaluable=("establishments",))
         missed, claimed = _missed(claims, supplement, reference)
-        return Outcome(findings.table(claims, [batch, missed]), {"duplicate": once, "missed": claimed})
+        return RuleFindings(findings.table(claims, [batch, missed]), {"duplicate": once, "missed": claimed})
 
 
 def _duplicate(claims: Claims, supplement: Mask) -> tuple[FindingGroup, int]:

@@ -38,7 +38,7 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.interventions import FIRST_PERIOD, NEXT_PERIOD, PARAMETERS, find_interventions, is_exempt
 from facnet_grpc.rules.parameters import named, numbers
@@ -74,7 +74,7 @@ class VisitDuration:
         parameters=named("walk_in_visit_codes", "appointment_visit_codes", _COMPANIONS, *PARAMETERS, *_TARIFFS),
     )
 
-    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:  # noqa: ARG002 - part of the protocol
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:  # noqa: ARG002 - part of the protocol
         """See the module."""
         claims = Claims(lines)
         visits = _visits(claims)
@@ -106,7 +106,7 @@ class VisitDuration:
                 "limit": numbers("intervention_daily_minutes", claims.day[taken.rows]),
             },
         )
-        return Outcome(findings.table(claims, [batch]), {_SCENARIO: len(visits) - len(chosen)})
+        return RuleFindings(findings.table(claims, [batch]), {_SCENARIO: len(visits) - len(chosen)})
 
 
 def additional_periods(minutes: Ints) -> Ints:

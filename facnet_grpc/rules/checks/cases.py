@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
-from facnet_grpc.rules.api import Outcome
+from facnet_grpc.rules.api import RuleFindings
 from facnet_grpc.rules.checks.compile import CheckRule, SharedCache
 from facnet_grpc.rules.checks.schema import Check
 from facnet_grpc.rules.table.exclusions import mark_excluded
@@ -95,13 +95,13 @@ class Case:
         """Return what is found instead of what is expected; "" if they agree."""
         rule = CheckRule.of(self.check).for_run(_today(self.check), SharedCache())
         lines = mark_excluded(table(self.rows))
-        outcome = rule.evaluate(lines, reference)
-        found = sorted(_found(outcome), key=str)
+        returned = rule.evaluate(lines, reference)
+        found = sorted(_found(returned), key=str)
         wanted = sorted(self.expected, key=str)
         seen = [_comparable(one, wanted) for one in found]
-        if sorted(seen, key=str) == wanted and set(outcome.not_evaluable) == set(self.missing):
+        if sorted(seen, key=str) == wanted and set(returned.not_evaluable) == set(self.missing):
             return ""
-        return f"expected {_listed(wanted, self.missing)}; found {_listed(found, outcome.not_evaluable)}"
+        return f"expected {_listed(wanted, self.missing)}; found {_listed(found, returned.not_evaluable)}"
 
 
 def of_check(check: Check) -> list[Case]:
@@ -188,7 +188,7 @@ def _today(check: Check) -> date:
     return (check.cases.today if check.cases else None) or TODAY
 
 
-def _found(outcome: Outcome) -> list[CaseFinding]:
+def _found(findings: RuleFindings) -> list[CaseFinding]:
     return [
         CaseFinding(
             row["affected_records"][0],
@@ -197,7 +197,7 @@ def _found(outcome: Outcome) -> list[CaseFinding]:
             row["at_risk_cents"],
             row["potential_gain_cents"],
         )
-        for row in outcome.findings.to_pylist()
+        for row in findings.findings.to_pylist()
     ]
 
 

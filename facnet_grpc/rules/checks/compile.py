@@ -12,7 +12,7 @@ import pyarrow as pa
 from facnet_grpc.model.result import Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.api import Outcome, Parameter, RuleInfo
+from facnet_grpc.rules.api import Parameter, RuleFindings, RuleInfo
 from facnet_grpc.rules.checks.claim_table import ClaimTable
 from facnet_grpc.rules.checks.primitives.base import CheckTest, Evaluation, Matches
 from facnet_grpc.rules.checks.schema import Check
@@ -60,7 +60,7 @@ class CheckRule:
         """Return the rule as of a day, with the cache that the checks of a run share."""
         return replace(self, today=today, cache=cache)
 
-    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:
         """Run every test whose columns are there; see `Rule.evaluate`."""
         table = (self.cache or SharedCache()).table(lines)
         groups: list[FindingGroup] = []
@@ -74,7 +74,7 @@ class CheckRule:
             not_evaluable += matches.missing
             passes[test.scenario] = passes.get(test.scenario, 0) + matches.examined - len(matches)
             groups += _finding_groups(table, test, matches)
-        return Outcome(
+        return RuleFindings(
             findings.table(table.claims, groups),
             passes={scenario: count for scenario, count in passes.items() if count > 0},
             not_evaluable=tuple(dict.fromkeys(not_evaluable)),

@@ -201,7 +201,7 @@ class Claims:
             values = entry.value if isinstance(entry.value, tuple) else ()
             hits = self._where(column, test(frozenset(values)))
             if entry.valid_from or entry.valid_to:
-                hits &= self._between(first_day(entry), last_day(entry))
+                hits &= self._on_days(first_day(entry), last_day(entry))
             found |= hits
         return found
 
@@ -226,7 +226,7 @@ class Claims:
         values, known = values_of(self.column(column))
         return values > 0 if known is None else (values > 0) & known
 
-    def _between(self, first: int, last: int) -> Mask:
+    def _on_days(self, first: int, last: int) -> Mask:
         days, _ = values_of(self.column("service_date"))
         return (days >= first) & (days <= last)
 

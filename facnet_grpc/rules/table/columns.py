@@ -84,29 +84,29 @@ class DictionaryBuilder:
     """A column of text as a dictionary.
 
     As long as there are few different texts, each batch is numbered as it comes; for columns with many (patients) see
-    `_Register`.
+    `_BlockEncoder`.
     """
 
     def __init__(self) -> None:
         self._number_of: dict[str, int] = {}
         self._numbers = ValueBuilder(pa.int32(), narrow=True)
-        self._register: _Register | None = None
+        self._encoder: _BlockEncoder | None = None
 
     def add(self, values: pa.Array) -> None:
         """See `ColumnBuilder`."""
-        if self._register is None:
+        if self._encoder is None:
             encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
             if self._are_few(encoded):
                 texts = encoded.dictionary.to_pylist()
                 numbers = [self._number_of.setdefault(text, len(self._number_of)) for text in texts]
                 self._numbers.add(_renumbered(encoded.indices, numbers))
                 return
-            self._register = _Register(*self._so_far())
-        self._register.add(_plain(values))
+            self._encoder = _BlockEncoder(*self._so_far())
+        self._encoder.add(_plain(values))
 
     def finish(self) -> pa.Array:
         """See `ColumnBuilder`."""
-        numbers, texts = self._so_far() if self._register is None else self._register.finish()
+        numbers, texts = self._so_far() if self._encoder is None else self._encoder.finish()
         return pa.DictionaryArray.from_arrays(numbers, texts)
 
     def _are_few(self, encoded: pa.DictionaryArray) -> bool:
@@ -118,7 +118,7 @@ class DictionaryBuilder:
         return self._numbers.finish(), pa.array(list(self._number_of), pa.string())
 
 
-class _Register:
+class _BlockEncoder:
     """Numbers texts of which there are many: block by block, and in the end the blocks' texts once more.
 
     At no time is there a hash table of all of them, which would take more than the texts themselves.

@@ -9,21 +9,21 @@ from google.protobuf.struct_pb2 import ListValue, Value
 
 from facnet_grpc.gen.facnet.v1 import rule_service_pb2 as pb
 from facnet_grpc.rules.api import Parameter
-from facnet_grpc.rules.registry import Listed
+from facnet_grpc.rules.registry import RegistryEntry
 from facnet_grpc.server.proto import CERTAINTY, SEVERITY
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import rule_description, rule_name, scenario_title, sentence
 
 
-def rule(listed: Listed) -> pb.Rule:
+def rule(entry: RegistryEntry) -> pb.Rule:
     """Return a rule."""
-    info = listed.info
+    info = entry.info
     return pb.Rule(
         rule_id=info.id,
         version=info.version,
         category=info.category,
-        name=_both(lambda locale: _name(listed, locale)),
-        description=_both(lambda locale: rule_description(info.id, locale) or _name(listed, locale)),
+        name=_both(lambda locale: _name(entry, locale)),
+        description=_both(lambda locale: rule_description(info.id, locale) or _name(entry, locale)),
         certainty=CERTAINTY[info.certainty],
         severities=[SEVERITY[severity] for severity in info.severities],
         scenarios=[
@@ -33,18 +33,18 @@ def rule(listed: Listed) -> pb.Rule:
         needs=info.needs,
         parameters=[_parameter(parameter) for parameter in info.parameters],
         source=info.source,
-        enabled=listed.enabled,
-        disabled_reason=None if listed.enabled else _both(lambda locale: _disabled_reason(listed, locale)),
+        enabled=entry.enabled,
+        disabled_reason=None if entry.enabled else _both(lambda locale: _disabled_reason(entry, locale)),
     )
 
 
-def _name(listed: Listed, locale: Locale) -> str:
-    return listed.names.get(locale.value) or rule_name(listed.info.id, locale)
+def _name(entry: RegistryEntry, locale: Locale) -> str:
+    return entry.names.get(locale.value) or rule_name(entry.info.id, locale)
 
 
-def _disabled_reason(listed: Listed, locale: Locale) -> str:
-    key = f"rule.{listed.status}"
-    return sentence(f"{key}.{listed.info.id}", locale) or sentence(key, locale, rule=listed.note)
+def _disabled_reason(entry: RegistryEntry, locale: Locale) -> str:
+    key = f"rule.{entry.status}"
+    return sentence(f"{key}.{entry.info.id}", locale) or sentence(key, locale, rule=entry.note)
 
 
 def _parameter(parameter: Parameter) -> pb.RuleParameter:

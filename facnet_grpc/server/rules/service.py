@@ -24,20 +24,20 @@ class RuleService:
         list_key = ("rules", sorted(categories), request.include_disabled, self._rules.version)
         page = Page(request, list_key, TEXT)
         found = [
-            listed
-            for listed in self._rules.listed
-            if listed.info.id > (page.after or "")
-            and (listed.enabled or request.include_disabled)
-            and (listed.info.category in categories or not categories)
+            entry
+            for entry in self._rules.entries
+            if entry.info.id > (page.after or "")
+            and (entry.enabled or request.include_disabled)
+            and (entry.info.category in categories or not categories)
         ]
 
         def render() -> pb.ListRulesResponse:  # in a thread: a hundred rules take some milliseconds
-            rules, token = page.build(found[: page.limit], proto.rule, lambda listed: listed.info.id)
+            rules, token = page.build(found[: page.limit], proto.rule, lambda entry: entry.info.id)
             return pb.ListRulesResponse(rules=rules, next_page_token=token, rule_set_version=self._rules.version)
 
         return await self._blocking.run(render)
 
     async def GetRule(self, request: pb.GetRuleRequest, _context: Context) -> pb.GetRuleResponse:
         """Return one rule. Raises `NotFound`."""
-        listed = self._rules.get(request_fields.text("rule_id", request.rule_id))
-        return pb.GetRuleResponse(rule=await self._blocking.run(proto.rule, listed))
+        entry = self._rules.get(request_fields.text("rule_id", request.rule_id))
+        return pb.GetRuleResponse(rule=await self._blocking.run(proto.rule, entry))

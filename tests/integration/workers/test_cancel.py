@@ -104,7 +104,7 @@ def test_a_rule_that_takes_long_does_not_keep_the_run(bench, start, sample, monk
             go_on.wait(HELD)
             raise ValueError
 
-    monkeypatch.setattr(bench.resources.rules, "listed", registry.Registry.of(Slow()).listed)
+    monkeypatch.setattr(bench.resources.rules, "entries", registry.Registry.of(Slow()).entries)
     run_id = bench.submit(sample)
     attempt = start(run_id)
     assert reached.wait(HELD)

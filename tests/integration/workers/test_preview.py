@@ -44,7 +44,7 @@ def held_rule(bench, monkeypatch):
     rule = next(rule for rule in bench.resources.rules.select(()) if rule.info.id == "office_fee")
     go_on = Flag()
     both = registry.Registry.of(rule, Held(rule, go_on))
-    monkeypatch.setattr(bench.resources.rules, "listed", both.listed)
+    monkeypatch.setattr(bench.resources.rules, "entries", both.entries)
     yield go_on
     go_on.set()
 

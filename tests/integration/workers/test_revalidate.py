@@ -107,8 +107,8 @@ def test_a_new_reference_is_used_without_a_restart(bench, revalidator, completed
 
 
 def test_rules_that_went_and_figures_that_changed(bench, revalidator, completed, monkeypatch):
-    kept = [one for one in load().listed if one.info.id != "visit_duration"]
-    monkeypatch.setattr(bench.resources.rules, "listed", tuple(kept))
+    kept = [one for one in load().entries if one.info.id != "visit_duration"]
+    monkeypatch.setattr(bench.resources.rules, "entries", tuple(kept))
     bench.execute(
         "UPDATE validation_results SET at_risk_cents = at_risk_cents + 1"
         " WHERE run_id = %s AND rule_id = 'annual_visit'",
@@ -171,7 +171,7 @@ def test_a_rule_that_raises_is_told_as_in_a_run(bench, revalidator, completed, m
         def evaluate(self, lines, reference):
             raise ValueError("a cell")
 
-    monkeypatch.setattr(bench.resources.rules, "listed", Registry.of(Raises()).listed)
+    monkeypatch.setattr(bench.resources.rules, "entries", Registry.of(Raises()).entries)
     asked = ask(bench, completed.id)
     revalidator.run(asked)
     found, changes = answer(bench, asked)

@@ -10,7 +10,7 @@ import pytest
 
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.model.run import RunStatus
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.storage.postgres import revalidations
 from workers.revalidation import Revalidator
@@ -28,7 +28,7 @@ class Meeting:
     def evaluate(self, lines, reference):
         self.barrier.wait(SOON)
         self.met.append(self.info.id)
-        return Outcome(FINDING_SCHEMA.empty_table())
+        return RuleFindings(FINDING_SCHEMA.empty_table())
 
 
 @pytest.fixture

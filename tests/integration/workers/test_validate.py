@@ -19,7 +19,7 @@ from facnet_grpc.jobs.contract import QUEUE
 from facnet_grpc.jobs.queue import NAMESPACE, JobQueue, make_broker
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.model.run import Priority, RunStatus
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.registry import Registry
 from facnet_grpc.storage.postgres import leases, results, run_log, runs
 from facnet_grpc.storage.postgres.records import RecordWriter
@@ -64,14 +64,14 @@ class FakeRule:
             "risk_cents": [4915],
             "data": "{}",
         }
-        return Outcome(pa.Table.from_pylist([row], schema=FINDING_SCHEMA), MappingProxyType({"found": 3}))
+        return RuleFindings(pa.Table.from_pylist([row], schema=FINDING_SCHEMA), MappingProxyType({"found": 3}))
 
 
 @pytest.fixture
 def rules(resources, monkeypatch):
     """One rule that finds something and one that raises."""
     fakes = Registry.of(FakeRule("finds"), FakeRule("raises", raises=True))
-    monkeypatch.setattr(resources.rules, "listed", fakes.listed)
+    monkeypatch.setattr(resources.rules, "entries", fakes.entries)
 
 
 def test_the_sample_is_validated_from_claim_to_end(bench, sample):

@@ -15,7 +15,7 @@ from facnet_grpc.model.result import FINDING_SCHEMA, RESULT_SCHEMA, Certainty, S
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, RejectionFigures, ScenarioFigures
 from facnet_grpc.reference.snapshot import shipped
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.engine import run_rules
 from facnet_grpc.rules.registry import RULES, select
 from tests.rules.tables import lines
@@ -45,7 +45,7 @@ class Fixed:
     def evaluate(self, lines, reference):
         if self.error:
             raise self.error
-        return Outcome(pa.Table.from_pylist(list(self.findings), schema=FINDING_SCHEMA), self.passes)
+        return RuleFindings(pa.Table.from_pylist(list(self.findings), schema=FINDING_SCHEMA), self.passes)
 
 
 def finding(*records, scenario="one", severity="error", doctor="1000001", day=DAY, risk=None, gain=0):
@@ -77,8 +77,8 @@ def table():
     )
 
 
-def run(table, *rules, between=lambda _: None, **options):
-    return run_rules(table, shipped(), rules, between=between, **options)
+def run(table, *rules, on_rule_done=lambda _: None, **options):
+    return run_rules(table, shipped(), rules, on_rule_done=on_rule_done, **options)
 
 
 def test_results_are_ordered_numbered_and_completed_from_the_lines(table):
@@ -160,7 +160,7 @@ def test_a_rule_that_raises_is_one_result_and_stops_nobody(table):
 def test_a_rule_that_returns_something_else_is_a_failure_too(table):
     class Strange(Fixed):
         def evaluate(self, lines, reference):
-            return Outcome(pa.table({"scenario": ["one"]}))
+            return RuleFindings(pa.table({"scenario": ["one"]}))
 
     with capture_logs():
         report = run(table, Strange("a_rule"), Fixed("b_rule", finding(1)))
@@ -172,9 +172,9 @@ def test_running_out_of_memory_is_no_fault_of_a_rule(table):
         run(table, Fixed("a_rule", error=MemoryError()))
 
 
-def test_between_is_called_before_the_first_rule_and_after_each(table):
+def test_on_rule_done_is_called_before_the_first_rule_and_after_each(table):
     calls = []
-    run(table, Fixed("a_rule", finding(1)), Fixed("b_rule", finding(1, severity="info")), between=calls.append)
+    run(table, Fixed("a_rule", finding(1)), Fixed("b_rule", finding(1, severity="info")), on_rule_done=calls.append)
     assert calls[0] is None
     assert [(call.rule_id, call.rules_done, call.rules_total) for call in calls[1:]] == [
         ("a_rule", 1, 2),
@@ -183,16 +183,16 @@ def test_between_is_called_before_the_first_rule_and_after_each(table):
     assert calls[2].counts == SeverityCounts(error=1, info=1)
 
 
-def test_what_between_raises_stops_the_work(table):
+def test_an_exception_of_on_rule_done_stops_the_evaluation(table):
     ran = []
 
-    def stop(outcome):
-        ran.append(outcome)
-        if outcome:
+    def stop(progress):
+        ran.append(progress)
+        if progress:
             raise RunCancelled
 
     with pytest.raises(RunCancelled):
-        run(table, Fixed("a_rule"), Fixed("b_rule"), between=stop)
+        run(table, Fixed("a_rule"), Fixed("b_rule"), on_rule_done=stop)
     assert len(ran) == 2
 
 

@@ -17,7 +17,7 @@ from facnet_grpc.errors import RunCancelled
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.reference.snapshot import shipped
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.checks import claim_table
 from facnet_grpc.rules.checks.packs import for_run
 from facnet_grpc.rules.engine import run_rules
@@ -60,11 +60,11 @@ class Asking:
             "risk_cents": [],
             "data": "{}",
         }
-        return Outcome(pa.Table.from_pylist([row], schema=FINDING_SCHEMA), {"one": 1})
+        return RuleFindings(pa.Table.from_pylist([row], schema=FINDING_SCHEMA), {"one": 1})
 
 
-def run(*rules, between=lambda _: None, threads=2):
-    return run_rules(lines([{}]), shipped(), rules, between=between, threads=threads)
+def run(*rules, on_rule_done=lambda _: None, threads=2):
+    return run_rules(lines([{}]), shipped(), rules, on_rule_done=on_rule_done, threads=threads)
 
 
 @pytest.fixture(scope="module")
@@ -76,19 +76,19 @@ def sample():
     return collector.finish()
 
 
-def judged(sample, rules, **options):
+def report_of(sample, rules, **options):
     ready = for_run(rules, TODAY)
-    return run_rules(sample, with_sites(), ready, between=lambda _: None, **options)
+    return run_rules(sample, with_sites(), ready, on_rule_done=lambda _: None, **options)
 
 
 def test_all_rules_find_the_same_with_any_number_of_threads(sample):
-    one = judged(sample, select(()))
+    one = report_of(sample, select(()))
     assert one.results.num_rows
     for threads in (2, 4):
-        several = judged(sample, select(()), threads=threads)
+        several = report_of(sample, select(()), threads=threads)
         assert several == one
         assert _bytes(several.results) == _bytes(one.results)
-    assert judged(sample, select(())[::-1], threads=2) == one
+    assert report_of(sample, select(())[::-1], threads=2) == one
 
 
 def _bytes(table):
@@ -113,7 +113,7 @@ def test_what_checks_share_is_worked_out_once(sample, monkeypatch):
 
     monkeypatch.setattr("facnet_grpc.rules.checks.compile.ClaimTable", Noted)
     monkeypatch.setattr(claim_table.Nams, "of", noted)
-    judged(sample, select(()), threads=4)
+    report_of(sample, select(()), threads=4)
     assert sorted(made) == ["nams", "table"]
 
 
@@ -135,16 +135,18 @@ def test_two_rules_are_in_evaluation_at_once_and_no_third():
 def test_the_caller_hears_of_rules_in_its_own_thread_as_they_end():
     heard, others = [], Event()
 
-    def between(outcome):
-        heard.append((current_thread(), outcome and (outcome.rule_id, outcome.rules_done, outcome.counts.info)))
-        if outcome and outcome.rule_id == "c_rule":
+    def on_rule_done(progress):
+        heard.append((current_thread(), progress and (progress.rule_id, progress.rules_done, progress.counts.info)))
+        if progress and progress.rule_id == "c_rule":
             others.set()
 
     def last():
         assert others.wait(SOON)
 
-    report = run(Asking("a_rule", last), Asking("b_rule", _nothing), Asking("c_rule", _nothing), between=between)
-    assert [outcome for _, outcome in heard] == [None, ("b_rule", 1, 1), ("c_rule", 2, 2), ("a_rule", 3, 3)]
+    report = run(
+        Asking("a_rule", last), Asking("b_rule", _nothing), Asking("c_rule", _nothing), on_rule_done=on_rule_done
+    )
+    assert [progress for _, progress in heard] == [None, ("b_rule", 1, 1), ("c_rule", 2, 2), ("a_rule", 3, 3)]
     assert {thread for thread, _ in heard} == {current_thread()}
     assert report.results.column("rule_id").to_pylist() == ["a_rule", "b_rule", "c_rule"]
     assert [passed.rule_id for passed in report.passes] == ["a_rule", "b_rule", "c_rule"]
@@ -154,30 +156,30 @@ def _nothing():
     pass
 
 
-def test_what_between_raises_begins_no_further_rule_and_waits_for_the_others():
+def test_after_an_exception_of_on_rule_done_no_rule_starts_and_running_ones_end():
     ran, stopped = [], Event()
 
     def long():
         assert stopped.wait(SOON)
         ran.append("a_rule")
 
-    def stop(outcome):
-        if outcome:
+    def stop(progress):
+        if progress:
             stopped.set()
             raise RunCancelled
 
     further = [Asking(letter, lambda: ran.append("further")) for letter in ("c_rule", "d_rule")]
     with pytest.raises(RunCancelled):
-        run(Asking("a_rule", long), Asking("b_rule", _nothing), *further, between=stop)
+        run(Asking("a_rule", long), Asking("b_rule", _nothing), *further, on_rule_done=stop)
     assert ran == ["a_rule"]
 
 
-def test_what_between_raises_first_begins_no_rule():
+def test_an_exception_of_the_first_on_rule_done_starts_no_rule():
     def stop(_):
         raise RunCancelled
 
     with pytest.raises(RunCancelled):
-        run(*[Asking(letter, pytest.fail) for letter in ("a_rule", "b_rule")], between=stop)
+        run(*[Asking(letter, pytest.fail) for letter in ("a_rule", "b_rule")], on_rule_done=stop)
 
 
 def test_a_rule_that_raises_says_of_which_run_it_was():

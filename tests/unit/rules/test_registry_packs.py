@@ -7,7 +7,7 @@ import pytest
 from facnet_grpc.errors import InvalidInput, NotFound, Reason
 from facnet_grpc.rules import registry
 from facnet_grpc.rules.checks.schema import Status
-from facnet_grpc.rules.registry import RULES, Listed, Registry, load
+from facnet_grpc.rules.registry import RULES, Registry, RegistryEntry, load
 from facnet_grpc.settings.environment import SettingsError
 from tests.rules.pack_text import HOUSE, SWITCH_OFF_A11, write
 
@@ -39,14 +39,14 @@ def ids(rules):
 
 def test_core_rules_and_checks_are_one_list_by_id():
     rules = load()
-    assert ids(rules.listed) == sorted(ids(rules.listed))
-    assert len(rules.listed) == len(RULES) + 112
+    assert ids(rules.entries) == sorted(ids(rules.entries))
+    assert len(rules.entries) == len(RULES) + 112
     assert {rule.info.id for rule in RULES} < set(ids(rules.select([])))
     assert rules.version == registry.rule_set_version()
 
 
 def test_a_core_rule_and_a_check_never_see_the_same():
-    covered = {one.info.id: one.note for one in load().listed if one.status is Status.COVERED}
+    covered = {one.info.id: one.note for one in load().entries if one.status is Status.COVERED}
     assert set(covered.values()) <= {rule.info.id for rule in RULES}
     assert set(covered) == {"A01", "A02", "A03", "A10", "T06"}
     assert not set(covered) & set(ids(load().select([])))
@@ -71,9 +71,9 @@ def test_what_cannot_be_run_is_refused(wanted):
 
 def test_rules_that_an_old_run_named_and_that_are_gone_are_left_out():
     rules = load()
-    assert ids(rules.still(["office_fee", "long_gone"])) == ["office_fee"]
-    assert rules.still(["long_gone"]) == ()
-    assert rules.still([]) == rules.select([])
+    assert ids(rules.select_known(["office_fee", "long_gone"])) == ["office_fee"]
+    assert rules.select_known(["long_gone"]) == ()
+    assert rules.select_known([]) == rules.select([])
 
 
 def test_a_rule_is_found_by_its_id():
@@ -127,6 +127,6 @@ def test_an_installed_rule_may_not_take_the_place_of_another(monkeypatch, tmp_pa
 
 
 def test_two_rules_of_one_id_are_a_mistake():
-    listed = Listed(RULES[0].info, RULES[0])
+    listed = RegistryEntry(RULES[0].info, RULES[0])
     with pytest.raises(ValueError, match="two rules"):
         Registry([listed, listed], "1")

@@ -36,7 +36,7 @@ def facts():
     """What each scenario of each rule says of itself: the names that all of its findings have."""
     names = {}
     for seed in range(40):
-        report = run_rules(of_rows(generate(seed)), with_sites(), CORE, between=lambda _: None)
+        report = run_rules(of_rows(generate(seed)), with_sites(), CORE, on_rule_done=lambda _: None)
         for row in report.results.to_pylist():
             data = set(json.loads(row["data"]))
             key = row["rule_id"], row["scenario"]
@@ -82,7 +82,7 @@ def test_every_placeholder_is_among_the_facts(catalogues, facts, locale):
 
 def test_facts_are_integers_codes_or_days(facts):
     for seed in range(10):
-        report = run_rules(of_rows(generate(seed)), shipped(), CORE, between=lambda _: None)
+        report = run_rules(of_rows(generate(seed)), shipped(), CORE, on_rule_done=lambda _: None)
         for row in report.results.to_pylist():
             for name, value in json.loads(row["data"]).items():
                 assert isinstance(value, int) or value is None or re.fullmatch(r"\d{5}|registered|walk_in|", value), (
@@ -92,7 +92,7 @@ def test_facts_are_integers_codes_or_days(facts):
 
 def test_results_read_well():
     rows = generate(4)
-    report = run_rules(of_rows(rows), with_sites(), CORE, between=lambda _: None)
+    report = run_rules(of_rows(rows), with_sites(), CORE, on_rule_done=lambda _: None)
     assert report.results.num_rows > 10
     for row in report.results.to_pylist():
         for locale in Locale:

@@ -41,7 +41,7 @@ import pyarrow as pa
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
-from facnet_grpc.rules.api import Outcome, RuleInfo
+from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.catalog.office_fee.claims import HIGH, LOW, Fees, Terms, exceeds, lines_to_drop
 from facnet_grpc.rules.catalog.office_fee.days import FEE_CODES, REGISTERED, SIDES, WALK_IN, OfficeDays, count_patients
 from facnet_grpc.rules.findings import FindingGroup
@@ -85,11 +85,11 @@ class OfficeFee:
         ),
     )
 
-    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> Outcome:
+    def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:
         """See the module."""
         claims = Claims(lines)
         check = _Check(claims, count_patients(claims, reference))
-        return Outcome(findings.table(claims, list(check.batches())), check.passes())
+        return RuleFindings(findings.table(claims, list(check.batches())), check.passes())
 
 
 class _Check:

@@ -101,7 +101,7 @@ def test_all_checks_run_in_the_engine_one_after_the_other():
     lines = lines_of("F01", "older")
     rules = for_run(select([]), date(2025, 6, 30))
 
-    report = engine.run_rules(lines, shipped_reference(), rules, between=lambda _: None)
+    report = engine.run_rules(lines, shipped_reference(), rules, on_rule_done=lambda _: None)
 
     assert "system_error" not in report.results.column("scenario").to_pylist()
     assert {"F01", "F08"} == set(report.results.column("rule_id").to_pylist())
@@ -146,7 +146,7 @@ def test_a_column_that_is_not_in_the_header_leaves_a_check_without_a_basis():
     hit = next(case for case in cases.of_check(CHECKS["O01"]) if case.expected)
 
     report = engine.run_rules(
-        cases.table(hit.rows), shipped_reference(), [rule], between=lambda _: None, missing_columns=["context"]
+        cases.table(hit.rows), shipped_reference(), [rule], on_rule_done=lambda _: None, missing_columns=["context"]
     )
 
     assert report.results.num_rows == 0
