@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from importlib.metadata import entry_points
@@ -125,7 +125,10 @@ def select(rule_ids: Iterable[str]) -> tuple[Rule, ...]:
 
 def for_run(rules: Sequence[Rule], created_at: datetime) -> tuple[Rule, ...]:
     """Return rules ready for one run. Drop them with it: they hold on to its lines."""
-    return packs.for_run(rules, day_in_quebec(created_at))
+    today = day_in_quebec(created_at)
+    return packs.for_run(
+        [replace(rule, today=today) if isinstance(rule, AnnualVisit) else rule for rule in rules], today
+    )
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -11,10 +12,12 @@ import pyarrow as pa
 
 from facnet_grpc.reference.snapshot import Establishment, ReferenceSnapshot, shipped
 from facnet_grpc.rules.api import Rule, RuleFindings
+from facnet_grpc.rules.registry import for_run
 from facnet_grpc.rules.table.exclusions import mark_excluded
 from tests.rules import naive
 from tests.rules.naive import Finding
 
+TODAY = datetime(2025, 12, 15, 17, tzinfo=UTC)  # the day of judgement
 SITES = frozenset({"55433", "55390"})
 
 
@@ -28,7 +31,6 @@ def with_sites() -> ReferenceSnapshot:
 
 
 _NAIVE: dict[str, Callable[[list[dict[str, Any]]], tuple[list[Finding], Counter[str]]]] = {
-    "annual_visit": naive.annual_visit,
     "clinical_intervention": naive.clinical_intervention,
     "gmf_supplement": lambda rows: naive.gmf_supplement(rows, set(SITES)),
     "office_fee": naive.office_fee,
@@ -38,12 +40,16 @@ _NAIVE: dict[str, Callable[[list[dict[str, Any]]], tuple[list[Finding], Counter[
 
 def evaluate(rule: Rule, table: pa.Table) -> RuleFindings:
     """Return what a rule finds in a table that may hold reversals and corrected lines."""
-    return rule.evaluate(mark_excluded(table), with_sites())
+    (ready,) = for_run((rule,), TODAY)
+    return ready.evaluate(mark_excluded(table), with_sites())
 
 
 def naively(rule_id: str, rows: list[dict[str, Any]]) -> tuple[list[Finding], dict[str, int]]:
     """Return what the naive rule finds in the same rows, sorted, and its passes."""
-    findings, passes = _NAIVE[rule_id](naive.standing(rows))
+    if rule_id == "annual_visit":
+        findings, passes = naive.annual_visit(naive.standing(rows), TODAY.date(), rows)
+    else:
+        findings, passes = _NAIVE[rule_id](naive.standing(rows))
     return sorted(findings, key=repr), {name: count for name, count in passes.items() if count}
 
 

@@ -281,7 +281,13 @@ def one_too_many(rule: str, scenario: str, rows: list[Row], *, error: bool) -> F
     return found(rule, scenario, "error" if error else "warning", affected, risk=risk, patient=True)
 
 
-def annual_visit(rows: list[Row]) -> tuple[list[Finding], Counter[str]]:
+def covered(rows: list[Row], year: int) -> int:
+    """Return the days from the first to the last service of a year, both included."""
+    days = sorted(row["service_date"] for row in rows if year_of(row) == year)
+    return (days[-1] - days[0]).days + 1
+
+
+def annual_visit(rows: list[Row], today: date, whole_file: list[Row]) -> tuple[list[Finding], Counter[str]]:
     findings: list[Finding] = []
     passes: Counter[str] = Counter()
     rule = "annual_visit"
@@ -298,7 +304,8 @@ def annual_visit(rows: list[Row]) -> tuple[list[Finding], Counter[str]]:
             error = any(map(paid, perio)) and any(map(paid, pec))
             findings.append(one_too_many(rule, "periodic_after_take_charge", perio + pec, error=error))
         passes["periodic_after_take_charge"] += bool(perio) and not pec
-        if len(follow) >= 2:
+        year = year_of(lines[0])
+        if len(follow) >= 2 and year >= today.year and covered(whole_file, year) >= 180:
             if perio or pec:
                 passes["periodic_missing"] += 1
             else:

@@ -8,8 +8,9 @@ import pytest
 
 from facnet_grpc.reference.snapshot import Establishment, ReferenceSnapshot, shipped
 from facnet_grpc.rules.engine import run_rules
-from facnet_grpc.rules.registry import RULES, select
+from facnet_grpc.rules.registry import RULES, for_run, select
 from tests.rules import casefile
+from tests.rules.compare import TODAY
 from tests.rules.tables import DEFAULTS, cents, lines, of_rows
 
 CASES = [(rule.info.id, case) for rule in RULES for case in casefile.read(rule.info.id)]
@@ -23,9 +24,8 @@ def reference_of(case):
 
 
 def run(rule_id, table, reference=None, missing_columns=()):
-    return run_rules(
-        table, reference or shipped(), select([rule_id]), on_rule_done=lambda _: None, missing_columns=missing_columns
-    )
+    rules = for_run(select([rule_id]), TODAY)
+    return run_rules(table, reference or shipped(), rules, on_rule_done=lambda _: None, missing_columns=missing_columns)
 
 
 @pytest.mark.parametrize(("rule_id", "case"), CASES, ids=lambda value: getattr(value, "name", value))

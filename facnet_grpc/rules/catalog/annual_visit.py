@@ -4,7 +4,8 @@ What it checks
     A doctor bills one periodic visit (15819 15820 15839 15840) per patient and calendar year, none in the year of a
     take-charge visit (15801 15802 15815 15816 15821 15822 15835 15836), and one take-charge visit per patient at all.
     `periodic_missing` is the other way round: two or more follow-ups of a vulnerable registered patient (15823 15824
-    15837 15838) in a year, and neither of these visits.
+    15837 15838) in a year, and neither of these visits; only as long as the year is not over, and if the file covers
+    at least 180 days of it.
 
 Why
     A second one is refused. A periodic visit pays up to twice what a follow-up does.
@@ -31,30 +32,37 @@ Readings
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from facnet_grpc.calendar import EPOCH
+from facnet_grpc.calendar import EPOCH, day_number
 from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import CABINET, ESTABLISHMENT, ReferenceSnapshot
 from facnet_grpc.rules import findings
 from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.findings import Fact, FindingGroup
 from facnet_grpc.rules.parameters import named
-from facnet_grpc.rules.table.arrays import Column, Ints, Mask
+from facnet_grpc.rules.table.arrays import Column, Ints, Mask, values_of
 from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups, keep_one
+
+_LEAST_DAYS = 180  # of a year, that a file has to cover
 
 # The periodic visit of the same age band and tier as a follow-up.
 _PERIODIC_OF = {"15823": "15819", "15824": "15820", "15837": "15839", "15838": "15840"}
 
 
+@dataclass(frozen=True, slots=True)
 class AnnualVisit:
-    """The rule."""
+    """The rule. Without a day of judgement, `periodic_missing` looks at no year."""
 
-    info = RuleInfo(
+    today: date | None = None
+
+    info: ClassVar[RuleInfo] = RuleInfo(
         id="annual_visit",
         version="1",
         category="annual_visits",
@@ -75,7 +83,7 @@ class AnnualVisit:
 
     def evaluate(self, lines: pa.Table, reference: ReferenceSnapshot) -> RuleFindings:
         """See the module."""
-        check = _Check(Claims(lines))
+        check = _Check(Claims(lines), self.today)
         checked = {
             "periodic_twice": check.periodic_twice(),
             "take_charge_twice": check.take_charge_twice(),
@@ -93,8 +101,8 @@ class AnnualVisit:
 class _Check:
     """One method a scenario; each returns its findings and how many groups it found right."""
 
-    def __init__(self, claims: Claims) -> None:
-        self.claims = claims
+    def __init__(self, claims: Claims, today: date | None) -> None:
+        self.claims, self.today = claims, today
         counted = claims.billed & claims.has_patient
         self.periodic = counted & claims.has_code("periodic_codes")
         self.take_charge = counted & claims.has_code("take_charge_codes")
@@ -147,6 +155,7 @@ class _Check:
     def periodic_missing(self, reference: ReferenceSnapshot) -> tuple[FindingGroup, int]:
         had = self.periodic | self.take_charge
         groups = self._groups(self.follow_up | had, self.a_year)
+        groups = groups.filter(self._is_open(self.claims.year[groups.first]))
         followed = groups.total(self.follow_up) > 1
         missing = groups.filter(followed & (groups.total(had) == 0))
         tariff = self._periodic_tariffs(missing.first, reference)
@@ -161,6 +170,18 @@ class _Check:
             of_patient=True,
         )
         return batch, int((followed & (groups.total(had) > 0)).sum())
+
+    def _is_open(self, years: Ints) -> Mask:
+        """Return which years are not over, and covered well enough to say that something is missing."""
+        open_years = [year for year in np.unique(years).tolist() if self.today and year >= self.today.year]
+        return np.isin(years, [year for year in open_years if self._days_covered(year) >= _LEAST_DAYS])
+
+    def _days_covered(self, year: int) -> int:
+        """Return the days from the first to the last service of a year in the file, both included."""
+        days, _ = values_of(self.claims.column("service_date"))
+        first, last = day_number(date(year, 1, 1)), day_number(date(year, 12, 31))
+        of_year = days[(days >= first) & (days <= last)]
+        return int(of_year.max()) - int(of_year.min()) + 1
 
     def _one_too_many(self, scenario: str, groups: Groups, error: Mask, facts: dict[str, Fact]) -> FindingGroup:
         kept = keep_one(self.claims, groups)
