@@ -47,8 +47,12 @@ def named(*names: str) -> tuple[Parameter, ...]:
 
 
 def numbers(name: str, days: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the number that a parameter has on each of `days` (days since 1970-01-01)."""
-    entries = parameters()[name]
+    """Return the value of a shipped parameter on each of `days` (days since 1970-01-01), an int64 array as long."""
+    return values_on(parameters()[name], days)
+
+
+def values_on(entries: tuple[Parameter, ...], days: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the value on each of `days` of one parameter, given all its entries; 0 on a day that none covers."""
     if len(entries) == 1 and (first_day(entries[0]), last_day(entries[0])) == (_FIRST, _LAST):
         return np.full(len(days), entries[0].value, np.int64)
     values = np.zeros(len(days), np.int64)

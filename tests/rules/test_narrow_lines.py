@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 import facnet_grpc.sample
 from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.billing import RULE_SCHEMA
-from facnet_grpc.rules.catalog.office_fee import days
 from facnet_grpc.rules.engine import columns_of, run_rules
 from facnet_grpc.rules.registry import RULES, for_run, select
 from facnet_grpc.rules.table import arrays
@@ -54,11 +54,16 @@ def _widened(column, kind):
     return (arrays.unpack(column) if pa.types.is_string(kind) else column).cast(kind)
 
 
-def test_slices_give_the_same(monkeypatch, lines, report):
-    monkeypatch.setattr(arrays, "_AT_ONCE", 700)
-    monkeypatch.setattr(arrays, "_SHARE_ROWS", 300)
-    monkeypatch.setattr(days, "_LINES_AT_ONCE", 500)
-    assert report_of(lines, select(())) == report
+def test_a_table_of_several_slices_gives_the_same_results(lines, report):
+    count = 300_000  # more than a slice of rows, and than a partition of values
+    unbilled = lines.take(np.zeros(count, np.int64))
+    for name, values in (("record_number", np.arange(count) + 100_000), ("preliminary_cents", np.zeros(count))):
+        index = lines.schema.get_field_index(name)
+        unbilled = unbilled.set_column(
+            index, lines.schema.field(name), pa.array(values).cast(lines.schema.types[index])
+        )
+    several = pa.concat_tables([lines.slice(0, 2_000), unbilled, lines.slice(2_000)]).combine_chunks()
+    assert report_of(several, select(())).results == report.results
 
 
 def test_the_columns_that_core_rules_name_are_enough(lines):

@@ -42,7 +42,7 @@ from facnet_grpc.rules.api import RuleFindings, RuleInfo
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.interventions import FIRST_PERIOD, NEXT_PERIOD, PARAMETERS, find_interventions, is_exempt
 from facnet_grpc.rules.parameters import named, numbers
-from facnet_grpc.rules.table.arrays import Ints, Mask, test_in_slices
+from facnet_grpc.rules.table.arrays import Ints, Mask, mask_in_slices
 from facnet_grpc.rules.table.claims import CLAIM_COLUMNS, Claims
 from facnet_grpc.rules.table.groups import Groups
 
@@ -119,7 +119,7 @@ def _visits(claims: Claims) -> Ints:
     visit = claims.has_code("walk_in_visit_codes") | claims.has_code("appointment_visit_codes")
     place = claims.in_cabinet | claims.in_establishment
     rows = np.flatnonzero(claims.billed & claims.has_patient & visit & place & ~is_exempt(claims))
-    rows = rows[test_in_slices(rows, lambda some: _is_long(claims.minutes[some]))]
+    rows = rows[mask_in_slices(rows, lambda some: _is_long(claims.minutes[some]))]
     own, others = _meetings(claims, rows), np.sort(_meetings(claims, _of_same_patients(claims, rows)))
     same = np.searchsorted(others, own, "right") - np.searchsorted(others, own, "left")
     alone: Ints = rows[same == 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from threading import Lock
@@ -26,6 +27,7 @@ _ONE_LOWER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
 class SharedCache:
     """The claim table of a run's lines, shared by its checks so that each column is prepared once."""
 
+    make: Callable[[pa.Table], ClaimTable] = ClaimTable
     _lines: pa.Table | None = None
     _table: ClaimTable | None = None
     _lock: Lock = field(default_factory=Lock)
@@ -34,7 +36,7 @@ class SharedCache:
         """Return the claim table of `lines`, a table of `RULE_SCHEMA`."""
         with self._lock:
             if self._table is None or self._lines is not lines:
-                self._lines, self._table = lines, ClaimTable(lines)
+                self._lines, self._table = lines, self.make(lines)
             return self._table
 
 

@@ -1,10 +1,7 @@
-"""Columns that grow batch by batch and take no more room than their values need.
+"""Builders of the columns that rules read: a file's lines come in batches, and end as one narrow Arrow table.
 
-Numbers are kept in as few bytes as the largest of the column takes, texts as numbers of a dictionary whose values
-stand in order of first appearance. Parts are joined as they come, so that there are never many small ones: those
-would keep memory from being used again.
-
-What stays of a file in memory while its batches go to PostgreSQL: what rules read, as narrow as it gets.
+Integers are as wide as the largest value of the column needs; dictionaries hold their values in order of first
+appearance. Parts are concatenated as they come: many small ones would fragment the memory.
 """
 
 from __future__ import annotations
@@ -19,24 +16,24 @@ import pyarrow.compute as pc
 from facnet_grpc.model.billing import RULE_SCHEMA
 from facnet_grpc.rules.table import arrays
 
-_FEW = 1 << 16  # distinct values of a column up to which a Python dict of them costs next to nothing
+_MAX_DICT_TEXTS = 1 << 16  # distinct values of a column up to which a Python dict of them costs next to nothing
 _PARTS = 64
-_WAITING = 1 << 17  # texts that are numbered together
+_BLOCK_ROWS = 1 << 17  # texts that are encoded together
 _WIDTHS = ((1 << 7, pa.int8()), (1 << 15, pa.int16()), (1 << 31, pa.int32()))
 
 
 class ColumnBuilder(Protocol):
-    """A column on its way into memory."""
+    """Builds one column from its batches."""
 
     def add(self, values: pa.Array) -> None:
-        """Keep the values of one more batch."""
+        """Append the values of a batch."""
 
     def finish(self) -> pa.Array:
-        """Return all values as one array. Once, and then no more are added."""
+        """Return all values as one array. The builder cannot be used afterwards."""
 
 
 class ValueBuilder:
-    """A column as it is, or (`narrow`) whole numbers in as few bytes as they fit into."""
+    """Builds an array of type `kind`, or (`narrow`) of the narrowest integer type that holds all values."""
 
     def __init__(self, kind: pa.DataType, *, narrow: bool = False) -> None:
         self._kind = kind
@@ -58,7 +55,7 @@ class ValueBuilder:
 
 
 class DigitsBuilder:
-    """Texts of digits as numbers (see `digits`), or as they are if there is one of something else."""
+    """Builds an integer array of texts of digits (see `arrays.pack`), or a string array if a text is something else."""
 
     def __init__(self) -> None:
         self._numbers = ValueBuilder(pa.int64(), narrow=True)
@@ -81,13 +78,20 @@ class DigitsBuilder:
 
 
 class DictionaryBuilder:
-    """A column of text as a dictionary.
+    """Builds a dictionary array of texts; its indices are of the narrowest integer type that holds them.
 
-    As long as there are few different texts, each batch is numbered as it comes; for columns with many (patients) see
-    `_BlockEncoder`.
+    As long as there are few distinct texts, the indices of each batch are translated as it comes, with a Python dict of
+    at most `max_dict_texts`. Columns with more (patients) are encoded in blocks of `block_rows`.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        max_dict_texts: int = _MAX_DICT_TEXTS,
+        block_rows: int = _BLOCK_ROWS,
+        partition_rows: int = arrays.PARTITION_ROWS,
+    ) -> None:
+        self._max_dict_texts, self._block_rows, self._partition_rows = max_dict_texts, block_rows, partition_rows
         self._number_of: dict[str, int] = {}
         self._numbers = ValueBuilder(pa.int32(), narrow=True)
         self._encoder: _BlockEncoder | None = None
@@ -101,30 +105,32 @@ class DictionaryBuilder:
                 numbers = [self._number_of.setdefault(text, len(self._number_of)) for text in texts]
                 self._numbers.add(_renumbered(encoded.indices, numbers))
                 return
-            self._encoder = _BlockEncoder(*self._so_far())
+            self._encoder = _BlockEncoder(*self._encoded(), self._block_rows, self._partition_rows)
         self._encoder.add(_plain(values))
 
     def finish(self) -> pa.Array:
         """See `ColumnBuilder`."""
-        numbers, texts = self._so_far() if self._encoder is None else self._encoder.finish()
+        numbers, texts = self._encoded() if self._encoder is None else self._encoder.finish()
         return pa.DictionaryArray.from_arrays(numbers, texts)
 
     def _are_few(self, encoded: pa.DictionaryArray) -> bool:
         distinct = len(encoded.dictionary)
-        own = distinct * 4 > len(encoded) and distinct > _FEW >> 6  # nearly every line has one of its own
-        return not own and len(self._number_of) <= _FEW
+        # A quarter of the lines or more have a text of their own.
+        many = distinct * 4 > len(encoded) and distinct > self._max_dict_texts >> 6
+        return not many and len(self._number_of) <= self._max_dict_texts
 
-    def _so_far(self) -> tuple[pa.Array, pa.Array]:
+    def _encoded(self) -> tuple[pa.Array, pa.Array]:
         return self._numbers.finish(), pa.array(list(self._number_of), pa.string())
 
 
 class _BlockEncoder:
-    """Numbers texts of which there are many: block by block, and in the end the blocks' texts once more.
+    """Dictionary encoding of many distinct texts: block by block, then once more over the dictionaries of all blocks.
 
-    At no time is there a hash table of all of them, which would take more than the texts themselves.
+    There is never a hash table of all texts, which would take more memory than the texts.
     """
 
-    def __init__(self, numbers: pa.Array, texts: pa.Array) -> None:
+    def __init__(self, numbers: pa.Array, texts: pa.Array, block_rows: int, partition_rows: int) -> None:
+        self._block_rows, self._partition_rows = block_rows, partition_rows
         self._blocks: list[tuple[pa.Array, pa.Array]] = [(numbers, texts)]
         self._waiting: list[pa.Array] = []
         self._rows = 0
@@ -132,19 +138,19 @@ class _BlockEncoder:
     def add(self, values: pa.Array) -> None:
         self._waiting.append(values)
         self._rows += len(values)
-        if self._rows >= _WAITING:
+        if self._rows >= self._block_rows:
             self._encode()
 
     def finish(self) -> tuple[pa.Array, pa.Array]:
-        """Return the number of each value (null for none), and the texts."""
+        """Return the index of each value (null for null), and the distinct texts."""
         self._encode()
-        own, texts = zip(*self._blocks, strict=True)
+        indices_of_blocks, texts = zip(*self._blocks, strict=True)
         self._blocks.clear()
         ends = np.cumsum([len(block) for block in texts]).tolist()
         texts = pa.concat_arrays(texts)
-        numbers, texts = arrays.number_texts(texts)
+        numbers, texts = arrays.number_texts(texts, self._partition_rows)
         indices = ValueBuilder(pa.int32(), narrow=True)
-        for first, end, local in zip([0, *ends], ends, own, strict=False):
+        for first, end, local in zip([0, *ends], ends, indices_of_blocks, strict=False):
             indices.add(pa.array(numbers[first:end]).take(local))
         return indices.finish(), texts
 
@@ -156,7 +162,7 @@ class _BlockEncoder:
 
 
 def narrowed(values: pa.Array) -> pa.Array:
-    """Return whole numbers in as few bytes as they fit into."""
+    """Return an integer array in the narrowest type (int8 … int64) that holds its values; int8 if all are null."""
     bounds = pc.min_max(values)
     least, most = bounds["min"].as_py(), bounds["max"].as_py()
     if least is None:
@@ -166,7 +172,7 @@ def narrowed(values: pa.Array) -> pa.Array:
 
 
 def _join(parts: list[pa.Array]) -> pa.Array:
-    """Return one array of parts, as wide as the widest; takes them out of the list."""
+    """Return the concatenated parts, in the type of the widest, and empty the list."""
     widest = max((part.type for part in parts), key=lambda kind: kind.bit_width if pa.types.is_integer(kind) else 0)
     joined = pa.concat_arrays([part.cast(widest) for part in parts])
     parts.clear()
@@ -184,43 +190,44 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 _DIGITS = ("invoice", "ramq_id")
-_MANY = 1 << 17
+_RELEASE_ROWS = 1 << 17
 _NARROW = ("units", "preliminary_cents", "paid_cents")
 
 
 class LineCollector:
-    """Collects the rule columns of accepted lines, batch by batch.
+    """Collects the rule columns of accepted lines, batch by batch, in a table.
 
-    However a file was cut into batches, `finish` returns the same table: dictionaries hold their values in order of
-    first appearance, and numbers are as wide as the largest of the file.
+    The table does not depend on how the file was cut into batches.
     """
 
     def __init__(self, columns: Collection[str] = RULE_SCHEMA.names) -> None:
-        """Collect these columns."""
+        """Collect these columns of `RULE_SCHEMA`."""
         self._fields = [field for field in RULE_SCHEMA if field.name in columns]
-        self._columns = self._none()
+        self._columns = self._builders()
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Keep what rules need of `batch`, a batch of `BILLING_SCHEMA`; its other columns can be freed."""
+        """Append the collected columns of `batch`, which has the columns of `BILLING_SCHEMA` or of `RULE_SCHEMA`."""
         if batch.num_rows:
             for name, column in self._columns.items():
                 column.add(batch.column(name))
 
     def finish(self) -> pa.Table:
-        """Return all lines as a table of columns of `RULE_SCHEMA`, narrow and in one chunk each, and forget batches.
+        """Return all lines as a table with the collected columns in the order of `RULE_SCHEMA`, in one chunk each.
 
-        Column by column, so that no more than one of them is there twice.
+        Types are those of the schema, but `units`, `preliminary_cents`, `paid_cents` and the indices of dictionaries
+        are narrowed, and `invoice` and `ramq_id` may be integers. The collector is empty afterwards. Columns are
+        finished one after the other, so that at most one is in memory twice.
         """
-        columns, self._columns = self._columns, self._none()
+        columns, self._columns = self._columns, self._builders()
         arrays, fields = [], []
         for field in self._fields:
             arrays.append(columns.pop(field.name).finish())
             fields.append(field.with_type(arrays[-1].type))
-            if len(arrays[-1]) > _MANY:  # or the parts of all columns would stay resident
+            if len(arrays[-1]) > _RELEASE_ROWS:  # or the parts of all columns would stay resident
                 pa.default_memory_pool().release_unused()
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
-    def _none(self) -> dict[str, ColumnBuilder]:
+    def _builders(self) -> dict[str, ColumnBuilder]:
         return {field.name: _column(field) for field in self._fields}
 
 

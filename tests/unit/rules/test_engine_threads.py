@@ -18,7 +18,8 @@ from facnet_grpc.ingest.reader import open_claims
 from facnet_grpc.model.result import FINDING_SCHEMA, Certainty, Severity
 from facnet_grpc.reference.snapshot import shipped
 from facnet_grpc.rules.api import RuleFindings, RuleInfo
-from facnet_grpc.rules.checks import claim_table
+from facnet_grpc.rules.checks.claim_table import ClaimTable
+from facnet_grpc.rules.checks.compile import CheckRule, SharedCache
 from facnet_grpc.rules.checks.packs import for_run
 from facnet_grpc.rules.engine import run_rules
 from facnet_grpc.rules.registry import select
@@ -98,23 +99,18 @@ def _bytes(table):
     return sink.getvalue().to_pybytes()
 
 
-def test_what_checks_share_is_worked_out_once(sample, monkeypatch):
+def test_checks_of_a_run_share_one_claim_table(sample):
     made = []
-    of = claim_table.Nams.of
 
-    class Noted(claim_table.ClaimTable):
-        def __init__(self, lines):
-            made.append("table")
-            super().__init__(lines)
+    def make(lines):
+        made.append(ClaimTable(lines))
+        return made[-1]
 
-    def noted(keys):
-        made.append("nams")
-        return of(keys)
-
-    monkeypatch.setattr("facnet_grpc.rules.checks.compile.ClaimTable", Noted)
-    monkeypatch.setattr(claim_table.Nams, "of", noted)
-    report_of(sample, select(()), threads=4)
-    assert sorted(made) == ["nams", "table"]
+    cache = SharedCache(make)
+    rules = [rule.for_run(TODAY, cache) for rule in select(()) if isinstance(rule, CheckRule)]
+    run_rules(sample, with_sites(), rules, on_rule_done=lambda _: None, threads=4)
+    (table,) = made
+    assert table.nams is table.nams
 
 
 def test_two_rules_are_in_evaluation_at_once_and_no_third():

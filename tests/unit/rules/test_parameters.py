@@ -7,8 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from facnet_grpc.rules import parameters as module
-from facnet_grpc.rules.parameters import ParameterError, named, numbers, parameters, parse
+from facnet_grpc.rules.parameters import ParameterError, named, numbers, parameters, parse, values_on
 
 TWO = """
 [[parameter]]
@@ -31,9 +30,9 @@ def days(*dates):
     return np.array([(date.fromisoformat(text) - date(1970, 1, 1)).days for text in dates], np.int64)
 
 
-def test_a_value_is_chosen_by_day_of_service(monkeypatch):
-    monkeypatch.setattr(module, "parameters", lambda: parse(TWO))
-    assert numbers("fee", days("1999-01-01", "2025-03-31", "2025-04-01", "2060-01-01")).tolist() == [100, 100, 200, 200]
+def test_a_value_is_chosen_by_day_of_service():
+    values = values_on(parse(TWO)["fee"], days("1999-01-01", "2025-03-31", "2025-04-01", "2060-01-01"))
+    assert values.tolist() == [100, 100, 200, 200]
 
 
 def test_entries_are_in_order_of_time():
@@ -59,7 +58,7 @@ def test_ranges_of_codes_are_written_out():
     codes = {entry.name: entry.value for entry in named("walk_in_visit_codes", "appointment_visit_codes")}
     assert codes["walk_in_visit_codes"][0] == "15765"
     assert len(codes["walk_in_visit_codes"]) == 16
-    assert len(codes["appointment_visit_codes"]) == 24 + 6
+    assert len(codes["appointment_visit_codes"]) == 40
 
 
 def test_what_is_shipped_can_be_read():

@@ -7,7 +7,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from facnet_grpc.rules.table import arrays, columns
+from facnet_grpc.rules.table import arrays
 from facnet_grpc.rules.table.columns import DictionaryBuilder, DigitsBuilder, ValueBuilder
 
 
@@ -52,12 +52,10 @@ def test_digits_are_numbers_and_anything_else_is_text():
 
 
 @pytest.mark.parametrize(("distinct", "cut"), [(40, 700), (3_000, 200), (3_000, 2_100), (3_000, 6_000)])
-def test_words_are_numbered_by_first_appearance(monkeypatch, distinct, cut):
-    monkeypatch.setattr(columns, "_WAITING", 1_000)
-    monkeypatch.setattr(arrays, "_SHARE_ROWS", 500)
-    monkeypatch.setattr(columns, "_FEW", 1 << 10)
+def test_words_are_numbered_by_first_appearance(distinct, cut):
+    builder = DictionaryBuilder(max_dict_texts=1 << 10, block_rows=1_000, partition_rows=500)
     draw = random.Random(1)
     values = [draw.choice([None, "", "é", f"N{draw.randrange(distinct)}"]) for _ in range(6_000)]
-    column = grown(DictionaryBuilder(), values, pa.string(), cut)
+    column = grown(builder, values, pa.string(), cut)
     assert column.to_pylist() == values
     assert column.dictionary.to_pylist() == [text for text in dict.fromkeys(values) if text is not None]

@@ -15,7 +15,7 @@ from facnet_grpc.rules.checks import days_off
 from facnet_grpc.rules.checks.grouping import OTHER_SESSION, GroupedRows, chronological
 from facnet_grpc.rules.checks.nam import letters_of_keys, letters_of_names
 from facnet_grpc.rules.checks.primitives.base import CheckTest, Evaluate, Evaluation, Group, Matches, Texts, Whole
-from facnet_grpc.rules.table.arrays import Ints, Mask, test_in_slices
+from facnet_grpc.rules.table.arrays import Ints, Mask, mask_in_slices
 
 TODAY = "today"  # what a rule lacks that was not told the day of the run
 
@@ -50,7 +50,7 @@ def _nam_birth(evaluation: Evaluation[Format]) -> _Found:
     well = evaluation.table.nams.well_formed[patients]
     rows = rows[well]
     index, days = evaluation.table.index("patient_key"), evaluation.table.claims.day
-    return rows, test_in_slices(rows, lambda some: evaluation.table.nams.impossible(index[some], days[some]))
+    return rows, mask_in_slices(rows, lambda some: evaluation.table.nams.impossible(index[some], days[some]))
 
 
 def _nam_check(evaluation: Evaluation[Format]) -> _Found:
