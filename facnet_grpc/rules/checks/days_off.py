@@ -48,6 +48,11 @@ def week(days: Ints) -> Ints:
     return (days + _MONDAY_SHIFT) // 7
 
 
+def last_day(weeks: Ints) -> Ints:
+    """Return the Sunday of weeks that are counted as `week` does."""
+    return weeks * 7 - _MONDAY_SHIFT + 6
+
+
 def _holidays(days: Ints, calendar: Calendar) -> Ints:
     if not len(days):
         return np.zeros(0, np.int64)

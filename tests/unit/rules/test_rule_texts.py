@@ -12,10 +12,10 @@ from babel.messages.pofile import read_po
 import facnet_grpc.texts
 from facnet_grpc.reference.snapshot import shipped
 from facnet_grpc.rules.engine import run_rules
-from facnet_grpc.rules.registry import RULES
+from facnet_grpc.rules.registry import RULES, for_run
 from facnet_grpc.texts.language import Locale
 from facnet_grpc.texts.render import result_text, rule_name, scenario_title
-from tests.rules.compare import with_sites
+from tests.rules.compare import TODAY, with_sites
 from tests.rules.generate import generate
 from tests.rules.tables import of_rows
 
@@ -36,7 +36,7 @@ def facts():
     """What each scenario of each rule says of itself: the names that all of its findings have."""
     names = {}
     for seed in range(40):
-        report = run_rules(of_rows(generate(seed)), with_sites(), CORE, on_rule_done=lambda _: None)
+        report = run_rules(of_rows(generate(seed)), with_sites(), for_run(CORE, TODAY), on_rule_done=lambda _: None)
         for row in report.results.to_pylist():
             data = set(json.loads(row["data"]))
             key = row["rule_id"], row["scenario"]

@@ -97,7 +97,7 @@ def _period_order(evaluation: Evaluation[Format]) -> _Found:
     return rows, weeks < days_off.week(evaluation.table.claims.day[rows])
 
 
-def _weeks(evaluation: Evaluation[Format], rows: Ints) -> Ints:
+def _weeks(evaluation: Evaluation[CheckTest], rows: Ints) -> Ints:
     weeks = np.array([*map(_week_of, evaluation.table.texts("payment_period")), _NO_WEEK], np.int64)
     return weeks[evaluation.table.index("payment_period")[rows]]
 
@@ -163,15 +163,29 @@ _NEEDS = {
 
 
 def filing_deadline(evaluation: Evaluation[FilingDeadline]) -> Matches:
-    """Find unpaid lines that are older than `days` on the day of the run, but not than `until_days`."""
+    """Find unpaid lines whose deadline has passed, or (`soon_days`) is near."""
     if evaluation.today is None:
         return Matches.not_evaluable(TODAY)
-    rows = evaluation.rows[~evaluation.table.claims.paid[evaluation.rows]]
-    age = day_number(evaluation.today) - evaluation.table.claims.day[rows]
-    late = age > evaluation.test.days
-    if evaluation.test.until_days is not None:
-        late &= age <= evaluation.test.until_days
-    return Matches.of_lines(rows[late], len(rows), facts={"age": age[late], "days": evaluation.test.days})
+    table, test = evaluation.table, evaluation.test
+    rows = evaluation.rows[~table.claims.paid[evaluation.rows]]
+    answered = table.known("payment_period")[rows]
+    if test.since == "service":
+        rows = rows[~answered]
+        since = table.claims.day[rows]
+    else:
+        rows, since = statements(evaluation, rows[answered])
+    left = since + test.days - day_number(evaluation.today)
+    due = left < 0 if test.soon_days is None else (left >= 0) & (left <= test.soon_days)
+    last = (since + test.days)[due].view("datetime64[D]").astype(str)
+    facts = {"age": (test.days - left)[due], "days": test.days, "left": left[due], "last_date": last}
+    return Matches.of_lines(rows[due], len(rows), facts=facts)
+
+
+def statements(evaluation: Evaluation[CheckTest], rows: Ints) -> tuple[Ints, Ints]:
+    """Return those of `rows` whose payment period can be read, and the last day of its week."""
+    weeks = _weeks(evaluation, rows)
+    rows, weeks = rows[weeks != _NO_WEEK], weeks[weeks != _NO_WEEK]
+    return rows, days_off.last_day(weeks)
 
 
 def duplicate(evaluation: Evaluation[Duplicate]) -> Matches:
@@ -224,15 +238,16 @@ class Format(CheckTest):
 
 
 class FilingDeadline(CheckTest):
-    """Unpaid lines no older than `days` on the day of the run."""
+    """Unpaid lines no older than `days` on the day of the run, from the service or the statement that refused them."""
 
-    facts = ("age", "days")
-    optional = ("paid_cents",)
+    facts = ("age", "days", "left", "last_date")
+    optional = ("paid_cents", "payment_period")
     evaluate: ClassVar[Evaluate] = staticmethod(filing_deadline)
 
     primitive: Literal["filing_deadline"]
     days: Whole
-    until_days: Whole | None = None
+    since: Literal["service", "statement"] = "service"
+    soon_days: Whole | None = None
 
 
 class Duplicate(CheckTest):

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, StrictBool
 
+from facnet_grpc.calendar import day_number
 from facnet_grpc.rules.checks.claim_table import NO_AGE, ClaimTable
 from facnet_grpc.rules.checks.grouping import GroupedRows, chronological, combine
 from facnet_grpc.rules.checks.primitives.base import (
@@ -20,6 +21,7 @@ from facnet_grpc.rules.checks.primitives.base import (
     Whole,
     WholeByCode,
 )
+from facnet_grpc.rules.checks.primitives.formats import statements
 from facnet_grpc.rules.table.arrays import Ints, Mask, number
 from facnet_grpc.rules.table.groups import Groups
 
@@ -80,6 +82,7 @@ def amount_shortfall(evaluation: Evaluation[AmountShortfall]) -> Matches:
     rows = table.where_known(evaluation.rows, ["paid_cents"])
     if evaluation.test.look_for == "refused":
         rows = table.where_known(rows, ["payment_period"])
+        rows = np.setdiff1d(rows, _nearly_too_late(evaluation, rows), assume_unique=True)
     asked, paid = table.claims.cents[rows], table.paid_cents[rows]
     short = asked - paid > evaluation.test.tolerance_cents
     short &= (paid == 0) if evaluation.test.look_for == "refused" else (paid > 0)
@@ -90,6 +93,15 @@ def amount_shortfall(evaluation: Evaluation[AmountShortfall]) -> Matches:
         risk_cents=lost,
         facts={"paid_cents": paid[short], "asked_cents": asked[short], "lost_cents": lost},
     )
+
+
+def _nearly_too_late(evaluation: Evaluation[AmountShortfall], rows: Ints) -> Ints:
+    """Return the rows whose deadline for a modification has `days_left` or fewer left, or has passed."""
+    test = evaluation.test
+    if evaluation.today is None or test.days is None:
+        return rows[:0]
+    rows, since = statements(evaluation, rows)
+    return rows[since + test.days - day_number(evaluation.today) <= test.days_left]
 
 
 def _of_code(table: ClaimTable, rows: Ints, numbers: Mapping[str, int]) -> Ints:
@@ -293,6 +305,8 @@ class AmountShortfall(CheckTest):
     primitive: Literal["amount_shortfall"]
     tolerance_cents: Whole = 1
     look_for: Literal["partial", "refused"] = "partial"
+    days: Whole | None = None  # refused lines only: leave out those with `days_left` or fewer of so many days left
+    days_left: Whole = 0
 
     def required_columns(self) -> tuple[str, ...]:
         """See `CheckTest`."""

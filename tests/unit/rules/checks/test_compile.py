@@ -98,7 +98,7 @@ def test_a_check_finds_the_same_in_the_columns_that_it_names():
 
 
 def test_all_checks_run_in_the_engine_one_after_the_other():
-    lines = lines_of("F01", "older")
+    lines = lines_of("F01", "never answered")
     rules = for_run(select([]), date(2025, 6, 30))
 
     report = engine.run_rules(lines, shipped_reference(), rules, on_rule_done=lambda _: None)
@@ -111,7 +111,7 @@ def test_all_checks_run_in_the_engine_one_after_the_other():
 
 
 def test_without_the_day_of_the_run_deadlines_are_not_evaluable():
-    lines = lines_of("F01", "older")
+    lines = lines_of("F01", "never answered")
 
     outcome = CheckRule.of(CHECKS["F01"]).evaluate(lines, shipped_reference())
 
