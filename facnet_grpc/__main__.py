@@ -161,9 +161,9 @@ def sample(args: argparse.Namespace) -> int:
 
 def rules(args: argparse.Namespace) -> int:
     """Check a rule pack of one's own, or run its cases."""
-    from facnet_grpc.rules.report import report
+    from facnet_grpc.rules.checks.packs import write_report
 
-    return 0 if report(args.verb, args.pack, sys.stdout.write, language=args.lang, as_json=args.json) else FAILED
+    return 0 if write_report(args.verb, args.pack, sys.stdout.write, language=args.lang, as_json=args.json) else FAILED
 
 
 def inspect(args: argparse.Namespace) -> int:

@@ -1,14 +1,9 @@
-"""What was found, in figures: counts, totals that count a line once, and one row a day of service.
-
-What there is to say of a rule pack, for people or for programs.
-"""
+"""Figures of a run's findings: counts, totals in which a line counts once, and figures of each day of service."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +14,8 @@ from facnet_grpc.model.result import Severity
 from facnet_grpc.model.run import SeverityCounts
 from facnet_grpc.model.summary import DayFigures, NotEvaluable, PassFigures, ScenarioFigures
 from facnet_grpc.rules.api import Rule, RuleFindings
-from facnet_grpc.rules.checks import packs
 from facnet_grpc.rules.table.arrays import Ints, slices
 from facnet_grpc.rules.table.claims import Claims
-from facnet_grpc.texts.language import Locale
-from facnet_grpc.texts.render import sentence
 
 FindingsByRule = Sequence[tuple[Rule, RuleFindings]]
 
@@ -45,7 +37,7 @@ def add(one: SeverityCounts, other: SeverityCounts) -> SeverityCounts:
 
 
 def scenarios(results: pa.Table) -> tuple[ScenarioFigures, ...]:
-    """Return counts and money of each rule, scenario and severity, sorted by them."""
+    """Return counts and amounts by rule, scenario and severity, sorted; `results` is a table of `RESULT_SCHEMA`."""
     # Not by `Table.group_by`: that loads libraries of ten megabytes.
     keys = [results.column(name).combine_chunks().dictionary_encode() for name in ("rule_id", "scenario", "severity")]
     kinds = np.zeros(results.num_rows, np.int64)
@@ -75,7 +67,7 @@ def _sums(cents: pa.ChunkedArray, kind: Ints, counts: Ints) -> list[int]:
 
 
 def passes(evaluated: FindingsByRule) -> tuple[PassFigures, ...]:
-    """Return what rules looked at and found right, without the zeros."""
+    """Return how many checked cases are right, by rule and scenario, without zeros."""
     return tuple(
         PassFigures(rule_id=rule.info.id, scenario=scenario, count=count)
         for rule, found in evaluated
@@ -85,7 +77,7 @@ def passes(evaluated: FindingsByRule) -> tuple[PassFigures, ...]:
 
 
 def not_evaluable(evaluated: FindingsByRule) -> tuple[NotEvaluable, ...]:
-    """Return the rules that lacked something, and what."""
+    """Return the rules that are not evaluable, and what they lack."""
     return tuple(
         NotEvaluable(rule_id=rule.info.id, missing_columns=found.not_evaluable)
         for rule, found in evaluated
@@ -94,12 +86,12 @@ def not_evaluable(evaluated: FindingsByRule) -> tuple[NotEvaluable, ...]:
 
 
 def total_gain(evaluated: FindingsByRule) -> int:
-    """Return the sum of all gains."""
+    """Return the sum of `potential_gain_cents` of all findings."""
     return sum(pc.sum(found.findings.column("potential_gain_cents")).as_py() or 0 for _, found in evaluated)
 
 
 def risk_by_row(claims: Claims, evaluated: FindingsByRule) -> Ints:
-    """Return, for each line, the most that any finding puts at risk of it: a cent is not lost twice."""
+    """Return the largest amount (cents, int64, one a line) that any finding puts at risk of the line."""
     risk = np.zeros(len(claims), np.int64)
     for _, found in evaluated:
         records = _flat(found.findings, "risk_records")
@@ -110,7 +102,7 @@ def risk_by_row(claims: Claims, evaluated: FindingsByRule) -> Ints:
 def days(claims: Claims, evaluated: FindingsByRule, risk_of_row: Ints) -> tuple[DayFigures, ...]:
     """Return the figures of each day of service in the file; `risk_of_row` is what `risk_by_row` returns.
 
-    Results and gains stand on the day of their finding, money at risk on the day of the line that carries it.
+    Results and gains count on the service date of their finding, money at risk on that of its line.
     """
     if not len(claims):
         return ()
@@ -144,20 +136,3 @@ def days(claims: Claims, evaluated: FindingsByRule, risk_of_row: Ints) -> tuple[
 
 def _flat(findings: pa.Table, column: str) -> Ints:
     return np.asarray(pc.list_flatten(findings.column(column)), np.int64)
-
-
-def report(verb: str, pack: Path, write: Callable[[str], object], *, language: str, as_json: bool) -> bool:
-    """Write what is wrong with a pack (`validate`), or how its cases go (`test`); return whether all is well."""
-    if verb == "test":
-        outcome = packs.test_pack(pack)
-        problems, passed = outcome.failures, outcome.passed
-    else:
-        problems, passed = packs.validate_pack(pack), 0
-    for problem in problems:
-        said = {"file": str(problem.path), "line": problem.line, "problem": problem.sentence}
-        write((json.dumps(said, ensure_ascii=False) if as_json else str(problem)) + "\n")
-    summary = {"pack": str(pack), "ok": not problems, "problems": len(problems), "passed": passed}
-    key = f"pack.{verb}.{'wrong' if problems else 'fine'}"
-    text = sentence(key, Locale(language), pack=str(pack), count=len(problems) or passed)
-    write((json.dumps(summary, ensure_ascii=False) if as_json else text) + "\n")
-    return not problems

@@ -1,8 +1,9 @@
-"""The checks there are: those that are shipped, those of the user's folders, and those of installed packages."""
+"""All packs: the shipped ones, those of the user's folders, those of installed packages, and the command for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -16,6 +17,8 @@ from facnet_grpc.rules.checks import cases
 from facnet_grpc.rules.checks.compile import CheckRule, SharedCache
 from facnet_grpc.rules.checks.loader import Packs, load
 from facnet_grpc.rules.checks.schema import TEXT_PARTS, PackError, Problem
+from facnet_grpc.texts.language import Locale
+from facnet_grpc.texts.render import sentence
 
 ENTRY_POINTS = "facnet.rules"
 _SHIPPED = Path(packs.__file__).parent
@@ -125,3 +128,23 @@ def test_pack(path: Path | str) -> PackReport:
 
 
 test_pack.__test__ = False  # type: ignore[attr-defined] # not a test of ours: users test their packs with it
+
+
+def write_report(verb: str, pack: Path, write: Callable[[str], object], *, language: str, as_json: bool) -> bool:
+    """Write the problems of a pack (`validate`) or the failures of its cases (`test`); return whether there are none.
+
+    One line (of JSON if `as_json`) for each problem, and one in the end for the pack.
+    """
+    if verb == "test":
+        tested = test_pack(pack)
+        problems, passed = tested.failures, tested.passed
+    else:
+        problems, passed = validate_pack(pack), 0
+    for problem in problems:
+        fields = {"file": str(problem.path), "line": problem.line, "problem": problem.sentence}
+        write((json.dumps(fields, ensure_ascii=False) if as_json else str(problem)) + "\n")
+    summary = {"pack": str(pack), "ok": not problems, "problems": len(problems), "passed": passed}
+    key = f"pack.{verb}.{'wrong' if problems else 'fine'}"
+    text = sentence(key, Locale(language), pack=str(pack), count=len(problems) or passed)
+    write((json.dumps(summary, ensure_ascii=False) if as_json else text) + "\n")
+    return not problems
