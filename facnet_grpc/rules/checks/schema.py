@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field, StrictBool, StrictStr
 
 from facnet_grpc.model.result import Certainty
-from facnet_grpc.rules.checks.primitives import combinations, durations, formats, intervals, limits, lines, tariffs
+from facnet_grpc.rules.checks.primitives import (
+    combinations,
+    companions,
+    durations,
+    formats,
+    intervals,
+    limits,
+    lines,
+    tariffs,
+)
 from facnet_grpc.rules.checks.primitives.base import CheckTest, Day, Entry, Text, matching
 
 LANGUAGES = ("fr", "en")
@@ -27,7 +36,7 @@ TEXT_PARTS = ("title", "message", "solution")
 PRIMITIVES: Mapping[str, type[CheckTest]] = MappingProxyType(
     {
         primitive.name(): primitive
-        for module in (combinations, durations, formats, intervals, limits, lines, tariffs)
+        for module in (combinations, companions, durations, formats, intervals, limits, lines, tariffs)
         for primitive in module.PRIMITIVES
     },
 )

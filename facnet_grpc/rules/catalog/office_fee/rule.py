@@ -42,8 +42,20 @@ from facnet_grpc.model.result import Certainty, Severity
 from facnet_grpc.reference.snapshot import ReferenceSnapshot
 from facnet_grpc.rules import findings
 from facnet_grpc.rules.api import RuleFindings, RuleInfo
-from facnet_grpc.rules.catalog.office_fee.claims import HIGH, LOW, Fees, Terms, exceeds, lines_to_drop
-from facnet_grpc.rules.catalog.office_fee.days import FEE_CODES, REGISTERED, SIDES, WALK_IN, OfficeDays, count_patients
+from facnet_grpc.rules.catalog.office_fee.claims import (
+    FEE_CODES,
+    HIGH,
+    LOW,
+    REGISTERED,
+    SIDES,
+    WALK_IN,
+    Fees,
+    OfficeDays,
+    Terms,
+    count_patients,
+    exceeds,
+    lines_to_drop,
+)
 from facnet_grpc.rules.findings import FindingGroup
 from facnet_grpc.rules.parameters import named
 from facnet_grpc.rules.table.arrays import Ints, Mask
