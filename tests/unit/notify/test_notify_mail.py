@@ -41,7 +41,7 @@ def mail(one: Notification = ONE, **changes: str):
 def test_it_says_counts_in_french():
     assert mail()["Subject"] == "Validation terminée"
     text = mail().get_content()
-    for line in (f"La validation {RUN} est terminée.", "- 1 ligne rejetée", "- 12 erreurs", "- 1 optimisation"):
+    for line in (f"La validation {RUN} est terminée.", "- 1 ligne rejetée", "- 12 erreurs", "- 1 gain possible"):
         assert line in text.splitlines()
     assert "4\N{NARROW NO-BREAK SPACE}990 lignes lues" in text.replace(S, "\N{NARROW NO-BREAK SPACE}")
 
