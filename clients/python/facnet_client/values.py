@@ -1,7 +1,4 @@
-"""What calls return: frozen values, money as integer cents, durations in seconds, times in UTC, shares in percent.
-
-An enumeration value that is newer than this client reads as UNSPECIFIED.
-"""
+"""What calls return: frozen values, money in cents, durations in seconds, times in UTC; newer enums are UNSPECIFIED."""
 
 from __future__ import annotations
 
