@@ -33,7 +33,7 @@ test: install ## Run the tests: make test T=tests/integration/server J=0
 	pytest -n $(J) $(T)
 
 .PHONY: test-unit
-test-unit: install ## Run the tests that open no socket: unit, rules, contract; under a minute
+test-unit: install ## Run the tests that open no socket: unit, rules, contract
 	pytest -n $(J) tests/unit tests/rules tests/contract
 
 .PHONY: check

@@ -24,20 +24,20 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="how often, for medians (default: 3)")
     parser.add_argument("--latency-runs", type=int, default=200)
     parser.add_argument("--only", choices=("files", "latency", "upload", "reading", "instead"), action="append")
-    told = parser.parse_args()
-    wanted = told.only or ("latency", "files", "upload", "reading", "instead")
+    arguments = parser.parse_args()
+    wanted = arguments.only or ("latency", "files", "upload", "reading", "instead")
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running() as stack:
             parts: dict[str, Callable[[], list[Figure]]] = {
-                "latency": lambda: end_to_end.latency(stack, folder, told.latency_runs),
-                "files": lambda: _files(stack, folder, told.times, large=told.large),
-                "upload": lambda: uploading.figures(stack, folder, UPLOAD_BYTES, told.times),
+                "latency": lambda: end_to_end.latency(stack, folder, arguments.latency_runs),
+                "files": lambda: _files(stack, folder, arguments.times, large=arguments.large),
+                "upload": lambda: uploading.figures(stack, folder, UPLOAD_BYTES, arguments.times),
             }
             measured = [figure for part, take in parts.items() if part in wanted for figure in shown(take())]
         if "reading" in wanted:
-            measured += shown(reading.figures(folder, MILLION, told.times))
+            measured += shown(reading.figures(folder, MILLION, arguments.times))
         if "instead" in wanted:
             measured += shown(instead.figures(_sample(folder)))
     tell_missed(measured)

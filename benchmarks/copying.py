@@ -175,14 +175,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.copying", description=__doc__)
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--times", type=int, default=5)
-    told = parser.parse_args()
-    batches = sample_batches(told.rows)
+    arguments = parser.parse_args()
+    batches = sample_batches(arguments.rows)
     ready = [HEADER, *(encode(uuid4(), batch) for batch in batches), TRAILER]
     ways = {"encoded beforehand": lambda url, _: _pump(url, "(FORMAT binary)", ready), **WAYS}
     found: dict[str, list[tuple[float, float, float]]] = {}
     with start_postgres(durable=True) as url:
         migrate(url)
-        for _ in range(told.times):
+        for _ in range(arguments.times):
             for name, way in ways.items():
                 found.setdefault(name, []).append(_taken(way, url, batches))
     print("| way | seconds | processor here | processor in PostgreSQL |\n| --- | ---: | ---: | ---: |")

@@ -72,7 +72,7 @@ def figures(file: Path) -> list[Figure]:
 def _run(name: str, script: str, file: Path) -> list[Figure]:
     peak = "print(next(int(line.split()[1]) * 1024 for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     began = time.perf_counter()
-    told = subprocess.run([sys.executable, "-c", script + peak, file], check=True, capture_output=True, text=True)
+    process = subprocess.run([sys.executable, "-c", script + peak, file], check=True, capture_output=True, text=True)
     taken = time.perf_counter() - began
     label = f"instead: {name} {version(name)}, two rules, nothing stored"
-    return [Figure(label, taken, "s"), Figure(f"{label}: memory", int(told.stdout.split()[-1]) / 1e6, "MB")]
+    return [Figure(label, taken, "s"), Figure(f"{label}: memory", int(process.stdout.split()[-1]) / 1e6, "MB")]

@@ -27,8 +27,8 @@ _PARTITIONED = (
         f"CREATE TABLE layout_{number} PARTITION OF layout FOR VALUES FROM ({low}) TO ({high})"
         for number, (low, high) in enumerate(
             [
-                ("MINVALUE", "'01000000-0000-0000-0000-000000000000'"),
-                ("'01000000-0000-0000-0000-000000000000'", "MAXVALUE"),
+                ("MINVALUE", _MIDDLE),
+                (_MIDDLE, "MAXVALUE"),
             ]
         )
     ),
@@ -48,13 +48,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.layout", description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--times", type=int, default=5)
-    told = parser.parse_args()
-    batches = sample_batches(told.rows)
+    arguments = parser.parse_args()
+    batches = sample_batches(arguments.rows)
     print("| layout | seconds | processor in PostgreSQL | WAL | on disk |\n| --- | ---: | ---: | ---: | ---: |")
     with start_postgres(durable=True) as url:
         migrate(url)
         found: dict[str, list[tuple[float, float, float, float]]] = {}
-        for _ in range(told.times):
+        for _ in range(arguments.times):
             for name, statements in LAYOUTS.items():
                 run_id = uuid7()
                 blocks = [HEADER, *(encode(run_id, batch) for batch in batches), TRAILER]

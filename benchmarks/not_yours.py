@@ -56,7 +56,7 @@ def server(folder: Path) -> Iterator[str]:
     with start_postgres(durable=False) as database_url, start_valkey() as redis_url:
         migrate(database_url)
         secret = "x" * 32
-        told = {
+        environment = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "FACNET_BLOB_DIR": str(folder),
@@ -68,9 +68,11 @@ def server(folder: Path) -> Iterator[str]:
             "FACNET_CALLS_PER_MINUTE": "0",
             "FACNET_LOG_LEVEL": "error",
         }
-        with subprocess.Popen([sys.executable, "-m", "facnet_grpc", "serve"], env={**os.environ, **told}) as child:
+        with subprocess.Popen(
+            [sys.executable, "-m", "facnet_grpc", "serve"], env={**os.environ, **environment}
+        ) as child:
             try:
-                yield told["FACNET_LISTEN"]
+                yield environment["FACNET_LISTEN"]
             finally:
                 child.terminate()
 

@@ -74,9 +74,9 @@ def _plain(file: Path, folder: Path) -> float:
     return taken
 
 
-def _receive(told: Connection, path: Path) -> None:
+def _receive(port: Connection, path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        told.send(server.getsockname()[1])
+        port.send(server.getsockname()[1])
         connection, _ = server.accept()
         with connection, path.open("wb", buffering=0) as file:
             digest, block = hashlib.sha256(), bytearray(BLOCK)
