@@ -1,4 +1,4 @@
-"""Findings by the column: a rule hands over arrays, this makes the table of `FINDING_SCHEMA`."""
+"""Builds the table of `FINDING_SCHEMA` from the arrays of a rule: one value, or one group of rows, a finding."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from facnet_grpc.rules.table.groups import Groups
 # A fact of every finding: integers (counts, cents), texts without PHI (codes), or ISO days.
 Fact: TypeAlias = int | str | Ints | npt.NDArray[np.str_] | pa.Array
 
-# What most checks find in most files. One table for all of them, so that nobody has to look into it.
+# The findings of most checks in most files: one shared table, recognised by identity.
 NONE = FINDING_SCHEMA.empty_table()
 
 
 @dataclass(frozen=True, slots=True)
 class FindingGroup:
-    """Findings of one scenario.
+    """Findings of one scenario; arrays have one value a finding, `Groups` one group a finding.
 
-    `about` is, for each, a row of the table that tells doctor, day and patient. `risk` are the lines that carry the
-    money: all of what `risk_cents` says (one amount for each of `risk.rows`), or their preliminary amounts.
+    `about` is a row of the table whose doctor, day and patient are those of the finding. `risk` are the lines with
+    money at risk: `risk_cents` (one amount for each of `risk.rows`), or their preliminary amounts.
     """
 
     scenario: str

@@ -1,6 +1,6 @@
-"""The words that all rules share, over whole columns: billed, paid, walk-in, cabinet, year, order.
+"""The columns of a file as arrays, and the terms that all rules share: billed, paid, cabinet, minutes, year, order.
 
-Text columns are dictionaries, so a question about a text is asked once per distinct value and answered for a line by
+Text columns are dictionaries: a test of texts is evaluated once for each distinct value, and looked up for each line by
 its index. Nothing here loops over lines.
 """
 
@@ -30,9 +30,10 @@ EXCLUDED = "excluded"  # a column that is true for lines that are reversed or su
 
 
 class Claims:
-    """A table of `RULE_SCHEMA` as arrays. Rows are positions in the table, in whatever order it has.
+    """A table with columns of `RULE_SCHEMA` as arrays: one value a line, in the order of the table.
 
-    Several threads may ask at once.
+    Rows are positions in the table (integers). Methods that return a `Mask` return one boolean a line. An object may be
+    used by several threads.
     """
 
     def __init__(self, lines: pa.Table) -> None:
@@ -63,7 +64,7 @@ class Claims:
 
     @cached
     def record(self) -> Ints:
-        """Record numbers, from 1."""
+        """Record numbers, from 1, as they are stored (int32)."""
         return np.asarray(self.column("record_number"))
 
     @cached
@@ -131,7 +132,7 @@ class Claims:
 
     @cached
     def doctor_day(self) -> tuple[Ints, int]:
-        """Dense numbers from 0 for (doctor, service date), one a line, and how many there are."""
+        """The number of each line's (doctor, service date), int32 from 0 without gaps, and how many there are."""
         first, last = self.days
         doctor, day, span = self.doctor, self.day, last - first + 1
         keys = Column(lambda rows: doctor[rows] * np.int64(span) + day[rows] - first)

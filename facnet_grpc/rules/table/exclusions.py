@@ -21,7 +21,7 @@ _LINES_AT_ONCE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """Rows of a table that no rule counts, beside those at zero or below."""
+    """Rows (int64) of a table that no rule counts, in addition to the lines at zero or below."""
 
     reversed: Ints
     superseded: Ints

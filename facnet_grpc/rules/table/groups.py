@@ -1,4 +1,4 @@
-"""Lines in groups: which belong together, in what order, and which of them to keep."""
+"""Lines in groups: arrays of rows that belong together, their order, and the one of each group that is kept."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from facnet_grpc.rules.table.claims import Claims
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Rows of a table, group by group, each group in its own order.
+    """Rows of a table, group by group, ordered within each group.
 
-    `rows` are positions in the table; group `g` is `rows[starts[g]:starts[g + 1]]`.
+    `rows` are positions in the table (integers, one for each row of each group); group `g` is
+    `rows[starts[g]:starts[g + 1]]`, and `starts` (int64) has one value more than there are groups.
     """
 
     rows: Ints
-    starts: Ints  # one more than there are groups
+    starts: Ints
 
     @classmethod
     def of(cls, rows: Ints, keys: Sequence[Ints | Column], order: Sequence[Ints | Column]) -> Groups:
@@ -35,7 +36,7 @@ class Groups:
 
     @classmethod
     def of_sorted(cls, rows: Ints, ids: Ints) -> Groups:
-        """Group rows that are sorted already by the number of their group (one of `ids` per row)."""
+        """Group `rows` by `ids`, the number of each row's group, by which they are sorted."""
         changes = np.ones(len(ids), np.bool_)
         changes[1:] = ids[1:] != ids[:-1]
         return cls(rows, np.append(np.flatnonzero(changes), len(ids)))
@@ -47,7 +48,7 @@ class Groups:
 
     @classmethod
     def empty(cls, count: int) -> Groups:
-        """Make groups without rows."""
+        """Make `count` groups without rows."""
         return cls(np.zeros(0, np.int64), np.zeros(count + 1, np.int64))
 
     def __len__(self) -> int:
@@ -55,21 +56,21 @@ class Groups:
 
     @property
     def sizes(self) -> Ints:
-        """How many rows each group has."""
+        """The number of rows of each group: int64, one a group."""
         return np.diff(self.starts)
 
     @property
     def owner(self) -> Ints:
-        """The group of each of `rows`."""
+        """The index of the group of each of `rows`: int64, one a row."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
     @property
     def first(self) -> Ints:
-        """The first row of each group; no group may be empty."""
+        """The first row of each group, one a group; no group may be empty."""
         return self.rows[self.starts[:-1]]
 
     def total(self, values: Ints | Mask | Column) -> Ints:
-        """Add up, for each group, what `values` holds for its rows."""
+        """Return the sum of `values` (one a line of the table) over the rows of each group: int64, one a group."""
         sums = np.concatenate([[0], np.cumsum(values[self.rows], dtype=np.int64)])
         totals: Ints = sums[self.starts[1:]] - sums[self.starts[:-1]]
         return totals
@@ -91,15 +92,15 @@ class Groups:
 
     @property
     def positions(self) -> Ints:
-        """The position of each of `rows` within its group, from 0."""
+        """The position of each of `rows` within its group, from 0: int64, one a row."""
         return np.arange(len(self.rows)) - self.starts[self.owner]
 
 
 @dataclass(frozen=True, slots=True)
 class OneKept:
-    """Groups of which one line stands.
+    """Groups of which one line is kept.
 
-    `surplus` are the lines beside the kept one; `affected` is all lines, the first surplus one first.
+    `surplus` has the other lines of each group; `affected` has all lines, the first surplus one first.
     """
 
     kept: Ints  # a row of each group

@@ -41,10 +41,10 @@ def map_ordered(work: Callable[[Item], Result], items: Sequence[Item], threads: 
 
 
 class cached(Generic[T]):  # noqa: N801 - a decorator, written like `property`
-    """A property that is kept in its object; a second thread that asks waits for what the first works out.
+    """A cached property that is computed once: a second thread waits for the first one's value.
 
-    `functools.cached_property` does not do that: it locks out all objects of a class in one version of Python, and
-    nobody in the next. Properties may ask for others as long as none asks for itself that way.
+    `functools.cached_property` locks all objects of the class in Python 3.11 and has no lock in 3.12. A property may
+    read others, but not itself through them: that is a deadlock.
     """
 
     def __init__(self, make: Callable[[Any], T]) -> None:
@@ -52,7 +52,7 @@ class cached(Generic[T]):  # noqa: N801 - a decorator, written like `property`
         self.__doc__ = make.__doc__
 
     def __set_name__(self, _: type, name: str) -> None:
-        """Learn the property's name."""
+        """Store the property's name."""
         self._name, self._lock_name = name, f"{name} lock"
 
     @overload
@@ -60,7 +60,7 @@ class cached(Generic[T]):  # noqa: N801 - a decorator, written like `property`
     @overload
     def __get__(self, instance: object, owner: type) -> T: ...
     def __get__(self, instance: object | None, owner: type) -> Self | T:
-        """Work out the property. From then on Python finds it in the object and does not come here."""
+        """Compute the value and store it in the object, where Python finds it from then on."""
         if instance is None:
             return self
         kept = vars(instance)
