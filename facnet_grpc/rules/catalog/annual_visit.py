@@ -91,9 +91,9 @@ class AnnualVisit:
             "periodic_other_doctor": check.periodic_other_doctor(),
             "periodic_missing": check.periodic_missing(reference),
         }
-        batches = [batch for batch, _ in checked.values()]
+        finding_groups = [finding_group for finding_group, _ in checked.values()]
         return RuleFindings(
-            findings.table(check.claims, batches),
+            findings.table(check.claims, finding_groups),
             {scenario: right for scenario, (_, right) in checked.items()},
         )
 
@@ -125,8 +125,8 @@ class _Check:
         last_year = self.claims.year[twice.rows[twice.starts[1:] - 1]]
         one_year = last_year == self.claims.year[twice.first]
         facts: dict[str, Fact] = {"last_year": pa.array(last_year, mask=one_year)}
-        batch = self._one_too_many("take_charge_twice", twice, twice.total(paid_twice) > 0, facts)
-        return batch, len(groups) - len(twice)
+        finding_group = self._one_too_many("take_charge_twice", twice, twice.total(paid_twice) > 0, facts)
+        return finding_group, len(groups) - len(twice)
 
     def periodic_after_take_charge(self) -> tuple[FindingGroup, int]:
         groups = self._groups(self.periodic | self.take_charge, self.a_year)
@@ -138,8 +138,8 @@ class _Check:
             "periodic": both.total(self.periodic),
             "take_charge": both.total(self.take_charge),
         }
-        batch = self._one_too_many("periodic_after_take_charge", both, both_paid, facts)
-        return batch, int((periodic & ~take_charge).sum())
+        finding_group = self._one_too_many("periodic_after_take_charge", both, both_paid, facts)
+        return finding_group, int((periodic & ~take_charge).sum())
 
     def periodic_other_doctor(self) -> tuple[FindingGroup, int]:
         doctors = self._groups(self.periodic, (self.claims.patient, self.claims.year, self.claims.doctor))
@@ -160,7 +160,7 @@ class _Check:
         missing = groups.filter(followed & (groups.total(had) == 0))
         tariff = self._periodic_tariffs(missing.first, reference)
         missing, tariff = missing.filter(tariff > 0), tariff[tariff > 0]
-        batch = FindingGroup(
+        finding_group = FindingGroup(
             "periodic_missing",
             Severity.INFO,
             missing.first,
@@ -169,7 +169,7 @@ class _Check:
             facts={"year": self.claims.year[missing.first], "follow_ups": missing.sizes, "tariff_cents": tariff},
             of_patient=True,
         )
-        return batch, int((followed & (groups.total(had) > 0)).sum())
+        return finding_group, int((followed & (groups.total(had) > 0)).sum())
 
     def _is_open(self, years: Ints) -> Mask:
         """Return which years are not over, and covered well enough to say that something is missing."""

@@ -78,7 +78,7 @@ class ClinicalIntervention:
         affected = over.filter_rows(beyond[over.rows])
         total = over.total(found.minutes)
         allowed = numbers("intervention_daily_minutes", claims.day[over.first])
-        batch = FindingGroup(
+        finding_group = FindingGroup(
             _SCENARIO,
             Severity.ERROR,
             affected.first,
@@ -87,4 +87,4 @@ class ClinicalIntervention:
             downgraded=affected.total(~claims.paid) == 0,
             facts={"limit": allowed, "minutes": total, "over": total - allowed, "lines": over.sizes},
         )
-        return RuleFindings(findings.table(claims, [batch]), {_SCENARIO: int((~exceeded).sum())})
+        return RuleFindings(findings.table(claims, [finding_group]), {_SCENARIO: int((~exceeded).sum())})

@@ -69,11 +69,13 @@ class GmfSupplement:
         """See the module."""
         claims = Claims(lines)
         supplement = claims.billed & claims.has_patient & claims.in_codes(_CODES)
-        batch, once = _duplicate(claims, supplement)
+        finding_group, once = _duplicate(claims, supplement)
         if not reference.establishments:
-            return RuleFindings(findings.table(claims, [batch]), {"duplicate": once}, not_evaluable=("establishments",))
+            return RuleFindings(
+                findings.table(claims, [finding_group]), {"duplicate": once}, not_evaluable=("establishments",)
+            )
         missed, claimed = _missed(claims, supplement, reference)
-        return RuleFindings(findings.table(claims, [batch, missed]), {"duplicate": once, "missed": claimed})
+        return RuleFindings(findings.table(claims, [finding_group, missed]), {"duplicate": once, "missed": claimed})
 
 
 def _duplicate(claims: Claims, supplement: Mask) -> tuple[FindingGroup, int]:
@@ -82,7 +84,7 @@ def _duplicate(claims: Claims, supplement: Mask) -> tuple[FindingGroup, int]:
     kept = keep_one(claims, twice)
     about = kept.affected.first
     paid = twice.total(claims.paid)
-    batch = FindingGroup(
+    finding_group = FindingGroup(
         "duplicate",
         Severity.ERROR,
         about,
@@ -97,7 +99,7 @@ def _duplicate(claims: Claims, supplement: Mask) -> tuple[FindingGroup, int]:
         },
         of_patient=True,
     )
-    return batch, len(groups) - len(twice)
+    return finding_group, len(groups) - len(twice)
 
 
 def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> tuple[FindingGroup, int]:
@@ -109,7 +111,7 @@ def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> t
     groups = _by_patient_and_year(claims, visit | supplement)
     visited, claimed = groups.total(visit) > 0, groups.total(supplement) > 0
     first = Groups.single(groups.filter(visited & ~claimed).first)
-    batch = FindingGroup(
+    finding_group = FindingGroup(
         "missed",
         Severity.OPTIMIZATION,
         first.rows,
@@ -118,7 +120,7 @@ def _missed(claims: Claims, supplement: Mask, reference: ReferenceSnapshot) -> t
         facts={"year": claims.year[first.rows]},
         of_patient=True,
     )
-    return batch, int((visited & claimed).sum())
+    return finding_group, int((visited & claimed).sum())
 
 
 def _by_patient_and_year(claims: Claims, lines: Mask) -> Groups:

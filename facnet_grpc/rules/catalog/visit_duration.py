@@ -90,7 +90,7 @@ class VisitDuration:
         order = worth[np.lexsort([claims.record[visits[worth]], -gain[worth], day[visits[worth]]])]
         chosen = order[_fitting(day[visits[order]], claims.minutes[visits[order]], room[order])]
         taken = Groups.single(visits[chosen])
-        batch = FindingGroup(
+        finding_group = FindingGroup(
             _SCENARIO,
             Severity.OPTIMIZATION,
             taken.rows,
@@ -106,7 +106,7 @@ class VisitDuration:
                 "limit": numbers("intervention_daily_minutes", claims.day[taken.rows]),
             },
         )
-        return RuleFindings(findings.table(claims, [batch]), {_SCENARIO: len(visits) - len(chosen)})
+        return RuleFindings(findings.table(claims, [finding_group]), {_SCENARIO: len(visits) - len(chosen)})
 
 
 def additional_periods(minutes: Ints) -> Ints:

@@ -15,9 +15,9 @@ from facnet_grpc.rules.table.groups import Groups
 from tests.rules.tables import lines
 
 
-def test_a_batch_becomes_rows():
+def test_a_group_becomes_rows():
     claims = Claims(lines({"record_number": number, "patient_key": "AAAA00000001"} for number in (10, 20, 30)))
-    batch = FindingGroup(
+    group = FindingGroup(
         "one",
         Severity.ERROR,
         np.array([0, 2]),
@@ -28,7 +28,7 @@ def test_a_batch_becomes_rows():
         downgraded=np.array([False, True]),
         facts={"count": np.array([1, 2])},
     )
-    table = findings.table(claims, [batch])
+    table = findings.table(claims, [group])
     assert table.schema.equals(FINDING_SCHEMA)
     table.validate(full=True)
     first, second = table.to_pylist()

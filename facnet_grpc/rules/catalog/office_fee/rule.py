@@ -101,7 +101,7 @@ class OfficeFee:
         """See the module."""
         claims = Claims(lines)
         check = _Check(claims, count_patients(claims, reference))
-        return RuleFindings(findings.table(claims, list(check.batches())), check.passes())
+        return RuleFindings(findings.table(claims, list(check.finding_groups())), check.passes())
 
 
 class _Check:
@@ -153,7 +153,7 @@ class _Check:
         seen = self.days.billed.sum(axis=0) > 0
         return {"valid": int(optimal.sum()), "none_due": int((seen & ~self.has_fee & ~self.missed).sum())}
 
-    def batches(self) -> Iterator[FindingGroup]:
+    def finding_groups(self) -> Iterator[FindingGroup]:
         """Return the findings, scenario by scenario."""
         lines = Groups.single(self.misplaced.rows)
         facts = {"code": self._codes(self.misplaced), "fee_cents": self.claims.cents[lines.rows]}
