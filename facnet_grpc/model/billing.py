@@ -43,7 +43,7 @@ BILLING_SCHEMA = pa.schema(
 
 # What the rules keep of it in memory: text as dictionaries, for the whole file. A file may take less: units, money and
 # the indices of dictionaries are as narrow as its values allow, and invoices and RAMQ ids are numbers if all are digits
-# (`rules.digits`).
+# (`rules.table.arrays`).
 RULE_SCHEMA = pa.schema(
     [
         pa.field("record_number", pa.int32(), nullable=False),

@@ -26,7 +26,8 @@ from facnet_grpc.storage.postgres import results
 from facnet_grpc.texts.catalogue import extend
 from facnet_grpc.texts.language import Locale
 
-extend(Locale.EN, packs.entries(Locale.EN.value))  # as the server does
+for _locale in Locale:  # as the server does
+    extend(_locale, packs.entries(_locale.value))
 _PERSONS = Redactor.of(Keys.parse(SOON["FACNET_PSEUDONYM_KEY"]))
 
 
