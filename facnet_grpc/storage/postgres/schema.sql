@@ -1,4 +1,4 @@
--- The schema as the migrations leave it (revision 0001 loads this file); a test compares the two.
+-- The schema as the migrations leave it; a test compares the two. Columns added by a migration stand last in their table.
 -- Money is in cents, sizes are in bytes, times are in UTC, days are plain calendar dates.
 
 CREATE TABLE validation_runs (
@@ -48,6 +48,7 @@ CREATE TABLE validation_runs (
     created_at timestamptz NOT NULL DEFAULT now(),
     started_at timestamptz,
     finished_at timestamptz,
+    as_of date,                                       -- day on which deadlines are judged; null: day of creation in Quebec
     CONSTRAINT lease_while_processing CHECK ((status = 'PROCESSING') = (lease_token IS NOT NULL)),
     CONSTRAINT failed_has_code CHECK ((status = 'FAILED') = (error_code IS NOT NULL))
 );
@@ -323,7 +324,8 @@ CREATE UNLOGGED TABLE revalidations (
     changed bigint NOT NULL DEFAULT 0,
     unchanged bigint NOT NULL DEFAULT 0,
     rule_set_version text,                            -- used by the revalidation
-    reference_version text
+    reference_version text,
+    as_of date                                        -- day on which deadlines are judged; null: the day of the run
 );
 
 -- The results of revalidations.

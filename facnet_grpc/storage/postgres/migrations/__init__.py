@@ -1,7 +1,7 @@
 """Migrations of the schema, in order: each a module in `versions` that runs SQL. `schema.sql` is where they lead.
 
-No release has been published yet, so revision 0001 loads `schema.sql` itself. The second migration freezes it: copy the
-`schema.sql` of that moment to `versions/0001.sql`, and let `v0001_initial` run that. A test demands it.
+A landed migration never changes: databases have run it. What comes next is a migration of its own, with the same change
+in `schema.sql`; a test compares the two.
 """
 
 from __future__ import annotations

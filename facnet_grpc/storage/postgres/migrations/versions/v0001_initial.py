@@ -4,8 +4,7 @@ from facnet_grpc.storage.postgres.migrations import run_sql
 
 revision = "0001"
 down_revision = None
-# The second migration freezes this one: see `facnet_grpc.storage.postgres.migrations`.
-source = "schema.sql"
+source = "migrations/versions/0001.sql"
 
 
 def upgrade() -> None:
