@@ -45,9 +45,12 @@ def facts():
 
 
 def catalogue(locale):
+    """Return each text of the catalogue by its key; the plural forms of one text stand after each other."""
     path = Path(facnet_grpc.texts.__file__).parent / "locale" / locale.value / "rules.po"
     with path.open("rb") as file:
-        return {message.id: message.string for message in read_po(file) if message.id}
+        messages = [message for message in read_po(file) if message.id]
+    single = {message.id: message.string for message in messages if not message.pluralizable}
+    return single | {message.id[0]: " ".join(message.string) for message in messages if message.pluralizable}
 
 
 def keys():
