@@ -30,6 +30,7 @@ from facnet_client.rules import Rule
 from facnet_client.values import (
     Batch,
     ChangeKind,
+    NotEvaluable,
     Result,
     ResultChange,
     RevalidationSummary,
@@ -39,6 +40,7 @@ from facnet_client.values import (
     Validation,
 )
 
+_ESTABLISHMENTS = "establishments"  # a part of the reference, among the columns that a rule lacks
 _MAX_DUPLICATES = 10  # of a batch; JSON has more of them
 _CHANGES = {ChangeKind.ADDED: ("+", "green"), ChangeKind.GONE: ("-", "red"), ChangeKind.CHANGED: ("~", "yellow")}
 
@@ -67,13 +69,20 @@ def summary(value: Summary, reasons: Mapping[tuple[str, str], str], texts: Texts
     for defect in value.defects:
         yield texts.count("summary.defect", defect.count, column=defect.column)
     for rule_ in value.not_evaluable:
-        yield texts("summary.not_evaluable", rule=rule_.rule_id, columns=", ".join(rule_.missing_columns))
+        yield not_evaluable(rule_, texts)
     if value.reversal_rows:
         yield texts.count("summary.reversals", value.reversal_rows)
     if value.reversed_lines:
         yield texts.count("summary.reversed", value.reversed_lines)
     if value.superseded_lines:
         yield texts.count("summary.superseded", value.superseded_lines)
+
+
+def not_evaluable(value: NotEvaluable, texts: Texts) -> str:
+    """Return what a rule lacks: columns of the file, or the list of establishments and the command that imports it."""
+    if _ESTABLISHMENTS in value.missing_columns:
+        return texts("summary.needs_establishments", rule=value.rule_id)
+    return texts("summary.not_evaluable", rule=value.rule_id, columns=", ".join(value.missing_columns))
 
 
 def most_expensive(results: Sequence[Result], texts: Texts) -> Parts:
