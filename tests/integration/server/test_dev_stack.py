@@ -60,7 +60,15 @@ def members(root: int) -> set[int]:
 
 
 def alive(pids: set[int]) -> set[int]:
-    return {pid for pid in pids if (path := Path(f"/proc/{pid}/stat")).exists() and ") Z" not in path.read_text()}
+    return {pid for pid in pids if is_alive(pid)}
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs. It may end while it is looked at."""
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
 
 
 @pytest.fixture
